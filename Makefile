@@ -1,0 +1,65 @@
+# Short names for what one does with this project. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+# Each recipe is one script, so that it stops at its first failing line and can keep variables.
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# Passed on by `run` and `test`, for instance: make test ARGS='name_of_a_test'
+ARGS ?=
+
+# For `chaos`.
+ROUNDS ?= 100
+SEED ?= 1
+
+.PHONY: help run build test chaos mutations services-up services-down fmt lint doc check clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## Run the service on its own (ARGS are passed on)
+	cargo run --locked -- standalone $(ARGS)
+
+build: ## Build the program
+	cargo build --locked
+
+test: ## Run all tests, with a real RabbitMQ and PostgreSQL (ARGS are passed on)
+	@urls=$$(tests/services up)
+	eval "$$urls"
+	echo 'What tests/services started keeps running for the next time; `make services-down` stops it.'
+	if cargo nextest --version >/dev/null 2>&1; then
+		cargo nextest run --locked $(ARGS)
+	else
+		cargo test --locked $(ARGS)
+	fi
+
+chaos: ## Break things for ROUNDS rounds (default 100) from SEED on, and write docs/RELIABILITY.md
+	@urls=$$(CONTACTS_TEST_PRIVATE=1 tests/services up)
+	eval "$$urls"
+	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
+	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+mutations: ## Break each promise on purpose, and expect the tests to notice
+	tests/mutations/run
+
+services-up: ## Start or find RabbitMQ and PostgreSQL, and print where they are
+	@tests/services up
+
+services-down: ## Stop those that services-up or test started
+	@tests/services down
+
+fmt: ## Format the sources
+	cargo fmt
+
+lint: ## Check the formatting, and run clippy with warnings as errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: ## Build the documentation, private items included, with warnings as errors
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+check: lint doc test ## All that must pass before a change is taken in
+
+clean: services-down ## Stop the test services and remove what was built
+	cargo clean

@@ -1,0 +1,3 @@
+DROP TABLE retention;
+DROP TABLE operations;
+DROP TABLE contacts;

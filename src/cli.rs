@@ -1,0 +1,159 @@
+//! The command line: parse it, read the settings, dispatch to a role, turn errors into exit codes.
+
+use crate::config::{ConfigError, Layers, Settings};
+use crate::runtime::{self, Role, RunError};
+use crate::store::Direction;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const FAILURE: u8 = 1;
+/// `EX_USAGE` and `EX_CONFIG` of BSD's sysexits.
+const USAGE: u8 = 64;
+const CONFIG: u8 = 78;
+
+/// Keeps a company's contacts behind an HTTP API that never loses an accepted change.
+#[derive(Debug, Parser)]
+#[command(name = "contacts", version, max_term_width = 100)]
+struct Arguments {
+    /// Read settings from this TOML file.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one setting, as `http.listen=127.0.0.1:0`; may be repeated.
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP API: writes go to RabbitMQ, reads come from PostgreSQL.
+    Producer {
+        /// Address and port of the API (http.listen).
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
+    },
+    /// Apply messages from RabbitMQ to PostgreSQL.
+    Consumer,
+    /// Everything in one process, on SQLite and an embedded queue: needs nothing else.
+    Standalone {
+        /// Address and port of the API (http.listen).
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
+        /// The folder to keep everything in (standalone.data_dir).
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<String>,
+    },
+    /// Bring the schema of database.url to what this version needs.
+    Migrate {
+        /// Revert the newest migration instead: its tables and columns are lost.
+        #[arg(long)]
+        down: bool,
+    },
+    /// Forget operations that ended, and deleted contacts, long ago; safe beside running consumers.
+    ///
+    /// Failed operations stay, because their dead letters may wait. Afterwards a create from before that time whose
+    /// operation is not known any more is refused (reason `expired`), so neither a late redelivery nor a replay can bring
+    /// a deleted contact back.
+    Prune {
+        /// How old, as 30d or 12h; at least 1h.
+        #[arg(long, value_name = "AGE", value_parser = humantime_serde::re::humantime::parse_duration)]
+        older_than: Duration,
+        /// Rows to remove in one step.
+        #[arg(long, value_name = "ROWS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        batch: u32,
+        /// Prune this folder of `standalone` instead of database.url.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Print the settings in effect, secrets hidden.
+    Config,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+/// Runs the program with these arguments and environment.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed pipe takes nobody's help text away.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(USAGE),
+            };
+        }
+    };
+    let result = match settings(&arguments, environment) {
+        Ok(settings) => run(&arguments.command, &settings),
+        Err(error) => Err(RunError::Misconfigured(error.to_string())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("contacts: {error}");
+            ExitCode::from(match error {
+                RunError::Misconfigured(_) => CONFIG,
+                RunError::Failed(_) => FAILURE,
+            })
+        }
+    }
+}
+
+fn settings(
+    arguments: &Arguments,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Settings, ConfigError> {
+    let mut layers = Layers::default().file(arguments.config.clone()).environment(environment)?;
+    for (name, value) in &arguments.set {
+        layers = layers.flag(name, Some(value));
+    }
+    match &arguments.command {
+        Command::Producer { listen } => layers.flag("http.listen", listen.as_ref()),
+        Command::Standalone { listen, data_dir } => {
+            layers.flag("http.listen", listen.as_ref()).flag("standalone.data_dir", data_dir.as_ref())
+        }
+        Command::Consumer | Command::Migrate { .. } | Command::Prune { .. } | Command::Config => layers,
+    }
+    .load()
+}
+
+fn run(command: &Command, settings: &Settings) -> Result<(), RunError> {
+    match command {
+        Command::Producer { .. } => runtime::run(Role::Producer, settings),
+        Command::Consumer => runtime::run(Role::Consumer, settings),
+        Command::Standalone { .. } => runtime::run(Role::Standalone, settings),
+        Command::Migrate { down } => runtime::migrate(settings, if *down { Direction::Down } else { Direction::Up }),
+        Command::Prune { older_than, batch, data_dir } => {
+            runtime::prune(settings, *older_than, *batch, data_dir.as_deref())
+        }
+        Command::Config => {
+            print!("{}", settings.to_toml());
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

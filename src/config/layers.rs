@@ -1,0 +1,250 @@
+//! How the layers come together.
+
+use super::Settings;
+use config::{Config, Environment, File, FileFormat, Map};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Environment variables of ours begin with this; what follows names the setting, `__` standing for a dot.
+const PREFIX: &str = "CONTACTS__";
+/// A variable with this ending names a file that holds the value.
+const FILE_SUFFIX: &str = "_FILE";
+
+/// A setting that cannot be used: one line that names it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Where settings come from, weakest first.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    file: Option<PathBuf>,
+    environment: Map<String, String>,
+    flags: Vec<(String, String)>,
+}
+
+impl Layers {
+    /// Adds a TOML file.
+    #[must_use]
+    pub fn file(mut self, path: Option<PathBuf>) -> Self {
+        self.file = path;
+        self
+    }
+
+    /// Adds environment variables; those that are not ours are left out.
+    pub fn environment(
+        mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        for (name, value) in variables {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            // Left out it would be a setting that is silently not in effect, perhaps a key.
+            let value = value.into_string().map_err(|_value| ConfigError(format!("{name}: the value is not UTF-8")))?;
+            self.environment.insert(name.to_owned(), value);
+        }
+        Ok(self)
+    }
+
+    /// Adds a flag, by the setting's dotted name.
+    #[must_use]
+    pub fn flag(mut self, name: impl Into<String>, value: Option<impl Into<String>>) -> Self {
+        self.flags.extend(value.map(|value| (name.into(), value.into())));
+        self
+    }
+
+    /// Reads all layers and checks the result.
+    pub fn load(self) -> Result<Settings, ConfigError> {
+        let mut builder = Config::builder();
+        if let Some(path) = &self.file {
+            let text = read(path).map_err(|error| ConfigError(format!("--config {}: {error}", path.display())))?;
+            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+        }
+        let environment = Environment::with_prefix(PREFIX.trim_end_matches('_'))
+            .prefix_separator("__")
+            .separator("__")
+            .source(Some(mounted(self.environment)?));
+        builder = builder.add_source(environment);
+        for (name, value) in self.flags {
+            let set = builder.set_override(&name, value);
+            builder = set.map_err(|error| ConfigError(format!("--set {name}: {error}")))?;
+        }
+        let settings: Settings =
+            builder.build().and_then(Config::try_deserialize).map_err(|error| ConfigError(explain(&error)))?;
+        settings.check().map_err(ConfigError)?;
+        Ok(settings)
+    }
+}
+
+/// Replaces each `NAME_FILE` by `NAME` with the file's text, less the line end.
+fn mounted(variables: Map<String, String>) -> Result<Map<String, String>, ConfigError> {
+    let mut values = Map::new();
+    let mut files = Vec::new();
+    for (name, value) in variables {
+        match name.strip_suffix(FILE_SUFFIX) {
+            Some(stem) => files.push((stem.to_owned(), name.clone(), value)),
+            None => drop(values.insert(name, value)),
+        }
+    }
+    for (stem, name, path) in files {
+        if values.contains_key(&stem) {
+            return Err(ConfigError(format!("both {stem} and {name} are set: keep one")));
+        }
+        let text = read(Path::new(&path)).map_err(|error| ConfigError(format!("{name}: {path}: {error}")))?;
+        values.insert(stem, text.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    Ok(values)
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+/// Says which setting is wrong. The library's own text may quote the value, which may be a secret.
+fn explain(error: &config::ConfigError) -> String {
+    match error {
+        config::ConfigError::Type { key, expected, .. } => {
+            format!("{}: expected {expected}", key.as_deref().unwrap_or("a setting"))
+        }
+        config::ConfigError::At { error, key, .. } => match key {
+            Some(key) => format!("{key}: {}", explain(error)),
+            None => explain(error),
+        },
+        // Only the first line, which has the place; the others quote the file.
+        config::ConfigError::FileParse { cause, .. } => {
+            let cause = cause.to_string();
+            format!("the file is not TOML: {}", cause.lines().next().unwrap_or_default())
+        }
+        other => {
+            let text = without_quotes(&other.to_string());
+            let example = if text.contains("a duration") {
+                ", such as 500ms, 5s or 2m"
+            } else if text.contains("socket address") {
+                ": write an IP address and a port, such as 127.0.0.1:8080"
+            } else {
+                ""
+            };
+            text + example
+        }
+    }
+}
+
+/// Leaves out what stands between the first and the last double quote: the value that was read.
+fn without_quotes(text: &str) -> String {
+    match (text.find('"'), text.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            let (before, after) = (text.get(..first), text.get(last + 1..));
+            format!("{}(hidden){}", before.unwrap_or_default(), after.unwrap_or_default())
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn env(variables: &[(&str, &str)]) -> Layers {
+        Layers::default().environment(variables.iter().map(|(name, value)| (name.into(), value.into()))).unwrap()
+    }
+
+    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, text).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let (_dir, path) = written("[http]\nlisten = \"127.0.0.1:1\"\nbody_limit = 1\n[consumer]\nhold = \"3s\"");
+        let settings = env(&[("CONTACTS__HTTP__LISTEN", "127.0.0.1:2"), ("CONTACTS__HTTP__BODY_LIMIT", "2")])
+            .file(Some(path))
+            .flag("http.listen", Some("127.0.0.1:3"))
+            .load()
+            .unwrap();
+        assert_eq!(settings.http.listen.port(), 3);
+        assert_eq!(settings.http.body_limit, 2);
+        assert_eq!(settings.consumer.hold.as_secs(), 3);
+        assert_eq!(settings.admin.listen.port(), 8081);
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_as_it_is() {
+        let (_dir, path) = written("00123\n");
+        let settings = env(&[("CONTACTS__HTTP__API_KEYS_FILE", path.to_str().unwrap())]).load().unwrap();
+        assert_eq!(settings.http.api_keys.iter().map(|key| key.reveal()).collect::<Vec<_>>(), ["00123"]);
+        let settings = env(&[("CONTACTS__HTTP__API_KEYS", "one, two,")]).load().unwrap();
+        assert_eq!(settings.http.api_keys.len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (name, value, part) in [
+            ("CONTACTS__HTTP__LISTEM", "127.0.0.1:2", "listem"),
+            ("CONTACTS__HTPP__LISTEN", "127.0.0.1:2", "htpp"),
+            ("CONTACTS__CONSUMER__WORKERS", "many", "consumer.workers"),
+            ("CONTACTS__CONSUMER__WORKERS", "0", "consumer.workers"),
+            ("CONTACTS__CONSUMER__PREFETCH", "3", "consumer.prefetch"),
+            ("CONTACTS__CONSUMER__HOLD", "soon", "consumer.hold"),
+            ("CONTACTS__HTTP__LISTEN", "8080", "http.listen"),
+            ("CONTACTS__LOG__LEVEL", "loud", "log.level"),
+            ("CONTACTS__HTTP__API_KEYS", "", "http.api_keys"),
+            ("CONTACTS__HTTP__API_KEYS", " , ", "http.api_keys"),
+            ("CONTACTS__RETRY__DELAY", "0s", "retry.delay"),
+            ("CONTACTS__HTTP__ACCEPT_TIMEOUT", "300000000000y", "http.accept_timeout"),
+            ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "0s", "database.connect_timeout"),
+            ("CONTACTS__SHUTDOWN__GRACE", "3s", "shutdown.grace"),
+            ("CONTACTS__BROKER__MAX_WAITING", "18446744073709551615", "broker.max_waiting"),
+            ("CONTACTS__BROKER__URL", "http://host", "broker.url"),
+            ("CONTACTS__DATABASE__URL", "amqp://host", "database.url"),
+            ("CONTACTS__DATABASE__MAX_CONNECTIONS", "2", "database.max_connections"),
+            ("CONTACTS__HTTP__API_KEYS_FILE", "/nowhere/at/all", "CONTACTS__HTTP__API_KEYS_FILE"),
+        ] {
+            let error = env(&[(name, value)]).load().unwrap_err().to_string();
+            assert!(error.contains(part), "{name}={value}: {error}");
+        }
+        assert!(env(&[("CONTACTS__RETRY__DELAY", "5")]).load().unwrap_err().to_string().contains("such as 500ms"));
+        assert!(env(&[("CONTACTS__HTTP__LISTEN", "80")]).load().unwrap_err().to_string().contains("127.0.0.1:8080"));
+        let (_dir, path) = written("http = [");
+        assert!(Layers::default().file(Some(path)).load().unwrap_err().to_string().contains("TOML"));
+        let latin1 = OsString::from_vec(b"caf\xe9".to_vec());
+        let error = Layers::default().environment([("CONTACTS__HTTP__API_KEYS".into(), latin1)]).unwrap_err();
+        assert!(error.to_string().contains("CONTACTS__HTTP__API_KEYS"), "{error}");
+    }
+
+    #[test]
+    fn an_error_does_not_show_the_value() {
+        for text in ["[http]\napi_keys = \"hunter2", "http.api_keys = [\"hunter2\", 5 6]", "broker = \"hunter2\""] {
+            let (_dir, path) = written(text);
+            let error = Layers::default().file(Some(path)).load().unwrap_err().to_string();
+            assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
+        }
+        let error = env(&[("CONTACTS__BROKER", "amqp://u:hunter2@h")]).load().unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let settings = env(&[
+            ("CONTACTS__HTTP__API_KEYS", "hunter2"),
+            ("CONTACTS__BROKER__URL", "amqp://user:hunter2@host/%2f"),
+            ("CONTACTS__DATABASE__URL", "postgres://user:hunter2@host/contacts?password=hunter2"),
+        ])
+        .load()
+        .unwrap();
+        let shown = settings.to_toml() + &format!("{settings:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("amqp://user:***@host/%2f"), "{shown}");
+        for url in ["hunter2:hunter2@h", "amqp:u:hunter2@h", "postgres://h/x?PASSWORD=hunter2", "hunter2"] {
+            assert!(!crate::config::Url::from(url).to_string().contains("hunter2"), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_every_setting_and_can_be_read_again() {
+        let shown = Settings::default().to_toml();
+        let (_dir, path) = written(&shown);
+        assert_eq!(Layers::default().file(Some(path)).load().unwrap().to_toml(), shown);
+    }
+}

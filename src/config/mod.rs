@@ -1,0 +1,330 @@
+//! Settings: defaults, then a TOML file, then the environment, then flags.
+//!
+//! The rule this room keeps: a setting is read once, at the start, and a wrong or unknown one ends the start with a line
+//! that names it. Secrets are never shown.
+
+mod layers;
+mod value;
+
+pub use layers::{ConfigError, Layers};
+pub use value::{Secret, Url};
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All settings of all roles; each role uses what it needs.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The public HTTP API.
+    pub http: HttpSettings,
+    /// The admin port.
+    pub admin: AdminSettings,
+    /// RabbitMQ.
+    pub broker: BrokerSettings,
+    /// PostgreSQL.
+    pub database: DatabaseSettings,
+    /// The one-process mode.
+    pub standalone: StandaloneSettings,
+    /// The worker.
+    pub consumer: ConsumerSettings,
+    /// Commands that must wait for another.
+    pub retry: RetrySettings,
+    /// The end of a role.
+    pub shutdown: ShutdownSettings,
+    /// Log lines.
+    pub log: LogSettings,
+}
+
+/// `http.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address and port to listen on; port 0 takes a free one, which the log names. Default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Keys that callers may send (`Authorization: Bearer` or `X-API-Key`); a list, or one text with commas. Default
+    /// none: then only a loopback address may be listened on.
+    #[serde(deserialize_with = "value::list")]
+    pub api_keys: Vec<Secret>,
+    /// Listen on a public address without keys. Default `false`.
+    pub allow_anonymous: bool,
+    /// HTTP worker threads; 0 is one for each core. Default 0.
+    pub workers: usize,
+    /// The largest request body, in bytes. Default 16384.
+    pub body_limit: usize,
+    /// How long a request's head and body may each take to arrive. Default `5s`.
+    #[serde(with = "humantime_serde")]
+    pub read_timeout: Duration,
+    /// How long a write may wait for the queue's confirm before it is answered 503. Default `5s`.
+    #[serde(with = "humantime_serde")]
+    pub accept_timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            api_keys: Vec::new(),
+            allow_anonymous: false,
+            workers: 0,
+            body_limit: 16 * 1024,
+            read_timeout: Duration::from_secs(5),
+            accept_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// `admin.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminSettings {
+    /// Address and port of `/livez`, `/readyz` and `/metrics`. Default `127.0.0.1:8081`.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+    }
+}
+
+/// `broker.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BrokerSettings {
+    /// `amqp://user:password@host:port/vhost`, or `amqps://`. Default `amqp://guest:guest@127.0.0.1:5672/%2f`.
+    pub url: Url,
+    /// Put before every queue name, to let several environments share a broker. Default empty.
+    pub prefix: String,
+    /// How long a connection may take to open. Default `5s`.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How many messages may be published and not yet confirmed. Default 4096.
+    pub max_in_flight: usize,
+    /// How many more may wait to be published before the API answers 503 at once. Default 4096.
+    pub max_waiting: usize,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            url: Url::from("amqp://guest:guest@127.0.0.1:5672/%2f"),
+            prefix: String::new(),
+            connect_timeout: Duration::from_secs(5),
+            max_in_flight: 4096,
+            max_waiting: 4096,
+        }
+    }
+}
+
+/// `database.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// `postgres://user:password@host:port/database`, or `sqlite:PATH` for `migrate`. Default
+    /// `postgres://localhost/contacts`.
+    pub url: Url,
+    /// Where reads go, for example a replica. Default: the same as `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_url: Option<Url>,
+    /// The most connections of one process. Default 8.
+    pub max_connections: u32,
+    /// How long to wait for a connection. Default `5s`.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long a statement may run. Default `30s`.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            url: Url::from("postgres://localhost/contacts"),
+            read_url: None,
+            max_connections: 8,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `standalone.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StandaloneSettings {
+    /// The folder of the database and the queue, made with mode 0700. Default `./contacts-data`.
+    pub data_dir: PathBuf,
+}
+
+impl Default for StandaloneSettings {
+    fn default() -> Self {
+        Self { data_dir: PathBuf::from("./contacts-data") }
+    }
+}
+
+/// `consumer.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsumerSettings {
+    /// Workers, each with its own connection to the queue and to SQL. Default 2.
+    pub workers: usize,
+    /// The most messages in one transaction. Default 256.
+    pub batch_max: usize,
+    /// The most messages a worker holds unacknowledged; at least `batch_max`. Default 512.
+    pub prefetch: u16,
+    /// How long a worker holds its messages while SQL is away before it gives them back to the queue. Default `10s`.
+    #[serde(with = "humantime_serde")]
+    pub hold: Duration,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> Self {
+        Self { workers: 2, batch_max: 256, prefetch: 512, hold: Duration::from_secs(10) }
+    }
+}
+
+/// `retry.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySettings {
+    /// How often a command that waits for another is tried before it fails. Default 30.
+    pub max_attempts: u32,
+    /// The time between two tries. Default `1s`.
+    #[serde(with = "humantime_serde")]
+    pub delay: Duration,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self { max_attempts: 30, delay: Duration::from_secs(1) }
+    }
+}
+
+/// `shutdown.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShutdownSettings {
+    /// How long a role may take to finish what it has begun after SIGTERM or SIGINT. Default `25s`.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(25) }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `log.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info`, `debug` or `trace`. Default `info`.
+    pub level: String,
+    /// `auto`, `text` or `json`. Default `auto`.
+    pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Auto }
+    }
+}
+
+impl Settings {
+    /// Holds the settings against each other.
+    fn check(&self) -> Result<(), String> {
+        let counts = [
+            ("http.workers", self.http.workers, 0..=1024),
+            ("http.body_limit", self.http.body_limit, 1..=16 << 20),
+            ("consumer.workers", self.consumer.workers, 1..=256),
+            // SQLite takes no more than 32766 values in a statement.
+            ("consumer.batch_max", self.consumer.batch_max, 1..=8_000),
+            ("broker.max_in_flight", self.broker.max_in_flight, 1..=1_000_000),
+            ("broker.max_waiting", self.broker.max_waiting, 1..=1_000_000),
+            ("database.max_connections", self.database.max_connections as usize, 1..=10_000),
+            ("retry.max_attempts", self.retry.max_attempts as usize, 1..=1_000_000),
+        ];
+        for (name, value, allowed) in counts {
+            if !allowed.contains(&value) {
+                return Err(format!("{name} must be from {} to {}", allowed.start(), allowed.end()));
+            }
+        }
+        let (millisecond, day) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+        let times = [
+            ("http.read_timeout", self.http.read_timeout),
+            ("http.accept_timeout", self.http.accept_timeout),
+            ("broker.connect_timeout", self.broker.connect_timeout),
+            ("database.connect_timeout", self.database.connect_timeout),
+            ("database.statement_timeout", self.database.statement_timeout),
+            ("consumer.hold", self.consumer.hold),
+            ("retry.delay", self.retry.delay),
+            ("shutdown.grace", self.shutdown.grace),
+        ];
+        for (name, value) in times {
+            if !(millisecond..=day).contains(&value) {
+                return Err(format!("{name} must be from 1ms to 24h"));
+            }
+        }
+        if self.shutdown.grace <= self.http.read_timeout.max(self.http.accept_timeout) {
+            return Err(
+                "shutdown.grace must be longer than http.read_timeout and http.accept_timeout, which a request may \
+                        take to its end"
+                    .into(),
+            );
+        }
+        let schemes = [
+            ("broker.url", Some(&self.broker.url), &["amqp://", "amqps://"][..]),
+            ("database.url", Some(&self.database.url), &["postgres://", "postgresql://", "sqlite:"]),
+            ("database.read_url", self.database.read_url.as_ref(), &["postgres://", "postgresql://"]),
+        ];
+        for (name, url, allowed) in schemes {
+            if url.is_some_and(|url| !allowed.iter().any(|scheme| url.reveal().starts_with(scheme))) {
+                return Err(format!("{name} must begin with {}", allowed.join(" or ")));
+            }
+        }
+        if usize::from(self.consumer.prefetch) < self.consumer.batch_max {
+            return Err(format!(
+                "consumer.prefetch ({}) must be at least consumer.batch_max ({})",
+                self.consumer.prefetch, self.consumer.batch_max
+            ));
+        }
+        if self.database.max_connections as usize <= self.consumer.workers {
+            return Err(format!(
+                "database.max_connections ({}) must be greater than consumer.workers ({}): each worker holds one",
+                self.database.max_connections, self.consumer.workers
+            ));
+        }
+        if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
+            return Err("log.level must be error, warn, info, debug or trace".into());
+        }
+        if self.http.api_keys.iter().any(|key| key.reveal().is_empty()) {
+            return Err("http.api_keys must not hold an empty key".into());
+        }
+        if self.broker.prefix.len() > 100 || self.broker.prefix.contains(char::is_control) {
+            return Err("broker.prefix must have at most 100 bytes and no control characters".into());
+        }
+        Ok(())
+    }
+
+    /// The settings as TOML, secrets hidden.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,282 @@
+//! The body: JSON, schema 1. Unknown fields are ignored, so that a newer producer can add some.
+
+use crate::domain::{
+    Action, Command, ContactId, Details, Email, Fingerprint, Invalid, Moment, Name, OperationId, OperationKind, Phone,
+    Reason, Stamp,
+};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+use uuid::Uuid;
+
+/// Its first second. A stamp or a time beyond it would make everything after it look old.
+const YEAR_3000: i64 = 32_503_680_000;
+/// The only schema number this version writes and reads.
+const SCHEMA: u64 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Body<'a> {
+    schema: u64,
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+    operation_id: Uuid,
+    contact_id: Uuid,
+    stamp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expects: Option<Uuid>,
+    accepted_at: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    fingerprint: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    contact: Option<Person<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Person<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    phone: Cow<'a, str>,
+    #[serde(borrow)]
+    email: Cow<'a, str>,
+}
+
+/// Only what tells one kind of failure from another.
+#[derive(Deserialize)]
+struct Head<'a> {
+    schema: Option<u64>,
+    #[serde(borrow)]
+    operation: Option<Cow<'a, str>>,
+}
+
+/// A body that is not a command: why, for the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", reason.as_str())]
+pub struct Undecodable {
+    /// One of the permanent reasons.
+    pub reason: Reason,
+    /// What is wrong, without any value of the body.
+    pub detail: String,
+}
+
+impl Undecodable {
+    fn new(reason: Reason, detail: impl fmt::Display) -> Self {
+        Self { reason, detail: detail.to_string() }
+    }
+
+    fn field(name: &str, invalid: Invalid) -> Self {
+        Self::new(Reason::Invalid, format_args!("{name} {invalid}"))
+    }
+}
+
+/// Writes a command as a message body.
+pub fn encode(command: &Command) -> Vec<u8> {
+    let phone;
+    let contact = match &command.action {
+        Action::Create(details) | Action::Update(details) => {
+            phone = details.phone.to_string();
+            Some(Person {
+                name: details.name.as_str().into(),
+                phone: phone.as_str().into(),
+                email: details.email.as_str().into(),
+            })
+        }
+        Action::Delete => None,
+    };
+    let body = Body {
+        schema: SCHEMA,
+        operation: command.kind().as_str().into(),
+        operation_id: command.operation_id.uuid(),
+        contact_id: command.contact_id.uuid(),
+        stamp: command.stamp.raw(),
+        expects: command.expects.map(OperationId::uuid),
+        accepted_at: command.accepted_at,
+        fingerprint: command.fingerprint.map(|print| format!("{:032x}", print.0).into()),
+        contact,
+    };
+    // Writing plain strings and numbers into memory cannot fail.
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
+/// Reads a message body.
+pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
+    let parsed: Body<'_> = serde_json::from_slice(body).map_err(|error| diagnose(body, &error))?;
+    if parsed.schema != SCHEMA {
+        return Err(unknown_schema(parsed.schema));
+    }
+    let kind = OperationKind::parse(&parsed.operation).ok_or_else(unknown_operation)?;
+    let details = |parsed: &Body<'_>| match &parsed.contact {
+        Some(person) => Ok(Details {
+            name: Name::parse(&person.name).map_err(|invalid| Undecodable::field("name", invalid))?,
+            phone: Phone::parse(&person.phone).map_err(|invalid| Undecodable::field("phone", invalid))?,
+            email: Email::parse(&person.email).map_err(|invalid| Undecodable::field("email", invalid))?,
+        }),
+        None => Err(Undecodable::new(Reason::Invalid, "contact is missing")),
+    };
+    let action = match kind {
+        OperationKind::Insert => Action::Create(details(&parsed)?),
+        OperationKind::Update => Action::Update(details(&parsed)?),
+        OperationKind::Delete => Action::Delete,
+    };
+    let fingerprint = match parsed.fingerprint.as_deref().map(|hex| u128::from_str_radix(hex, 16)) {
+        None => None,
+        Some(Ok(print)) => Some(Fingerprint(print)),
+        Some(Err(_)) => return Err(Undecodable::new(Reason::Invalid, "fingerprint is not hexadecimal")),
+    };
+    let stamp = Stamp::new(parsed.stamp)
+        .filter(|stamp| (Stamp::ZERO.next()..Stamp::at_millis(YEAR_3000 * 1_000)).contains(stamp))
+        .ok_or_else(|| Undecodable::new(Reason::Invalid, "stamp is not between the years 1970 and 3000"))?;
+    Ok(Command {
+        operation_id: OperationId::new(parsed.operation_id),
+        contact_id: ContactId::new(parsed.contact_id),
+        stamp,
+        expects: parsed.expects.map(OperationId::new),
+        accepted_at: in_range(parsed.accepted_at)?,
+        fingerprint,
+        action,
+    })
+}
+
+/// Keeps times within what every store can hold, in whole microseconds.
+fn in_range(moment: Moment) -> Result<Moment, Undecodable> {
+    Some(moment)
+        .filter(|moment| (0..YEAR_3000).contains(&moment.timestamp()))
+        .and_then(|moment| Moment::from_timestamp_micros(moment.timestamp_micros()))
+        .ok_or_else(|| Undecodable::new(Reason::Invalid, "accepted_at is not between the years 1970 and 3000"))
+}
+
+fn unknown_schema(schema: u64) -> Undecodable {
+    Undecodable::new(Reason::UnknownSchema, format_args!("schema is {schema}, this version reads {SCHEMA}"))
+}
+
+fn unknown_operation() -> Undecodable {
+    Undecodable::new(Reason::UnknownOperation, "operation is not insert, update or delete")
+}
+
+/// Finds the best reason for a body that could not be read. The parser's own message may quote the body, so only its
+/// kind and position are kept.
+fn diagnose(body: &[u8], error: &serde_json::Error) -> Undecodable {
+    if let Ok(head) = serde_json::from_slice::<Head<'_>>(body) {
+        match (head.schema, head.operation) {
+            (Some(schema), _) if schema != SCHEMA => return unknown_schema(schema),
+            (_, Some(operation)) if OperationKind::parse(&operation).is_none() => return unknown_operation(),
+            _ => {}
+        }
+    }
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "a field is missing or has the wrong type",
+        serde_json::error::Category::Eof => "the JSON ends too early",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "not JSON",
+    };
+    Undecodable::new(Reason::Undecodable, format_args!("{kind}, at line {} column {}", error.line(), error.column()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn person() -> impl Strategy<Value = Details> {
+        ("[\\p{L} ]{1,60}x", 20_000_000u32..40_000_000, "[a-z]{1,10}").prop_map(|(name, number, user)| Details {
+            name: Name::parse(&name).unwrap(),
+            phone: Phone::parse(&format!("11{number}")).unwrap(),
+            email: Email::parse(&format!("{user}@example.com")).unwrap(),
+        })
+    }
+
+    fn command() -> impl Strategy<Value = Command> {
+        let action =
+            prop_oneof![person().prop_map(Action::Create), person().prop_map(Action::Update), Just(Action::Delete)];
+        let ids = (any::<u128>(), any::<u128>(), any::<Option<u128>>());
+        (ids, 1i64..32_503_680_000_000 << 16, 0i64..32_503_680_000_000_000, any::<Option<u128>>(), action).prop_map(
+            |((operation, contact, expects), stamp, micros, print, action)| Command {
+                operation_id: OperationId::new(Uuid::from_u128(operation)),
+                contact_id: ContactId::new(Uuid::from_u128(contact)),
+                stamp: Stamp::new(stamp).unwrap(),
+                expects: expects.map(|id| OperationId::new(Uuid::from_u128(id))),
+                accepted_at: Moment::from_timestamp_micros(micros).unwrap(),
+                fingerprint: print.map(Fingerprint),
+                action,
+            },
+        )
+    }
+
+    fn sample() -> serde_json::Value {
+        json!({
+            "schema": 1, "operation": "insert", "stamp": 5, "accepted_at": "2026-01-02T03:04:05.123456Z",
+            "operation_id": "01890000-0000-7000-8000-000000000001",
+            "contact_id": "01890000-0000-7000-8000-000000000002",
+            "contact": { "name": "Marked Name", "phone": "+5521912340000", "email": "marked@example.com" },
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(command in command()) {
+            prop_assert_eq!(decode(&encode(&command)), Ok(command));
+        }
+
+        #[test]
+        fn any_bytes_are_a_command_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_body_never_tells_what_it_held(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut body = sample().to_string().into_bytes();
+            let at = at.index(body.len());
+            body[at] = byte;
+            if let Err(error) = decode(&body) {
+                let text = error.to_string();
+                prop_assert!(!text.contains("arked") && !text.contains("91234"), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let mut body = sample();
+        body["later"] = json!({ "addition": [1, 2, 3] });
+        assert!(decode(body.to_string().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_reason_names_the_fault() {
+        let changed = |field: &str, value: serde_json::Value| {
+            let mut body = sample();
+            match field.split_once('/') {
+                Some((outer, inner)) => body[outer][inner] = value,
+                None => body[field] = value,
+            }
+            decode(body.to_string().as_bytes()).map_err(|error| error.reason)
+        };
+        for (field, value, reason) in [
+            ("schema", json!(2), Reason::UnknownSchema),
+            ("schema", json!("1"), Reason::Undecodable),
+            ("schema", json!(null), Reason::Undecodable),
+            ("operation", json!("upsert"), Reason::UnknownOperation),
+            ("operation", json!(7), Reason::Undecodable),
+            ("operation_id", json!("x"), Reason::Undecodable),
+            ("stamp", json!(0), Reason::Invalid),
+            ("stamp", json!(-1), Reason::Invalid),
+            ("stamp", json!(i64::MAX), Reason::Invalid),
+            ("stamp", json!(1e30), Reason::Undecodable),
+            ("accepted_at", json!("yesterday"), Reason::Undecodable),
+            ("accepted_at", json!("9999-01-01T00:00:00Z"), Reason::Invalid),
+            ("fingerprint", json!("xyz"), Reason::Invalid),
+            ("contact", json!(null), Reason::Invalid),
+            ("contact/name", json!(" "), Reason::Invalid),
+            ("contact/phone", json!("123"), Reason::Invalid),
+            ("contact/email", json!("nobody"), Reason::Invalid),
+        ] {
+            assert_eq!(changed(field, value.clone()), Err(reason), "{field} = {value}");
+        }
+        // A future schema may look quite different.
+        let future = br#"{"schema": 3, "op": "insert", "ids": []}"#;
+        assert_eq!(decode(future).map_err(|error| error.reason), Err(Reason::UnknownSchema));
+        for rubbish in [&b""[..], b"{", b"null", b"[]", b"\xff\xfe", b"<xml/>"] {
+            assert_eq!(decode(rubbish).map_err(|error| error.reason), Err(Reason::Undecodable));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The queue seam: publish with a confirm, take and acknowledge, look at the dead letters.
+//!
+//! The rule this room keeps: a message that was confirmed is handed out again and again until it is acknowledged, over
+//! crashes of anyone. Retry and dead-letter are not operations of their own: a worker publishes the message to that
+//! lane, waits for the confirm, then acknowledges. This room must not know what a message says.
+
+pub mod embedded;
+mod publisher;
+pub mod rabbitmq;
+
+pub use publisher::{Condition, Mailbox, Publication, PublishError, Publisher, mailbox};
+
+use crate::message::Message;
+use std::time::Duration;
+
+/// The three queues of the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// `contato`: to be applied.
+    Work,
+    /// `contato.retry`: goes back to [`Lane::Work`] after a delay.
+    Retry,
+    /// `contato.dlq`: waits for an operator.
+    DeadLetters,
+}
+
+impl Lane {
+    /// The queue's name without the prefix.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Work => "contato",
+            Self::Retry => "contato.retry",
+            Self::DeadLetters => "contato.dlq",
+        }
+    }
+}
+
+/// A message handed to a worker.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The message.
+    pub message: Message,
+    /// How often it was handed out before and came back without an acknowledgement.
+    pub returned: u32,
+}
+
+/// The queue failed; everything taken and not acknowledged will be handed out again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// The connection, or the queue itself, is gone: connect again.
+    #[error("{0}")]
+    Lost(String),
+    /// It can never work as it is set up: an address that is none, queues declared otherwise.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+/// One worker's view of the queue while its session lasts.
+pub trait Source {
+    /// Waits up to `wait` for the first message and then takes what is ready, up to `max`. An empty batch means that
+    /// nothing came; `None` that deliveries were cancelled and all that had arrived are taken.
+    fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError>;
+
+    /// Acknowledges everything taken so far: it will not be handed out again.
+    fn acknowledge(&mut self) -> Result<(), QueueError>;
+
+    /// Asks for no more deliveries; those already on the way can still be taken.
+    fn cancel(&mut self) -> Result<(), QueueError>;
+}
+
+/// What a worker does with its session.
+pub type Work<'a> = dyn FnMut(&mut dyn Source) -> Result<(), QueueError> + 'a;
+
+/// A place to take messages from.
+pub trait Queue: Send + Sync {
+    /// Opens a session of at most `prefetch` unacknowledged messages, runs `work` in it, and closes it. What was taken
+    /// and not acknowledged by then will be handed out again.
+    fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError>;
+
+    /// Copies of up to `limit` dead letters, oldest first, which stay where they are.
+    fn peek_dead_letters(&self, limit: usize) -> Result<Vec<Message>, QueueError>;
+}

@@ -1,0 +1,88 @@
+//! Where the broker is and who we are to it. The library's own URL errors print the password, so it never sees the URL.
+
+use super::super::QueueError;
+use crate::config::Url;
+use amiquip::Auth;
+use std::fmt;
+
+/// A parsed `broker.url`.
+pub(super) struct Endpoint {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) virtual_host: String,
+    pub(super) tls: bool,
+    pub(super) auth: Auth,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl Endpoint {
+    /// Reads `amqp[s]://user:password@host:port/vhost`, with the escapes of RFC 3986.
+    pub(super) fn parse(url: &Url) -> Result<Self, QueueError> {
+        let wrong = |what: &str| {
+            QueueError::Misconfigured(format!("broker.url {what}; it looks like amqp://user:password@host:5672/%2f"))
+        };
+        let parsed = url::Url::parse(url.reveal()).map_err(|error| wrong(&format!("is not a URL: {error}")))?;
+        let tls = match parsed.scheme() {
+            "amqp" => false,
+            "amqps" => true,
+            _ => return Err(wrong("must begin with amqp:// or amqps://")),
+        };
+        if parsed.query().is_some() {
+            return Err(wrong("takes no parameters"));
+        }
+        let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
+        let virtual_host = match parsed.path() {
+            "" | "/" => "/".to_owned(),
+            path => unescape(path.trim_start_matches('/')),
+        };
+        let (username, password) = match (parsed.username(), parsed.password()) {
+            ("", None) => ("guest".to_owned(), "guest".to_owned()),
+            (user, password) => (unescape(user), unescape(password.unwrap_or_default())),
+        };
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: parsed.port().unwrap_or(if tls { 5671 } else { 5672 }),
+            virtual_host,
+            tls,
+            auth: Auth::Plain { username, password },
+        })
+    }
+}
+
+fn unescape(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_rabbitmq_users_write() {
+        let read = |url: &str| {
+            let endpoint = Endpoint::parse(&Url::from(url)).unwrap();
+            let Auth::Plain { username, password } = endpoint.auth.clone() else { panic!("not plain") };
+            (endpoint.to_string(), endpoint.virtual_host, endpoint.tls, username, password)
+        };
+        let all = |host: &str, vhost: &str, tls, user: &str, password: &str| {
+            (host.to_owned(), vhost.to_owned(), tls, user.to_owned(), password.to_owned())
+        };
+        assert_eq!(read("amqp://127.0.0.1"), all("127.0.0.1:5672", "/", false, "guest", "guest"));
+        assert_eq!(read("amqp://u:p@h:1/%2f"), all("h:1", "/", false, "u", "p"));
+        assert_eq!(read("amqps://u:p%40%2F@h/my%2Fhost"), all("h:5671", "my/host", true, "u", "p@/"));
+        assert_eq!(read("amqp://u:p@[::1]:5672/x"), all("::1:5672", "x", false, "u", "p"));
+    }
+
+    #[test]
+    fn refuses_without_showing_the_password() {
+        for url in ["", "amqp", "http://u:hunter2@h", "amqp://u:hunter2@h/?heartbeat=1", "amqp://u:hunter2@h:99999"] {
+            let error = Endpoint::parse(&Url::from(url)).err().unwrap().to_string();
+            assert!(error.starts_with("broker.url") && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Between our message and AMQP's properties.
+
+use crate::domain::{Moment, Reason};
+use crate::message::{Header, Message};
+use amiquip::{AmqpProperties, AmqpValue, FieldTable};
+use std::time::Duration;
+
+/// The most bytes of headers that are carried along; a frame has 128 KiB.
+const MAX_HEADERS: usize = 64 * 1024;
+/// AMQP's delivery mode for messages that survive a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// The properties of a message; `delay` is how long it may stay in the queue, if not for ever.
+pub(super) fn from_message(message: &Message, delay: Option<Duration>) -> AmqpProperties {
+    let mut properties = AmqpProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+        .with_app_id("contacts".into())
+        .with_message_id(message.id.clone())
+        .with_type_(message.kind.clone())
+        .with_timestamp(message.timestamp);
+    if !message.headers.is_empty() {
+        let mut table = FieldTable::new();
+        for (name, header) in message.headers.iter() {
+            let value = match header {
+                Header::Text(text) => AmqpValue::LongString(text.clone()),
+                Header::Number(number) => AmqpValue::LongLongInt(*number),
+            };
+            table.insert(name.to_owned(), value);
+        }
+        properties = properties.with_headers(table);
+    }
+    if let Some(delay) = delay {
+        properties = properties.with_expiration(delay.as_millis().max(1).to_string());
+    }
+    properties
+}
+
+/// The message of a delivery, and how often it came back before.
+pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message, u32) {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let mut message = Message {
+        id: text(properties.message_id()),
+        kind: text(properties.type_()),
+        timestamp: properties.timestamp().unwrap_or_default(),
+        body,
+        ..Message::default()
+    };
+    let (mut returned, mut room) = (0, MAX_HEADERS);
+    for (name, value) in properties.headers().iter().flatten() {
+        let header = match value {
+            AmqpValue::LongString(text) => Header::Text(text.clone()),
+            AmqpValue::ShortShortInt(number) => Header::Number((*number).into()),
+            AmqpValue::ShortShortUInt(number) => Header::Number((*number).into()),
+            AmqpValue::ShortInt(number) => Header::Number((*number).into()),
+            AmqpValue::ShortUInt(number) => Header::Number((*number).into()),
+            AmqpValue::LongInt(number) => Header::Number((*number).into()),
+            AmqpValue::LongUInt(number) => Header::Number((*number).into()),
+            AmqpValue::LongLongInt(number) => Header::Number(*number),
+            _ => continue,
+        };
+        match (name.as_str(), &header) {
+            // Counted by the quorum queue; it belongs to the delivery, not to the message.
+            ("x-delivery-count", Header::Number(count)) => returned = u32::try_from(*count).unwrap_or(0),
+            // The broker's own history of dead-lettering; our retries are part of it and mean nothing.
+            (name, _) if name.starts_with("x-first-death-") || name.starts_with("x-last-death-") => {}
+            // Headers must fit into one frame, with ours beside them, or they could not be published again.
+            (name, header) => {
+                room = room.saturating_sub(name.len() + size(header));
+                if room > 0 {
+                    message.headers.set(name, header.clone());
+                }
+            }
+        }
+    }
+    if let Some(at) = limit_reached(properties) {
+        message.headers.record_failure(Reason::DeliveryLimit, Reason::DeliveryLimit.sentence(), at);
+    }
+    (message, returned)
+}
+
+const fn size(header: &Header) -> usize {
+    match header {
+        Header::Text(text) => text.len(),
+        Header::Number(_) => 8,
+    }
+}
+
+/// When the broker dead-lettered it because it came back too often, if it did: the first entry of `x-death` is the latest.
+fn limit_reached(properties: &AmqpProperties) -> Option<Moment> {
+    let AmqpValue::FieldArray(deaths) = properties.headers().as_ref()?.get("x-death")? else { return None };
+    let AmqpValue::FieldTable(death) = deaths.iter().next()? else { return None };
+    match (death.get("reason")?, death.get("time")?) {
+        (AmqpValue::LongString(reason), AmqpValue::Timestamp(at)) if reason == "delivery_limit" => {
+            Moment::from_timestamp(i64::try_from(*at).ok()?, 0)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_back_as_it_was() {
+        let mut message = Message {
+            id: "an-id".into(),
+            kind: "contact.insert".into(),
+            timestamp: 1_700_000_000,
+            body: b"{}".to_vec(),
+            ..Message::default()
+        };
+        message.headers.set("x-contacts-attempts", Header::Number(3));
+        message.headers.set("traceparent", Header::Text("00-1-2-01".into()));
+        let properties = from_message(&message, Some(Duration::from_millis(1_500)));
+        assert_eq!(properties.delivery_mode(), &Some(2));
+        assert_eq!(properties.expiration(), &Some("1500".into()));
+        assert_eq!(to_message(&properties, message.body.clone()), (message, 0));
+    }
+}

@@ -1,0 +1,147 @@
+//! The consuming half: one session is one connection, one channel and one consumer on the worker's own stack.
+
+use super::super::{Delivery, Lane, QueueError, Source, Work};
+use super::link::{Link, describe, lost};
+use super::{Broker, properties};
+use crate::message::Message;
+use crate::telemetry::metrics::QUEUE_CONNECTIONS;
+use amiquip::{Consumer, ConsumerMessage, ConsumerOptions, Delivery as AmqpDelivery};
+use crossbeam_channel::RecvTimeoutError;
+use metrics::counter;
+use std::time::{Duration, Instant};
+
+/// How long to wait for another dead letter before the queue counts as looked through.
+const PEEK_WAIT: Duration = Duration::from_millis(500);
+
+pub(super) fn session(broker: &Broker, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
+    let link = Link::open(broker)?;
+    counter!(QUEUE_CONNECTIONS).increment(1);
+    let result = consume(&link, &broker.topology.queue(Lane::Work), prefetch, |source| work(source));
+    match result {
+        Ok(()) => link.close(),
+        Err(error) => Err(link.explain(error)),
+    }
+}
+
+pub(super) fn peek_dead_letters(broker: &Broker, limit: usize) -> Result<Vec<Message>, QueueError> {
+    let link = Link::open(broker)?;
+    let mut messages = Vec::new();
+    // Zero would mean without a limit.
+    let prefetch = u16::try_from(limit.max(1)).unwrap_or(u16::MAX);
+    consume(&link, &broker.topology.queue(Lane::DeadLetters), prefetch, |source| {
+        while messages.len() < limit.min(prefetch.into()) {
+            match source.take(limit - messages.len(), PEEK_WAIT)? {
+                Some(batch) if !batch.is_empty() => messages.extend(batch.into_iter().map(|delivery| delivery.message)),
+                _ => break,
+            }
+        }
+        Ok(())
+    })?;
+    // Nothing was acknowledged, so closing puts everything back where it was.
+    link.close()?;
+    Ok(messages)
+}
+
+fn consume<T>(
+    link: &Link,
+    queue: &str,
+    prefetch: u16,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, QueueError>,
+) -> Result<T, QueueError> {
+    link.call(|channel| channel.qos(0, prefetch, false).map_err(|error| lost(&describe(&error))))?;
+    let channel = link.channel()?;
+    let consumer = link
+        .guard(|| channel.basic_consume(queue, ConsumerOptions::default()))
+        .map_err(|error| lost(&describe(&error)))?;
+    let mut session = Session { link, consumer: &consumer, last: None, ended: None };
+    let result = work(&mut session);
+    // Dropping a consumer that may still be sent something can end the connection: let it run dry first.
+    let drained = session.drain();
+    let value = result?;
+    drained?;
+    Ok(value)
+}
+
+/// A consumer and what was taken from it.
+struct Session<'a> {
+    link: &'a Link,
+    consumer: &'a Consumer<'a>,
+    /// The last delivery taken and not acknowledged; the broker acknowledges all before it with it.
+    last: Option<AmqpDelivery>,
+    /// Set once no more deliveries can come.
+    ended: Option<Result<(), QueueError>>,
+}
+
+impl Session<'_> {
+    fn accept(&mut self, message: ConsumerMessage) -> Option<Delivery> {
+        self.ended = match message {
+            ConsumerMessage::Delivery(mut delivery) => {
+                let body = std::mem::take(&mut delivery.body);
+                let (message, returned) = properties::to_message(&delivery.properties, body);
+                self.last = Some(delivery);
+                return Some(Delivery { message, returned });
+            }
+            ConsumerMessage::ClientCancelled => Some(Ok(())),
+            ConsumerMessage::ServerCancelled => Some(Err(lost("the queue was deleted"))),
+            ConsumerMessage::ClientClosedChannel | ConsumerMessage::ClientClosedConnection => {
+                Some(Err(lost("the connection is closed")))
+            }
+            ConsumerMessage::ServerClosedChannel(error) | ConsumerMessage::ServerClosedConnection(error) => {
+                Some(Err(lost(&describe(&error))))
+            }
+        };
+        None
+    }
+
+    fn drain(&mut self) -> Result<(), QueueError> {
+        let result = self.cancel();
+        while self.ended.is_none() {
+            match self.consumer.receiver().recv_timeout(PEEK_WAIT) {
+                Ok(message) => drop(self.accept(message)),
+                Err(_) => break,
+            }
+        }
+        result
+    }
+}
+
+impl Source for Session<'_> {
+    fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
+        let mut batch = Vec::new();
+        let deadline = Instant::now() + wait;
+        while batch.len() < max && self.ended.is_none() {
+            let received = if batch.is_empty() {
+                self.consumer.receiver().recv_deadline(deadline)
+            } else {
+                self.consumer.receiver().try_recv().map_err(|error| match error {
+                    crossbeam_channel::TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    crossbeam_channel::TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                })
+            };
+            match received {
+                Ok(message) => batch.extend(self.accept(message)),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => self.ended = Some(Err(lost("the connection is gone"))),
+            }
+        }
+        match &self.ended {
+            Some(Ok(())) if batch.is_empty() => Ok(None),
+            Some(Err(error)) if batch.is_empty() => Err(error.clone()),
+            _ => Ok(Some(batch)),
+        }
+    }
+
+    fn acknowledge(&mut self) -> Result<(), QueueError> {
+        match self.last.take() {
+            Some(delivery) => self.consumer.ack_multiple(delivery).map_err(|error| lost(&describe(&error))),
+            None => Ok(()),
+        }
+    }
+
+    fn cancel(&mut self) -> Result<(), QueueError> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        self.link.parting(|| self.consumer.cancel()).map_err(|error| lost(&describe(&error)))
+    }
+}

@@ -1,0 +1,365 @@
+//! What every role shares at its start and its end: logs, metrics, the admin port, signals, the deadline.
+//!
+//! The rule this room keeps: a role starts with whatever is away and becomes ready by itself, but ends at once, with one
+//! clear line, on what no waiting can heal. Asked to end, it finishes what it has begun within `shutdown.grace`.
+
+use crate::config::Settings;
+use crate::consumer;
+use crate::domain::SHORTEST_RETENTION;
+use crate::producer::{self, ServeError};
+use crate::queue::embedded::Embedded;
+use crate::queue::rabbitmq::RabbitMq;
+use crate::queue::{Publisher, QueueError};
+use crate::stop::{Cause, Stop};
+use crate::store::postgres::Postgres;
+use crate::store::sqlite::Sqlite;
+use crate::store::{Direction, Pruned, Store, StoreError};
+use crate::telemetry::{self, Health, metrics::BUILD_INFO};
+use actix_web::dev::{Server, ServerHandle};
+use chrono::TimeDelta;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code when a second signal cuts the end short: 128 and the number of SIGTERM, as a shell shows it.
+const KILLED: i32 = 143;
+/// Signals this close together are one wish: `timeout`, for example, signals its child and then its group.
+const SAME_WISH: Duration = Duration::from_millis(500);
+/// The database's file name in the data folder.
+const DATABASE: &str = "contacts.db";
+
+/// The roles that run until they are asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The HTTP API.
+    Producer,
+    /// The worker.
+    Consumer,
+    /// Both, on SQLite and the embedded queue.
+    Standalone,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+            Self::Standalone => "standalone",
+        }
+    }
+}
+
+/// Why a role ended or did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Settings, queues or schema are not what this version needs.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<QueueError> for RunError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Misconfigured(why) => Self::Misconfigured(why),
+            QueueError::Lost(why) => Self::Failed(why),
+        }
+    }
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Misconfigured(why) => Self::Misconfigured(why),
+            StoreError::Unavailable(why) | StoreError::Rejected(why) => Self::Failed(why),
+        }
+    }
+}
+
+impl From<ServeError> for RunError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Unsafe(why) => Self::Misconfigured(why),
+            error @ ServeError::Listen(..) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for RunError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A started role: what must be ended, in the order of ending.
+#[derive(Default)]
+struct Running {
+    http: Option<ServerHandle>,
+    /// Workers first, then what they publish with.
+    threads: Vec<JoinHandle<()>>,
+    /// Held until the role has ended.
+    _lock: Option<File>,
+}
+
+/// Runs a role until it is asked to end, or cannot go on.
+pub fn run(role: Role, settings: &Settings) -> Result<(), RunError> {
+    telemetry::init_logs(&settings.log);
+    let system = actix_web::rt::System::new();
+    let result = system.block_on(serve(role, settings));
+    // Dropped, it would wait without a limit for reads that still hang in a database. The process ends instead.
+    std::mem::forget(system);
+    result
+}
+
+async fn serve(role: Role, settings: &Settings) -> Result<(), RunError> {
+    let recorder = telemetry::metrics::install().map_err(|error| RunError::Failed(error.to_string()))?;
+    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "role" => role.name()).set(1.0);
+    let (health, stop) = (Health::default(), Stop::default());
+    watch_signals(stop.clone())?;
+    let process = health.component("process");
+
+    let upkeep = recorder.clone();
+    actix_web::rt::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            upkeep.run_upkeep();
+        }
+    });
+    let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), recorder)
+        .map_err(|error| RunError::Failed(format!("cannot listen on {} (admin): {error}", settings.admin.listen)))?;
+    actix_web::rt::spawn(admin);
+    tracing::info!(role = role.name(), version = env!("CARGO_PKG_VERSION"), admin = %address, "starting");
+
+    let running = match role {
+        Role::Producer => start_producer(settings, &health, &stop)?,
+        Role::Consumer => start_consumer(settings, &health, &stop)?,
+        Role::Standalone => start_standalone(settings, &health, &stop)?,
+    };
+    process.ready();
+
+    stop.wait().await;
+    process.not_ready("ending");
+    let finished = running.end(settings).await;
+    match stop.cause() {
+        Some(Cause::Misconfigured(why)) => Err(RunError::Misconfigured(why)),
+        Some(Cause::Broken(why)) => Err(RunError::Failed(why)),
+        Some(Cause::Asked) | None if finished => {
+            tracing::info!("ended");
+            Ok(())
+        }
+        Some(Cause::Asked) | None => Err(RunError::Failed(
+            "shutdown.grace is over and not everything was finished; nothing accepted is lost".into(),
+        )),
+    }
+}
+
+/// The first SIGTERM or SIGINT asks everything to end; a second ends the process at once.
+fn watch_signals(stop: Stop) -> Result<(), RunError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    actix_web::rt::spawn(async move {
+        let mut asked: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match asked {
+                None => {
+                    tracing::info!("asked to end: finishing what has begun");
+                    stop.ask();
+                    asked = Some(Instant::now());
+                }
+                Some(first) if first.elapsed() < SAME_WISH => {}
+                Some(_) => {
+                    tracing::warn!("asked a second time: ending at once");
+                    std::process::exit(KILLED);
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Running {
+    /// Finishes requests, then workers, then what they published. False if the grace was too short for it.
+    async fn end(mut self, settings: &Settings) -> bool {
+        let deadline = Instant::now() + settings.shutdown.grace;
+        let ending = async {
+            if let Some(http) = self.http.take() {
+                http.stop(true).await;
+            }
+            let threads = std::mem::take(&mut self.threads);
+            let joining = tokio::task::spawn_blocking(move || {
+                for thread in threads {
+                    // One that panicked has said so itself.
+                    let _ = thread.join();
+                }
+            });
+            let _ = joining.await;
+        };
+        tokio::time::timeout_at(deadline.into(), ending).await.is_ok()
+    }
+}
+
+fn start_producer(settings: &Settings, health: &Health, stop: &Stop) -> Result<Running, RunError> {
+    producer::refuse_open_door(&settings.http)?;
+    let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
+    require_schema(&*store)?;
+    let rabbit = RabbitMq::new(&settings.broker)?;
+    let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
+    let http = start_http(settings, publisher, store, settings.database.max_connections as usize)?;
+    Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
+}
+
+fn start_consumer(settings: &Settings, health: &Health, stop: &Stop) -> Result<Running, RunError> {
+    let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
+    require_schema(&*store)?;
+    let rabbit = RabbitMq::new(&settings.broker)?;
+    let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("publisher"), stop.clone())?;
+    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher };
+    let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
+    threads.push(thread);
+    Ok(Running { http: None, threads, _lock: None })
+}
+
+fn start_standalone(settings: &Settings, health: &Health, stop: &Stop) -> Result<Running, RunError> {
+    producer::refuse_open_door(&settings.http)?;
+    let folder = &settings.standalone.data_dir;
+    let lock = open_data_folder(folder)?;
+    let store = Sqlite::new(&folder.join(DATABASE))?;
+    for migration in store.migrate(Direction::Up)? {
+        tracing::info!(migration, "migrated");
+    }
+    let store: Arc<dyn Store> = Arc::new(store);
+    let (queue, publisher, thread) =
+        Embedded::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
+    // The port first: if it is taken, nothing has begun.
+    let http = start_http(settings, publisher.clone(), store.clone(), settings.database.max_connections as usize)?;
+    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher };
+    // SQLite has one writer, so more workers would only wait for each other.
+    let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
+    let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
+    threads.push(thread);
+    Ok(Running { http: Some(http), threads, _lock: Some(lock) })
+}
+
+/// An older schema ends the start; a database that does not answer does not: roles wait for it.
+fn require_schema(store: &dyn Store) -> Result<(), RunError> {
+    match store.check() {
+        Err(error @ StoreError::Misconfigured(_)) => Err(error.into()),
+        Err(StoreError::Unavailable(why) | StoreError::Rejected(why)) => {
+            tracing::warn!(reason = why, "the database does not answer yet");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+fn start_http(
+    settings: &Settings,
+    publisher: Publisher,
+    store: Arc<dyn Store>,
+    readers: usize,
+) -> Result<ServerHandle, RunError> {
+    let (server, address): (Server, SocketAddr) =
+        producer::server(&settings.http, publisher, store, readers, settings.shutdown.grace)?;
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    tracing::info!(%address, "listening");
+    let key = if settings.http.api_keys.is_empty() { "" } else { " -H 'X-API-Key: KEY'" };
+    // For the person at the terminal; a closed standard output is nobody.
+    let _ = writeln!(
+        std::io::stdout(),
+        "Listening on http://{address}. Try:\n  curl -i http://{address}/contacts{key} -H 'Content-Type: application/json' \
+         -d '{{\"name\":\"Ana Souza\",\"phone\":\"(11) 98765-4321\",\"email\":\"ana@example.com\"}}'"
+    );
+    Ok(handle)
+}
+
+/// Makes the folder, for its owner only, and takes its lock: two processes on one queue would hand messages out twice.
+fn open_data_folder(folder: &Path) -> Result<File, RunError> {
+    let cannot = |error: std::io::Error| RunError::Failed(format!("data folder {}: {error}", folder.display()));
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+        return Err(cannot(error));
+    }
+    let lock =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(cannot)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RunError::Failed(format!(
+            "data folder {} is used by another process: end it, or take another folder with --data-dir",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
+    }
+}
+
+/// The database that commands outside the roles work on.
+fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, RunError> {
+    Ok(match (data_dir, settings.database.url.reveal().strip_prefix("sqlite:")) {
+        (Some(folder), _) => Box::new(Sqlite::new(&folder.join(DATABASE))?),
+        (None, Some(path)) => Box::new(Sqlite::new(Path::new(path))?),
+        (None, None) => Box::new(Postgres::new(&settings.database)?),
+    })
+}
+
+/// Forgets what ended before `older_than` ago, step by step, and says how far it is.
+pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Option<&Path>) -> Result<(), RunError> {
+    let age = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
+    // The clocks of producers may differ by as much as the shortest retention.
+    if age < SHORTEST_RETENTION * 2 {
+        return Err(RunError::Failed(
+            "--older-than must be at least 1h: younger operations may still be delivered".into(),
+        ));
+    }
+    let horizon = chrono::Utc::now()
+        .checked_sub_signed(age)
+        .ok_or_else(|| RunError::Failed("--older-than is longer than time".into()))?;
+    let store = open_store(settings, data_dir)?;
+    store.check()?;
+    store.set_pruned_before(horizon)?;
+    let (mut sum, mut said) = (Pruned::default(), Instant::now());
+    let say = |sum: Pruned, done| {
+        let Pruned { operations, tombstones } = sum;
+        let so_far = if done { "" } else { " so far" };
+        // Nobody may be listening.
+        let _ = writeln!(std::io::stdout(), "pruned {operations} operations and {tombstones} deleted contacts{so_far}");
+    };
+    loop {
+        let step = store.prune(batch)?;
+        sum.operations += step.operations;
+        sum.tombstones += step.tombstones;
+        if step == Pruned::default() {
+            say(sum, true);
+            return Ok(());
+        }
+        if said.elapsed() > Duration::from_secs(2) {
+            say(sum, false);
+            said = Instant::now();
+        }
+    }
+}
+
+/// Migrates the database of `database.url` and says what was done.
+pub fn migrate(settings: &Settings, direction: Direction) -> Result<(), RunError> {
+    let migrations = open_store(settings, None)?.migrate(direction)?;
+    let done = match direction {
+        Direction::Up => "migrated",
+        Direction::Down => "reverted",
+    };
+    for migration in &migrations {
+        println!("{done} {migration}");
+    }
+    if migrations.is_empty() {
+        println!("nothing to do: the schema is {}", if direction == Direction::Up { "current" } else { "empty" });
+    }
+    Ok(())
+}

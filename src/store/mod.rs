@@ -1,0 +1,97 @@
+//! The store seam: apply a batch in one transaction, read.
+//!
+//! The rule this room keeps: the effect of a command and the record of its operation are committed together or not at
+//! all, so a command takes effect once however often it is delivered. What a command does is decided by
+//! [`crate::domain::Batch`]; a store only loads, locks and writes. Only this room (and the embedded queue) names diesel.
+
+mod columns;
+mod error;
+mod migrating;
+pub mod postgres;
+pub mod sqlite;
+
+pub use error::StoreError;
+
+use crate::domain::{
+    AreaCode, Attempt, Contact, ContactId, Fingerprint, Moment, OperationId, OperationKind, Outcome, Status,
+};
+
+/// An operation that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    /// The contact it names.
+    pub contact_id: ContactId,
+    /// What it asked for.
+    pub kind: OperationKind,
+    /// How it ended.
+    pub status: Status,
+    /// Set when the client sent an `Idempotency-Key`.
+    pub fingerprint: Option<Fingerprint>,
+    /// When the API accepted it.
+    pub accepted_at: Moment,
+    /// When its end was recorded.
+    pub completed_at: Moment,
+}
+
+/// Which contacts to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those of this area code.
+    pub area: Option<AreaCode>,
+}
+
+/// What a step of pruning removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Operations that had been applied or superseded.
+    pub operations: usize,
+    /// Rows of deleted contacts.
+    pub tombstones: usize,
+}
+
+/// Which way a migration goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the schema of this version of the program.
+    Up,
+    /// One migration back.
+    Down,
+}
+
+/// A database with our schema.
+pub trait Store: Send + Sync {
+    /// Applies a batch in one transaction and commits it: one outcome for each attempt, in order. On an error nothing of
+    /// the batch is written.
+    fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// A contact, live or deleted.
+    fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError>;
+
+    /// Up to `limit` live contacts with ids greater than `after`, in the order of their ids.
+    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError>;
+
+    /// An operation, if it has ended.
+    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError>;
+
+    /// Whether it answers and has the schema this version needs.
+    fn check(&self) -> Result<(), StoreError>;
+
+    /// Whether a batch could be applied now: [`Self::check`], and one is, and undone.
+    fn probe(&self) -> Result<(), StoreError>;
+
+    /// Begins to forget operations that ended, and contacts that were deleted, before this moment. From then on a create
+    /// of that age that is not known is refused.
+    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError>;
+
+    /// Since when everything is remembered, if anything was ever pruned.
+    fn pruned_before(&self) -> Result<Option<Moment>, StoreError>;
+
+    /// Removes up to `limit` operations and up to `limit` tombstones that are forgotten; failed operations stay, because
+    /// their dead letters may wait. Says how many of each.
+    fn prune(&self, limit: u32) -> Result<Pruned, StoreError>;
+
+    /// Migrates the schema; the names of the migrations that were run.
+    fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError>;
+}

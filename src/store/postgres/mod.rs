@@ -1,0 +1,285 @@
+//! PostgreSQL: native types, one set-wise statement for each step of a batch, rows locked in the order of their ids.
+
+mod rows;
+mod schema;
+mod statements;
+
+use super::columns::{Probed, contact_ids, operation_ids, probe};
+use super::{Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
+use crate::config::{DatabaseSettings, Url};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, OperationId, Outcome};
+use diesel::connection::SimpleConnection;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::sql_types::{BigInt, Bool, Timestamptz};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use rows::{ContactRow, FinishedRow, OperationRow, StandingRow};
+use schema::{contacts, operations, retention};
+use statements::{InsertContacts, RecordOperations, UpdateContacts};
+use std::time::Duration;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+/// How long a batch waits for a row that another session has locked. Ours hold theirs for milliseconds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Any number of ours: two migrations at once wait for each other by it.
+const MIGRATION_LOCK: i64 = 0x00C0_47AC_7500;
+
+type Connections = Pool<ConnectionManager<PgConnection>>;
+type Connected = PooledConnection<ConnectionManager<PgConnection>>;
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub struct Postgres {
+    writes: Connections,
+    reads: Connections,
+}
+
+/// What decides whether a database can be ours.
+#[derive(QueryableByName)]
+struct Facts {
+    #[diesel(sql_type = Bool)]
+    migrated: bool,
+    #[diesel(sql_type = Bool)]
+    utf8: bool,
+}
+
+/// What every new connection is told first.
+#[derive(Debug)]
+struct Session {
+    statement_timeout: Duration,
+}
+
+impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Session {
+    fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
+        let timeout = self.statement_timeout.as_millis();
+        connection
+            .batch_execute(&format!(
+                "SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout}; \
+                 SET lock_timeout = {}",
+                LOCK_TIMEOUT.as_millis()
+            ))
+            .map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+impl Postgres {
+    /// Prepares the pools; the first use connects.
+    pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        let writes = pool(&settings.url, settings)?;
+        let reads = match &settings.read_url {
+            Some(url) if *url != settings.url => pool(url, settings)?,
+            _ => writes.clone(),
+        };
+        Ok(Self { writes, reads })
+    }
+}
+
+fn pool(url: &Url, settings: &DatabaseSettings) -> Result<Connections, StoreError> {
+    let url = with_defaults(url, settings.connect_timeout)?;
+    Ok(Pool::builder()
+        .max_size(settings.max_connections)
+        .min_idle(Some(0))
+        .connection_timeout(settings.connect_timeout)
+        .connection_customizer(Box::new(Session { statement_timeout: settings.statement_timeout }))
+        .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+        .build_unchecked(ConnectionManager::new(url)))
+}
+
+/// Adds what notices a dead peer, where the URL does not say otherwise. Source: libpq, "Parameter Key Words".
+fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreError> {
+    let mut parsed = url::Url::parse(url.reveal())
+        .map_err(|error| StoreError::Misconfigured(format!("database.url is not a URL: {error}")))?;
+    if !matches!(parsed.scheme(), "postgres" | "postgresql") {
+        return Err(StoreError::Misconfigured("database.url must begin with postgres://".into()));
+    }
+    if !percent_encoding_is_whole(url.reveal()) {
+        return Err(StoreError::Misconfigured(
+            "database.url holds a % that is not followed by two hexadecimal digits".into(),
+        ));
+    }
+    let seconds = connect_timeout.as_secs().max(2).to_string();
+    for (name, value) in [
+        ("application_name", "contacts"),
+        ("connect_timeout", seconds.as_str()),
+        ("tcp_user_timeout", "10000"),
+        ("keepalives_idle", "10"),
+        ("keepalives_interval", "5"),
+        ("keepalives_count", "3"),
+    ] {
+        if !parsed.query_pairs().any(|(given, _)| given == name) {
+            parsed.query_pairs_mut().append_pair(name, value);
+        }
+    }
+    Ok(parsed.into())
+}
+
+/// Otherwise libpq refuses the URL, in words that quote the password.
+fn percent_encoding_is_whole(url: &str) -> bool {
+    let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    url.split('%').skip(1).all(digits)
+}
+
+fn connect(pool: &Connections) -> Result<Connected, StoreError> {
+    pool.get().map_err(StoreError::pool)
+}
+
+/// Another worker got there first; the next try sees what it wrote.
+fn raced(what: &str) -> StoreError {
+    StoreError::Unavailable(format!("another worker has just written the same {what}"))
+}
+
+fn horizon(connection: &mut PgConnection) -> QueryResult<Option<Moment>> {
+    retention::table.select(retention::pruned_before).first(connection).optional()
+}
+
+fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
+    let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(ContactId::uuid).collect();
+    let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(OperationId::uuid).collect();
+
+    let standings: Vec<StandingRow> = contacts::table
+        .filter(contacts::id.eq_any(contact_ids))
+        .order(contacts::id)
+        .for_update()
+        .select(StandingRow::as_select())
+        .load(connection)?;
+    // After the locks, so that whatever another worker did to these contacts is seen.
+    let finished: Vec<FinishedRow> = operations::table
+        .filter(operations::id.eq_any(operation_ids))
+        .select(FinishedRow::as_select())
+        .load(connection)?;
+    let standings = standings.into_iter().map(StandingRow::read).collect::<Result<Vec<_>, _>>()?;
+    let finished = finished.into_iter().map(FinishedRow::read).collect::<Result<Vec<_>, _>>()?;
+
+    let mut known = Batch::new(standings, finished);
+    if known.needs_horizon(batch, chrono::Utc::now()) {
+        // After the reads: what they missed because it was pruned was pruned under a horizon that is seen now.
+        known = known.pruned_before(horizon(connection)?);
+    }
+    let folded = known.fold(batch);
+
+    if !folded.created.is_empty() && InsertContacts::new(&folded.created).execute(connection)? != folded.created.len() {
+        return Err(raced("contact"));
+    }
+    if !folded.changed.is_empty() && UpdateContacts::new(&folded.changed).execute(connection)? != folded.changed.len() {
+        return Err(raced("contact"));
+    }
+    if !folded.records.is_empty() {
+        let statement = RecordOperations::new(batch, &folded.records, chrono::Utc::now());
+        if statement.execute(connection)? != folded.records.len() {
+            return Err(raced("operation"));
+        }
+    }
+    Ok(folded.outcomes)
+}
+
+impl Store for Postgres {
+    fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
+        connect(&self.writes)?.transaction(|connection| apply_in(connection, batch))
+    }
+
+    fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
+        let row: Option<ContactRow> = contacts::table
+            .find(id.uuid())
+            .select(ContactRow::as_select())
+            .first(&mut connect(&self.reads)?)
+            .optional()?;
+        row.map(ContactRow::read).transpose()
+    }
+
+    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        let mut query = contacts::table
+            .filter(contacts::deleted_at.is_null())
+            .order(contacts::id)
+            .limit(limit.into())
+            .select(ContactRow::as_select())
+            .into_boxed();
+        if let Some(area) = filter.area {
+            query = query.filter(contacts::ddd.eq(i16::from(area.number())));
+        }
+        if let Some(after) = after {
+            query = query.filter(contacts::id.gt(after.uuid()));
+        }
+        query.load(&mut connect(&self.reads)?)?.into_iter().map(ContactRow::read).collect()
+    }
+
+    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        let row: Option<OperationRow> = operations::table
+            .find(id.uuid())
+            .select(OperationRow::as_select())
+            .first(&mut connect(&self.reads)?)
+            .optional()?;
+        row.map(OperationRow::read).transpose()
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let mut connection = connect(&self.writes)?;
+        let facts: Facts = diesel::sql_query(format!(
+            "SELECT to_regclass('{}') IS NOT NULL AS migrated, getdatabaseencoding() = 'UTF8' AS utf8",
+            migrating::TABLE
+        ))
+        .get_result(&mut connection)?;
+        if !facts.utf8 {
+            return Err(StoreError::Misconfigured(
+                "the database's encoding must be UTF8: names need all of Unicode".into(),
+            ));
+        }
+        migrating::check(&mut *connection, facts.migrated, &MIGRATIONS)
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.check()?;
+        let batch = probe()?;
+        Probed::result(connect(&self.writes)?.transaction(|connection| {
+            apply_in(connection, &batch).map_err(Probed::Failed)?;
+            Err(Probed::Undone)
+        }))
+    }
+
+    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError> {
+        // It never goes back: what was pruned under a later horizon stays pruned.
+        let remember = diesel::sql_query(
+            "INSERT INTO retention (one, pruned_before) VALUES (true, $1) \
+             ON CONFLICT (one) DO UPDATE SET pruned_before = greatest(retention.pruned_before, excluded.pruned_before)",
+        );
+        remember.bind::<Timestamptz, _>(moment).execute(&mut connect(&self.writes)?)?;
+        Ok(())
+    }
+
+    fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
+        Ok(horizon(&mut *connect(&self.reads)?)?)
+    }
+
+    fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
+        let mut connection = connect(&self.writes)?;
+        let Some(horizon) = horizon(&mut connection)? else { return Ok(Pruned::default()) };
+        // What a worker holds is left for the next step, so neither waits for the other. Both times must be old: clocks
+        // of producers differ.
+        let operations = diesel::sql_query(
+            "DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE completed_at < $1 AND accepted_at < $1 \
+             AND status <> 'failed' LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        );
+        let operations =
+            operations.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
+        let tombstones = diesel::sql_query(
+            "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE deleted_at < $1 AND created_at < $1 \
+             LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        );
+        let tombstones =
+            tombstones.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
+        Ok(Pruned { operations, tombstones })
+    }
+
+    fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
+        let mut connection = connect(&self.writes)?;
+        // A migration may take long, and so may waiting for another's.
+        connection.batch_execute(&format!(
+            "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
+        ))?;
+        let result = migrating::migrate(&mut *connection, MIGRATIONS, direction);
+        connection.batch_execute(&format!(
+            "SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET statement_timeout; RESET lock_timeout"
+        ))?;
+        result
+    }
+}

@@ -1,0 +1,38 @@
+//! The tables as diesel sees them; `migrations/postgres` makes them.
+
+diesel::table! {
+    contacts (id) {
+        id -> Uuid,
+        version -> Uuid,
+        stamp -> BigInt,
+        created_by -> Uuid,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+        name -> Nullable<Text>,
+        phone -> Nullable<Text>,
+        ddd -> Nullable<SmallInt>,
+        email -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    retention (one) {
+        one -> Bool,
+        pruned_before -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    operations (id) {
+        id -> Uuid,
+        contact_id -> Uuid,
+        operation -> Text,
+        status -> Text,
+        reason -> Nullable<Text>,
+        replays -> Integer,
+        fingerprint -> Nullable<Uuid>,
+        accepted_at -> Timestamptz,
+        completed_at -> Timestamptz,
+    }
+}

@@ -1,0 +1,210 @@
+//! The three statements that write a batch. Each takes arrays, so its text never changes and PostgreSQL prepares it once
+//! for a connection; diesel's own inserts have a text for each number of rows.
+
+use super::super::columns::status_text;
+use crate::domain::{Attempt, Contact, Life, Moment, Record};
+use diesel::pg::{Pg, PgConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use uuid::Uuid;
+
+/// The columns of some contacts.
+#[derive(Default)]
+struct ContactColumns<'a> {
+    id: Vec<Uuid>,
+    version: Vec<Uuid>,
+    stamp: Vec<i64>,
+    created_by: Vec<Uuid>,
+    created_at: Vec<Moment>,
+    updated_at: Vec<Moment>,
+    deleted_at: Vec<Option<Moment>>,
+    name: Vec<Option<&'a str>>,
+    phone: Vec<Option<String>>,
+    ddd: Vec<Option<i16>>,
+    email: Vec<Option<&'a str>>,
+}
+
+impl<'a> ContactColumns<'a> {
+    fn new(contacts: &'a [Contact]) -> Self {
+        let mut columns = Self::default();
+        for contact in contacts {
+            columns.id.push(contact.id.uuid());
+            columns.version.push(contact.version.uuid());
+            columns.stamp.push(contact.stamp.raw());
+            columns.created_by.push(contact.created_by.uuid());
+            columns.created_at.push(contact.created_at);
+            columns.updated_at.push(contact.updated_at);
+            let (deleted_at, details) = match &contact.life {
+                Life::Live(details) => (None, Some(details)),
+                Life::Deleted { at } => (Some(*at), None),
+            };
+            columns.deleted_at.push(deleted_at);
+            columns.name.push(details.map(|details| details.name.as_str()));
+            columns.phone.push(details.map(|details| details.phone.to_string()));
+            columns.ddd.push(details.map(|details| details.phone.area().number().into()));
+            columns.email.push(details.map(|details| details.email.as_str()));
+        }
+        columns
+    }
+
+    fn bind<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.id)?;
+        out.push_sql("::uuid[], ");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.version)?;
+        out.push_sql("::uuid[], ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.stamp)?;
+        out.push_sql("::bigint[], ");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.created_by)?;
+        out.push_sql("::uuid[], ");
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.created_at)?;
+        out.push_sql("::timestamptz[], ");
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.updated_at)?;
+        out.push_sql("::timestamptz[], ");
+        out.push_bind_param::<Array<Nullable<Timestamptz>>, _>(&self.deleted_at)?;
+        out.push_sql("::timestamptz[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.name)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.phone)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Nullable<SmallInt>>, _>(&self.ddd)?;
+        out.push_sql("::smallint[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.email)?;
+        out.push_sql(
+            "::text[]) AS new (id, version, stamp, created_by, created_at, updated_at, deleted_at, name, phone, ddd, \
+             email)",
+        );
+        Ok(())
+    }
+}
+
+/// Inserts contacts; a row that exists is left alone and not counted.
+pub(super) struct InsertContacts<'a>(ContactColumns<'a>);
+
+impl<'a> InsertContacts<'a> {
+    pub(super) fn new(contacts: &'a [Contact]) -> Self {
+        Self(ContactColumns::new(contacts))
+    }
+}
+
+impl QueryFragment<Pg> for InsertContacts<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "INSERT INTO contacts (id, version, stamp, created_by, created_at, updated_at, deleted_at, name, phone, \
+             ddd, email) SELECT * FROM ",
+        );
+        self.0.bind(&mut out)?;
+        out.push_sql(" ON CONFLICT (id) DO NOTHING");
+        Ok(())
+    }
+}
+
+/// Overwrites contacts that exist.
+pub(super) struct UpdateContacts<'a>(ContactColumns<'a>);
+
+impl<'a> UpdateContacts<'a> {
+    pub(super) fn new(contacts: &'a [Contact]) -> Self {
+        Self(ContactColumns::new(contacts))
+    }
+}
+
+impl QueryFragment<Pg> for UpdateContacts<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "UPDATE contacts SET version = new.version, stamp = new.stamp, updated_at = new.updated_at, deleted_at = \
+             new.deleted_at, name = new.name, phone = new.phone, ddd = new.ddd, email = new.email FROM ",
+        );
+        self.0.bind(&mut out)?;
+        out.push_sql(" WHERE contacts.id = new.id");
+        Ok(())
+    }
+}
+
+/// Records how operations ended. One that failed and was replayed since is overwritten; any other that exists is left
+/// alone and not counted.
+#[derive(Default)]
+pub(super) struct RecordOperations {
+    id: Vec<Uuid>,
+    contact_id: Vec<Uuid>,
+    operation: Vec<&'static str>,
+    status: Vec<&'static str>,
+    reason: Vec<Option<&'static str>>,
+    replays: Vec<i32>,
+    fingerprint: Vec<Option<Uuid>>,
+    accepted_at: Vec<Moment>,
+    completed_at: Option<Moment>,
+}
+
+impl RecordOperations {
+    pub(super) fn new(batch: &[Attempt], records: &[Record], completed_at: Moment) -> Self {
+        let ended =
+            records.iter().filter_map(|record| batch.get(record.attempt).map(|attempt| (attempt, record.status)));
+        let mut columns = Self { completed_at: Some(completed_at), ..Self::default() };
+        for (attempt, status) in ended {
+            let command = &attempt.command;
+            let (status, reason) = status_text(status);
+            columns.id.push(command.operation_id.uuid());
+            columns.contact_id.push(command.contact_id.uuid());
+            columns.operation.push(command.kind().as_str());
+            columns.status.push(status);
+            columns.reason.push(reason);
+            columns.replays.push(i32::try_from(attempt.replays).unwrap_or(i32::MAX));
+            columns.fingerprint.push(command.fingerprint.map(|print| Uuid::from_u128(print.0)));
+            columns.accepted_at.push(command.accepted_at);
+        }
+        columns
+    }
+}
+
+impl QueryFragment<Pg> for RecordOperations {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "INSERT INTO operations (id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, \
+             completed_at) SELECT new.*, ",
+        );
+        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.completed_at)?;
+        out.push_sql("::timestamptz FROM unnest(");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.id)?;
+        out.push_sql("::uuid[], ");
+        out.push_bind_param::<Array<SqlUuid>, _>(&self.contact_id)?;
+        out.push_sql("::uuid[], ");
+        out.push_bind_param::<Array<Text>, _>(&self.operation)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Text>, _>(&self.status)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.reason)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Integer>, _>(&self.replays)?;
+        out.push_sql("::integer[], ");
+        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.fingerprint)?;
+        out.push_sql("::uuid[], ");
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.accepted_at)?;
+        out.push_sql(
+            "::timestamptz[]) AS new ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = \
+             excluded.reason, replays = excluded.replays, completed_at = excluded.completed_at \
+             WHERE operations.status = 'failed' AND operations.replays < excluded.replays",
+        );
+        Ok(())
+    }
+}
+
+/// Each statement's text depends on its type alone, so diesel may keep it prepared.
+macro_rules! always_the_same_text {
+    ($($statement:ty, $any:ty;)*) => {
+        $(
+            impl QueryId for $any {
+                type QueryId = $statement;
+                const HAS_STATIC_QUERY_ID: bool = true;
+            }
+
+            impl RunQueryDsl<PgConnection> for $any {}
+        )*
+    };
+}
+
+always_the_same_text! {
+    InsertContacts<'static>, InsertContacts<'_>;
+    UpdateContacts<'static>, UpdateContacts<'_>;
+    RecordOperations, RecordOperations;
+}

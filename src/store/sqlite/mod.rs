@@ -1,0 +1,212 @@
+//! SQLite, for `contacts standalone`: one writer, many readers (WAL), every commit on disk before it returns.
+
+mod rows;
+mod schema;
+
+use super::columns::{Probed, contact_ids, operation_ids, probe, status_text};
+use super::{Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, OperationId, Outcome};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use rows::{ContactRow, FinishedRow, NewContact, NewOperation, OperationRow, StandingRow, blob, micros, moment};
+use schema::{contacts, operations, retention};
+use std::path::Path;
+use std::time::Duration;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+/// The most connections that read at once.
+const READERS: u32 = 4;
+/// How long to wait for a connection.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+type Connections = Pool<ConnectionManager<SqliteConnection>>;
+type Connected = PooledConnection<ConnectionManager<SqliteConnection>>;
+
+/// A SQLite database.
+#[derive(Clone)]
+pub struct Sqlite {
+    writes: Connections,
+    reads: Connections,
+}
+
+/// What tells whether a file is ours.
+#[derive(QueryableByName)]
+struct Facts {
+    #[diesel(sql_type = BigInt)]
+    tables: i64,
+}
+
+#[derive(Debug)]
+struct Session;
+
+impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Session {
+    fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
+        // FULL: a commit returns after its fsync, because the message is forgotten right after it.
+        connection
+            .batch_execute("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+            .map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+impl Sqlite {
+    /// Prepares the pools; the first use opens the file, or makes it.
+    pub fn new(path: &Path) -> Result<Self, StoreError> {
+        let path =
+            path.to_str().ok_or_else(|| StoreError::Misconfigured("the path of the database is not UTF-8".into()))?;
+        let pool = |size| {
+            Pool::builder()
+                .max_size(size)
+                .min_idle(Some(0))
+                .connection_timeout(TIMEOUT)
+                .connection_customizer(Box::new(Session))
+                .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+                .build_unchecked(ConnectionManager::new(path))
+        };
+        Ok(Self { writes: pool(1), reads: pool(READERS) })
+    }
+}
+
+fn connect(pool: &Connections) -> Result<Connected, StoreError> {
+    pool.get().map_err(StoreError::pool)
+}
+
+fn horizon(connection: &mut SqliteConnection) -> Result<Option<Moment>, StoreError> {
+    let micros: Option<i64> = retention::table.select(retention::pruned_before).first(connection).optional()?;
+    micros.map(moment).transpose()
+}
+
+fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
+    let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
+    let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
+    let standings: Vec<StandingRow> =
+        contacts::table.filter(contacts::id.eq_any(contact_ids)).select(StandingRow::as_select()).load(connection)?;
+    let finished: Vec<FinishedRow> = operations::table
+        .filter(operations::id.eq_any(operation_ids))
+        .select(FinishedRow::as_select())
+        .load(connection)?;
+    let standings = standings.into_iter().map(StandingRow::read).collect::<Result<Vec<_>, _>>()?;
+    let finished = finished.into_iter().map(FinishedRow::read).collect::<Result<Vec<_>, _>>()?;
+
+    let mut known = Batch::new(standings, finished);
+    if known.needs_horizon(batch, chrono::Utc::now()) {
+        known = known.pruned_before(horizon(connection)?);
+    }
+    let folded = known.fold(batch);
+
+    for contact in &folded.created {
+        diesel::insert_into(contacts::table).values(NewContact::new(contact)).execute(connection)?;
+    }
+    for contact in &folded.changed {
+        let row = NewContact::new(contact);
+        diesel::update(contacts::table.find(blob(contact.id.uuid()))).set(row).execute(connection)?;
+    }
+    let now = micros(chrono::Utc::now());
+    for record in &folded.records {
+        if let Some(attempt) = batch.get(record.attempt) {
+            // Replaces only what failed before and was replayed: nobody else writes at the same time.
+            let row = NewOperation::new(attempt, status_text(record.status), now);
+            diesel::replace_into(operations::table).values(row).execute(connection)?;
+        }
+    }
+    Ok(folded.outcomes)
+}
+
+impl Store for Sqlite {
+    fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
+        connect(&self.writes)?.immediate_transaction(|connection| apply_in(connection, batch))
+    }
+
+    fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
+        let row: Option<ContactRow> = contacts::table
+            .find(blob(id.uuid()))
+            .select(ContactRow::as_select())
+            .first(&mut connect(&self.reads)?)
+            .optional()?;
+        row.map(ContactRow::read).transpose()
+    }
+
+    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        let mut query = contacts::table
+            .filter(contacts::deleted_at.is_null())
+            .order(contacts::id)
+            .limit(limit.into())
+            .select(ContactRow::as_select())
+            .into_boxed();
+        if let Some(area) = filter.area {
+            query = query.filter(contacts::ddd.eq(i32::from(area.number())));
+        }
+        if let Some(after) = after {
+            query = query.filter(contacts::id.gt(blob(after.uuid())));
+        }
+        query.load(&mut connect(&self.reads)?)?.into_iter().map(ContactRow::read).collect()
+    }
+
+    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        let row: Option<OperationRow> = operations::table
+            .find(blob(id.uuid()))
+            .select(OperationRow::as_select())
+            .first(&mut connect(&self.reads)?)
+            .optional()?;
+        row.map(OperationRow::read).transpose()
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let mut connection = connect(&self.reads)?;
+        let facts: Facts = diesel::sql_query(format!(
+            "SELECT count(*) AS tables FROM sqlite_master WHERE type = 'table' AND name = '{}'",
+            migrating::TABLE
+        ))
+        .get_result(&mut connection)?;
+        migrating::check(&mut *connection, facts.tables > 0, &MIGRATIONS)
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.check()?;
+        let batch = probe()?;
+        Probed::result(connect(&self.writes)?.immediate_transaction(|connection| {
+            apply_in(connection, &batch).map_err(Probed::Failed)?;
+            Err(Probed::Undone)
+        }))
+    }
+
+    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError> {
+        // It never goes back: what was pruned under a later horizon stays pruned.
+        let remember = diesel::sql_query(
+            "INSERT INTO retention (one, pruned_before) VALUES (1, ?1) \
+             ON CONFLICT (one) DO UPDATE SET pruned_before = max(retention.pruned_before, excluded.pruned_before)",
+        );
+        remember.bind::<BigInt, _>(micros(moment)).execute(&mut connect(&self.writes)?)?;
+        Ok(())
+    }
+
+    fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
+        horizon(&mut *connect(&self.reads)?)
+    }
+
+    fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
+        connect(&self.writes)?.immediate_transaction(|connection| {
+            let Some(horizon) = horizon(connection)?.map(micros) else { return Ok(Pruned::default()) };
+            let operations = diesel::sql_query(
+                "DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE completed_at < ?1 \
+                 AND accepted_at < ?1 AND status <> 'failed' LIMIT ?2)",
+            );
+            let operations =
+                operations.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
+            let tombstones = diesel::sql_query(
+                "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE deleted_at < ?1 AND created_at < ?1 \
+                 LIMIT ?2)",
+            );
+            let tombstones =
+                tombstones.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
+            Ok(Pruned { operations, tombstones })
+        })
+    }
+
+    fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
+        migrating::migrate(&mut *connect(&self.writes)?, MIGRATIONS, direction)
+    }
+}

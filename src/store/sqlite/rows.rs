@@ -1,0 +1,186 @@
+//! Rows as they are read and written: ids as 16 bytes, times as microseconds since 1970.
+
+use super::super::{Operation, StoreError, columns};
+use super::schema::{contacts, operations};
+use crate::domain::{Attempt, Contact, ContactId, Details, Fingerprint, Finished, Life, Moment, OperationId, Standing};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+pub(super) fn blob(id: Uuid) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+pub(super) const fn micros(moment: Moment) -> i64 {
+    moment.timestamp_micros()
+}
+
+fn uuid(blob: &[u8]) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(blob).map_err(|error| StoreError::Misconfigured(format!("an id cannot be read: {error}")))
+}
+
+pub(super) fn moment(micros: i64) -> Result<Moment, StoreError> {
+    Moment::from_timestamp_micros(micros).ok_or_else(|| StoreError::Misconfigured("a time cannot be read".into()))
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
+pub(super) struct StandingRow {
+    id: Vec<u8>,
+    version: Vec<u8>,
+    stamp: i64,
+    created_by: Vec<u8>,
+    created_at: i64,
+    deleted_at: Option<i64>,
+}
+
+impl StandingRow {
+    pub(super) fn read(self) -> Result<Standing, StoreError> {
+        Ok(Standing {
+            id: ContactId::new(uuid(&self.id)?),
+            version: OperationId::new(uuid(&self.version)?),
+            stamp: columns::stamp(self.stamp)?,
+            created_by: OperationId::new(uuid(&self.created_by)?),
+            created_at: moment(self.created_at)?,
+            deleted: self.deleted_at.is_some(),
+        })
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = operations, check_for_backend(diesel::sqlite::Sqlite))]
+pub(super) struct FinishedRow {
+    id: Vec<u8>,
+    status: String,
+    reason: Option<String>,
+    replays: i32,
+}
+
+impl FinishedRow {
+    pub(super) fn read(self) -> Result<(OperationId, Finished), StoreError> {
+        let finished = columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
+        Ok((OperationId::new(uuid(&self.id)?), finished))
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
+pub(super) struct ContactRow {
+    #[diesel(embed)]
+    standing: StandingRow,
+    updated_at: i64,
+    name: Option<String>,
+    phone: Option<String>,
+    email: Option<String>,
+}
+
+impl ContactRow {
+    pub(super) fn read(self) -> Result<Contact, StoreError> {
+        let life = match self.standing.deleted_at {
+            Some(at) => Life::Deleted { at: moment(at)? },
+            None => Life::Live(columns::details(self.name.as_deref(), self.phone.as_deref(), self.email.as_deref())?),
+        };
+        Ok(Contact::new(self.standing.read()?, moment(self.updated_at)?, life))
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = operations, check_for_backend(diesel::sqlite::Sqlite))]
+pub(super) struct OperationRow {
+    id: Vec<u8>,
+    contact_id: Vec<u8>,
+    operation: String,
+    status: String,
+    reason: Option<String>,
+    fingerprint: Option<Vec<u8>>,
+    accepted_at: i64,
+    completed_at: i64,
+}
+
+impl OperationRow {
+    pub(super) fn read(self) -> Result<Operation, StoreError> {
+        let print = |blob: &[u8]| uuid(blob).map(|id| Fingerprint(id.as_u128()));
+        Ok(Operation {
+            id: OperationId::new(uuid(&self.id)?),
+            contact_id: ContactId::new(uuid(&self.contact_id)?),
+            kind: columns::kind(&self.operation)?,
+            status: columns::status(&self.status, self.reason.as_deref())?,
+            fingerprint: self.fingerprint.as_deref().map(print).transpose()?,
+            accepted_at: moment(self.accepted_at)?,
+            completed_at: moment(self.completed_at)?,
+        })
+    }
+}
+
+/// A contact to insert, or to overwrite all of a row but its id.
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = contacts, treat_none_as_null = true)]
+pub(super) struct NewContact<'a> {
+    id: Vec<u8>,
+    version: Vec<u8>,
+    stamp: i64,
+    created_by: Vec<u8>,
+    created_at: i64,
+    updated_at: i64,
+    deleted_at: Option<i64>,
+    name: Option<&'a str>,
+    phone: Option<String>,
+    ddd: Option<i32>,
+    email: Option<&'a str>,
+}
+
+impl<'a> NewContact<'a> {
+    pub(super) fn new(contact: &'a Contact) -> Self {
+        let (deleted_at, details): (Option<i64>, Option<&Details>) = match &contact.life {
+            Life::Live(details) => (None, Some(details)),
+            Life::Deleted { at } => (Some(micros(*at)), None),
+        };
+        Self {
+            id: blob(contact.id.uuid()),
+            version: blob(contact.version.uuid()),
+            stamp: contact.stamp.raw(),
+            created_by: blob(contact.created_by.uuid()),
+            created_at: micros(contact.created_at),
+            updated_at: micros(contact.updated_at),
+            deleted_at,
+            name: details.map(|details| details.name.as_str()),
+            phone: details.map(|details| details.phone.to_string()),
+            ddd: details.map(|details| details.phone.area().number().into()),
+            email: details.map(|details| details.email.as_str()),
+        }
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = operations)]
+pub(super) struct NewOperation {
+    id: Vec<u8>,
+    contact_id: Vec<u8>,
+    operation: &'static str,
+    status: &'static str,
+    reason: Option<&'static str>,
+    replays: i32,
+    fingerprint: Option<Vec<u8>>,
+    accepted_at: i64,
+    completed_at: i64,
+}
+
+impl NewOperation {
+    pub(super) fn new(
+        attempt: &Attempt,
+        (status, reason): (&'static str, Option<&'static str>),
+        completed_at: i64,
+    ) -> Self {
+        let command = &attempt.command;
+        Self {
+            id: blob(command.operation_id.uuid()),
+            contact_id: blob(command.contact_id.uuid()),
+            operation: command.kind().as_str(),
+            status,
+            reason,
+            replays: i32::try_from(attempt.replays).unwrap_or(i32::MAX),
+            fingerprint: command.fingerprint.map(|print| blob(Uuid::from_u128(print.0))),
+            accepted_at: micros(command.accepted_at),
+            completed_at,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The tables as diesel sees them; `migrations/sqlite` makes them.
+
+diesel::table! {
+    contacts (id) {
+        id -> Binary,
+        version -> Binary,
+        stamp -> BigInt,
+        created_by -> Binary,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+        name -> Nullable<Text>,
+        phone -> Nullable<Text>,
+        ddd -> Nullable<Integer>,
+        email -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    retention (one) {
+        one -> Integer,
+        pruned_before -> BigInt,
+    }
+}
+
+diesel::table! {
+    operations (id) {
+        id -> Binary,
+        contact_id -> Binary,
+        operation -> Text,
+        status -> Text,
+        reason -> Nullable<Text>,
+        replays -> Integer,
+        fingerprint -> Nullable<Binary>,
+        accepted_at -> BigInt,
+        completed_at -> BigInt,
+    }
+}

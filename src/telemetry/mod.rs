@@ -1,0 +1,11 @@
+//! What a role shows of itself: logs, metrics, health, and the admin port that serves them.
+//!
+//! The rule this room keeps: no name, phone or e-mail address in a log line, a label or a health text.
+
+pub mod admin;
+mod health;
+mod logs;
+pub mod metrics;
+
+pub use health::{Component, Health};
+pub use logs::init as init_logs;

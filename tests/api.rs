@@ -1,0 +1,330 @@
+//! The HTTP API as its callers see it, against a real process.
+
+use crate::support::{Client, Process, Stack, json, person, standalone};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+use tempfile::TempDir;
+
+struct Served {
+    process: Process,
+    client: Client,
+    _folder: TempDir,
+}
+
+fn serve(settings: &[(&str, &str)]) -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = standalone(folder.path(), settings);
+    let client = process.client();
+    Served { process, client, _folder: folder }
+}
+
+impl Served {
+    /// How many messages reached the queue.
+    fn published(&mut self) -> u64 {
+        let metrics = self.process.admin().get("/metrics").body;
+        let line =
+            metrics.lines().find(|line| line.starts_with("contacts_publish_total{result=\"confirmed\"}")).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+fn whole_life(client: &Client) {
+    let accepted = client.create("Ana Souza");
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    let (operation, id) = (accepted.text("operation_id"), accepted.text("contact_id"));
+    assert_eq!(accepted.header("location"), format!("/operations/{operation}"));
+    assert_eq!(accepted.header("etag"), format!("\"{operation}\""));
+    assert_eq!(accepted.header("retry-after"), "1");
+    assert_eq!(accepted.text("version"), operation);
+    assert_eq!(accepted.text("status"), "accepted");
+
+    let ended = client.ended(&operation);
+    assert_eq!(
+        (&ended["status"], &ended["operation"], &ended["contact_id"]),
+        (&json!("applied"), &json!("insert"), &json!(id))
+    );
+    assert!(ended["accepted_at"].is_string() && ended["completed_at"].is_string() && ended["reason"].is_null());
+
+    let path = format!("/contacts/{id}");
+    let read = client.get(&path);
+    assert_eq!((read.status, read.header("etag").to_owned()), (200, format!("\"{operation}\"")));
+    let contact = read.json();
+    for (field, value) in [
+        ("id", json!(id)),
+        ("name", json!("Ana Souza")),
+        ("phone", json!("+5511987654321")),
+        ("ddd", json!(11)),
+        ("state", json!("SP")),
+        ("region", json!("Sudeste")),
+        ("email", json!("someone@example.com")),
+        ("version", json!(operation)),
+    ] {
+        assert_eq!(contact[field], value, "{field}");
+    }
+    let not_modified = client.send("GET", &path, &[("if-none-match", read.header("etag"))], None).unwrap();
+    assert_eq!((not_modified.status, not_modified.body.as_str()), (304, ""));
+
+    let changed = client.write("PUT", &path, &[("if-match", read.header("etag"))], &person("Ana Lima"));
+    assert_eq!(changed.status, 202);
+    assert_eq!(client.ended(&changed.text("operation_id"))["status"], "applied");
+    assert_eq!(client.get(&path).json()["name"], "Ana Lima");
+
+    // The old version is known and no longer current: SQL shows it, so the answer is immediate.
+    let stale = client.write("PUT", &path, &[("if-match", read.header("etag"))], &person("Nobody"));
+    assert_eq!((stale.status, stale.text("type")), (412, "/problems/version-conflict".into()));
+
+    let removed = client.send("DELETE", &path, &[], None).unwrap();
+    assert_eq!(removed.status, 202);
+    assert_eq!(client.ended(&removed.text("operation_id"))["status"], "applied");
+    assert_eq!(client.get(&path).status, 404);
+    let again = client.send("DELETE", &path, &[], None).unwrap();
+    assert_eq!(client.ended(&again.text("operation_id"))["status"], "superseded");
+    let late = client.write("PUT", &path, &[], &person("Late"));
+    let late = client.ended(&late.text("operation_id"));
+    assert_eq!((&late["status"], &late["reason"]), (&json!("failed"), &json!("contact_deleted")));
+}
+
+#[test]
+fn a_contact_lives_its_whole_life_in_one_process() {
+    let served = serve(&[]);
+    whole_life(&served.client);
+    served.process.terminate();
+}
+
+#[test]
+fn a_contact_lives_its_whole_life_over_rabbitmq_and_postgresql() {
+    let stack = Stack::new();
+    let (mut producer, mut one, mut two) = (stack.start("producer"), stack.start("consumer"), stack.start("consumer"));
+    for process in [&mut producer, &mut one, &mut two] {
+        process.ready();
+    }
+    whole_life(&producer.client());
+    for process in [producer, one, two] {
+        process.terminate();
+    }
+}
+
+#[test]
+fn bad_input_names_its_field_and_reaches_no_queue() {
+    let mut served = serve(&[]);
+    let client = served.client.clone();
+    let good = person("Ana");
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    let long = "x".repeat(101);
+    let cases: Vec<(&str, Value)> = vec![
+        ("name", json!(null)),
+        ("name", json!("")),
+        ("name", json!("   ")),
+        ("name", json!(long)),
+        ("name", json!("a\u{0}b")),
+        ("name", json!("a\nb")),
+        ("name", json!(5)),
+        ("name", json!(["Ana"])),
+        ("name", json!({"first": "Ana"})),
+        ("phone", json!(null)),
+        ("phone", json!("")),
+        ("phone", json!(11_987_654_321_u64)),
+        ("phone", json!("98765-4321")),
+        ("phone", json!("(20) 98765-4321")),
+        ("phone", json!("(11) 88765-4321")),
+        ("phone", json!("0800 123 4567")),
+        ("phone", json!("4004-1234")),
+        ("phone", json!("+1 212 555 0123")),
+        ("phone", json!("1".repeat(5_000))),
+        ("phone", json!("'; DROP TABLE contacts; --")),
+        ("email", json!(null)),
+        ("email", json!("")),
+        ("email", json!("ana")),
+        ("email", json!("ana@localhost")),
+        ("email", json!("Ana <ana@example.com>")),
+        ("email", json!(format!("{}@example.com", "a".repeat(300)))),
+        ("email", json!(true)),
+        ("nickname", json!("Aninha")),
+        ("id", json!("01890000-0000-7000-8000-000000000001")),
+    ];
+    let id = "/contacts/01890000-0000-7000-8000-000000000001";
+    for (field, value) in &cases {
+        for (method, path) in [("POST", "/contacts"), ("PUT", id)] {
+            let answer = client.write(method, path, &[], &with(field, value.clone()));
+            assert_eq!(answer.status, 422, "{method} {field} = {value:.60}: {answer:?}");
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+            let errors = answer.json()["errors"].clone();
+            assert_eq!(errors[0]["field"], *field, "{errors}");
+            assert!(errors[0]["code"].is_string() && errors[0]["detail"].is_string() && errors[0]["in"] == "body");
+        }
+    }
+    let send = |method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>| {
+        let answer = client.send(method, path, headers, body).unwrap();
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{method} {path}: {answer:?}");
+        assert_eq!(answer.json()["status"], answer.status);
+        (answer.status, answer.text("type").replace("/problems/", ""))
+    };
+    let json = [("content-type", "application/json")];
+    let body = good.to_string();
+    let body = Some(body.as_bytes());
+    let huge = vec![b' '; 20_000];
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let is = |status, slug: &str| (status, slug.to_owned());
+    for wrong in [&b"{"[..], b"", b"not json", b"\xff\xfe", deep.as_bytes(), b"{\"name\":\"\\ud800\"}"] {
+        assert_eq!(send("POST", "/contacts", &json, Some(wrong)), is(400, "malformed-json"), "{:.20?}", wrong);
+    }
+    for wrong in [&b"null"[..], b"[]", b"\"x\"", b"5"] {
+        assert_eq!(send("POST", "/contacts", &json, Some(wrong)), is(422, "validation"));
+    }
+    assert_eq!(send("POST", "/contacts", &json, Some(&huge)), is(413, "body-too-large"));
+    assert_eq!(send("POST", "/contacts", &[], body), is(415, "unsupported-media-type"));
+    assert_eq!(send("POST", "/contacts", &[("content-type", "text/plain")], body), is(415, "unsupported-media-type"));
+    assert_eq!(send("PATCH", "/contacts", &json, body), is(405, "method-not-allowed"));
+    assert_eq!(send("DELETE", "/contacts", &[], None), is(405, "method-not-allowed"));
+    assert_eq!(send("POST", id, &json, body), is(405, "method-not-allowed"));
+    for path in ["/", "/contact", "/contacts/", "/contacts/a/b", "/metrics", "/readyz", "/operations", "/%00"] {
+        assert_eq!(send("GET", path, &[], None), is(404, "not-found"), "{path}");
+    }
+    for (method, path) in [("GET", "/contacts/x"), ("DELETE", "/contacts/1"), ("GET", "/operations/x")] {
+        assert_eq!(send(method, path, &[], None), is(404, "not-found"), "{path}");
+    }
+    assert_eq!(send("PUT", "/contacts/x", &json, body), is(404, "not-found"));
+    for query in ["ddd=20", "ddd=1", "ddd=abc", "limit=0", "limit=x", "cursor=x", "dd=11", "ddd=11&ddd=12"] {
+        assert_eq!(send("GET", &format!("/contacts?{query}"), &[], None), is(422, "validation"), "{query}");
+    }
+    let long_key = "k".repeat(256);
+    for (name, value) in [("if-match", "x"), ("if-match", "\"x\""), ("idempotency-key", &*long_key)] {
+        let headers = [json[0], (name, value)];
+        assert_eq!(send("PUT", id, &headers, body), is(422, "validation"), "{name}: {value:.20}");
+    }
+    assert_eq!(served.published(), 0, "nothing of it reached the queue");
+    assert_eq!(client.get("/contacts").json()["items"], json!([]));
+}
+
+#[test]
+fn a_list_is_read_page_by_page() {
+    let served = serve(&[]);
+    let client = &served.client;
+    let mut operations = Vec::new();
+    for number in 0..25 {
+        let mut body = person(&format!("Ana {number}"));
+        body["phone"] = json!(if number % 5 == 0 { "(85) 3456-7890" } else { "(11) 98765-4321" });
+        operations.push(client.write("POST", "/contacts", &[], &body).text("operation_id"));
+    }
+    for operation in &operations {
+        client.ended(operation);
+    }
+    let (mut names, mut path) = (Vec::new(), "/contacts?ddd=11&limit=7".to_owned());
+    loop {
+        let answer = client.get(&path);
+        let page = answer.json();
+        names.extend(
+            page["items"].as_array().unwrap().iter().map(|contact| contact["name"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else {
+            assert_eq!(answer.header("link"), "");
+            break;
+        };
+        let link = answer.header("link").to_owned();
+        assert!(link.contains(next) && link.ends_with("; rel=\"next\""), "{link}");
+        path = link.trim_start_matches('<').split_once('>').unwrap().0.to_owned();
+    }
+    // Without keys, ids grow with time.
+    let expected: Vec<String> =
+        (0..25).filter(|number| number % 5 != 0).map(|number| format!("Ana {number}")).collect();
+    assert_eq!(names, expected);
+    assert_eq!(client.get("/contacts?limit=100000").json()["items"].as_array().unwrap().len(), 25);
+}
+
+#[test]
+fn an_idempotency_key_makes_a_request_repeatable() {
+    let served = serve(&[]);
+    let client = &served.client;
+    let send = |key: &str, name: &str| client.write("POST", "/contacts", &[("idempotency-key", key)], &person(name));
+    let (first, second) = (send("a-key", "Ana"), send("a-key", "Ana"));
+    assert_eq!((first.status, second.status), (202, 202));
+    assert_eq!(first.body, second.body);
+    assert_eq!(client.ended(&first.text("operation_id"))["status"], "applied");
+    assert_eq!(send("a-key", "Ana").body, first.body);
+    let misused = send("a-key", "Bia");
+    assert_eq!((misused.status, misused.text("type")), (422, "/problems/idempotency-key-reused".into()));
+    assert_ne!(send("b-key", "Ana").text("contact_id"), first.text("contact_id"));
+    let found = client.get("/contacts").json()["items"].as_array().unwrap().len();
+    assert!(found <= 2, "{found}");
+}
+
+#[test]
+fn keys_are_asked_for_and_tell_callers_apart() {
+    let served = serve(&[("CONTACTS__HTTP__API_KEYS", "first-key,second-key")]);
+    let client = &served.client;
+    for headers in [
+        &[][..],
+        &[("authorization", "Bearer wrong")],
+        &[("authorization", "Basic first-key")],
+        &[("authorization", "first-key")],
+        &[("x-api-key", "")],
+        &[("x-api-key", "first-key,second-key")],
+        &[("x-api-key", "wrong"), ("authorization", "Bearer first-key")],
+    ] {
+        for (method, path) in [("GET", "/contacts"), ("POST", "/contacts"), ("GET", "/nowhere")] {
+            let answer = client.send(method, path, headers, None).unwrap();
+            assert_eq!((answer.status, answer.header("www-authenticate")), (401, "Bearer"), "{headers:?}");
+            assert_eq!(answer.text("type"), "/problems/unauthorized");
+        }
+    }
+    let create = |header: (&str, &str)| {
+        client.write("POST", "/contacts", &[header, ("idempotency-key", "same")], &person("Ana")).text("contact_id")
+    };
+    let first = create(("authorization", "Bearer first-key"));
+    assert_eq!(create(("x-api-key", "first-key")), first);
+    assert_ne!(create(("x-api-key", "second-key")), first, "one caller's key says nothing about another's");
+}
+
+#[test]
+fn an_operation_nobody_made_is_not_found() {
+    let served = serve(&[]);
+    let unknown = |id: &str| served.client.get(&format!("/operations/{id}"));
+    assert_eq!(unknown("00000000-0000-4000-8000-000000000000").status, 404);
+    let pending = unknown("01890000-0000-7000-8000-000000000001");
+    assert_eq!((pending.status, pending.text("status")), (200, "pending".into()));
+    assert_eq!(pending.header("retry-after"), "1");
+}
+
+#[test]
+fn a_slow_body_is_cut_off() {
+    let mut served = serve(&[("CONTACTS__HTTP__READ_TIMEOUT", "300ms")]);
+    let address = served.process.said("listening")[0]["address"].as_str().unwrap().to_owned();
+    let mut socket = TcpStream::connect(&address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head =
+        "POST /contacts HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"name\":";
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 256];
+    let length = socket.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(served.published(), 0);
+}
+
+#[test]
+fn problems_look_the_same_for_ever() {
+    let served = serve(&[]);
+    let client = &served.client;
+    let json = [("content-type", "application/json")];
+    let show = |method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>| {
+        let answer = client.send(method, path, headers, body).unwrap();
+        format!("{method} {path}\n{}\n", serde_json::to_string_pretty(&answer.json()).unwrap())
+    };
+    let shown = [
+        show("POST", "/contacts", &json, Some(br#"{"name":"","phone":"0800 123 4567","age":3}"#)),
+        show("POST", "/contacts", &json, Some(b"{")),
+        show("POST", "/contacts", &[("content-type", "text/csv")], Some(b"")),
+        show("POST", "/contacts", &json, Some(&[b' '; 20_000])),
+        show("GET", "/contacts?ddd=10&limit=0&q=a", &[], None),
+        show("GET", "/contacts/x", &[], None),
+        show("GET", "/nowhere", &[], None),
+        show("PATCH", "/contacts", &[], None),
+    ];
+    insta::assert_snapshot!(shown.join("\n"));
+}

@@ -1,0 +1,265 @@
+//! Messages and rows that harm: only the guilty one goes to the dead letters, and nothing does while SQL is at fault.
+//!
+//! A store that panics or kills its process stands before the real one; the killing one runs in a process of its own,
+//! which is this test binary again.
+
+use crate::support::{Stack, create, delete, details, eventually, new_contact, update};
+use contacts::config::{ConsumerSettings, RetrySettings};
+use contacts::consumer::{self, Parts};
+use contacts::domain::{Action, Attempt, Command, Contact, ContactId, Moment, OperationId, Outcome};
+use contacts::message::Message;
+use contacts::queue::Lane;
+use contacts::queue::rabbitmq::RabbitMq;
+use contacts::stop::Stop;
+use contacts::store::postgres::Postgres;
+use contacts::store::{Direction, Filter, Operation, Pruned, Store, StoreError};
+use contacts::telemetry::Health;
+use std::process::{Command as Run, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The name of the contact that harms.
+const HARMFUL: &str = "Harmful";
+const CHILD: &str = "CONTACTS_TEST_CHILD_OF";
+
+#[derive(Clone, Copy)]
+enum Harm {
+    Panic,
+    Kill,
+}
+
+/// A real store that breaks down when it is asked to apply a harmful command.
+struct Harmed {
+    store: Postgres,
+    harm: Harm,
+}
+
+impl Store for Harmed {
+    fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
+        let harmful = |attempt: &&Attempt| {
+            attempt.condemned.is_none() && attempt.command.action == Action::Create(details(HARMFUL))
+        };
+        if batch.iter().any(|attempt| harmful(&attempt)) {
+            match self.harm {
+                Harm::Panic => panic!("on purpose"),
+                Harm::Kill => std::process::abort(),
+            }
+        }
+        self.store.apply(batch)
+    }
+    fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
+        self.store.contact(id)
+    }
+    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        self.store.contacts(filter, after, limit)
+    }
+    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.store.operation(id)
+    }
+    fn check(&self) -> Result<(), StoreError> {
+        self.store.check()
+    }
+    fn probe(&self) -> Result<(), StoreError> {
+        self.store.probe()
+    }
+    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError> {
+        self.store.set_pruned_before(moment)
+    }
+    fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
+        self.store.pruned_before()
+    }
+    fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
+        self.store.prune(limit)
+    }
+    fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
+        self.store.migrate(direction)
+    }
+}
+
+/// Runs a consumer with a harmed store until it is asked to stop.
+fn start_harmed(
+    broker: &contacts::config::BrokerSettings,
+    database: &contacts::config::DatabaseSettings,
+    harm: Harm,
+    stop: &Stop,
+) -> Vec<std::thread::JoinHandle<()>> {
+    let rabbit = RabbitMq::new(broker).unwrap();
+    let health = Health::default();
+    let (publisher, thread) = rabbit.publisher(broker, health.component("publisher"), stop.clone()).unwrap();
+    let store = Harmed { store: Postgres::new(database).unwrap(), harm };
+    let parts = Parts { queue: Arc::new(rabbit), store: Arc::new(store), publisher };
+    let retry = RetrySettings { delay: Duration::from_millis(100), ..RetrySettings::default() };
+    let mut threads = consumer::start(parts, &ConsumerSettings::default(), &retry, &health, stop).unwrap();
+    threads.push(thread);
+    threads
+}
+
+/// The queue gets good commands, a harmful one among them, and what builds on the good ones.
+fn publish_around_a_harmful_one(stack: &Stack) -> (Vec<Command>, Command) {
+    let harmful = create(new_contact(), HARMFUL);
+    let mut commands = Vec::new();
+    for number in 0..60 {
+        let id = new_contact();
+        commands.push(create(id, "Ana"));
+        commands.push(update(id, 5, "Bia"));
+        if number % 5 == 0 {
+            commands.push(delete(id, 9));
+        }
+    }
+    let mut messages: Vec<Message> = commands.iter().map(Message::new).collect();
+    messages.insert(70, Message::new(&harmful));
+    stack.publish(messages);
+    (commands, harmful)
+}
+
+fn assert_only_the_harmful_one_failed(stack: &Stack, commands: &[Command], harmful: &Command, reason: &str) {
+    let letters = stack.dead_letters();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    let failure = letters[0].headers.failure().unwrap();
+    assert_eq!((letters[0].id.clone(), failure.reason.as_str()), (harmful.operation_id.to_string(), reason));
+    assert!(failure.first_at.is_some() && failure.last_at.is_some() && letters[0].headers.attempts() == 1);
+    assert_eq!(stack.database.count("operations WHERE status = 'applied'"), commands.len() as i64);
+    let failed =
+        format!("operations WHERE status = 'failed' AND reason = '{reason}' AND id = '{}'", harmful.operation_id);
+    assert_eq!(stack.database.count(&failed), 1);
+}
+
+#[test]
+fn a_message_that_panics_the_worker_fails_alone() {
+    let stack = Stack::new();
+    let stop = Stop::default();
+    let threads = start_harmed(&stack.broker.settings(), &stack.database.settings(), Harm::Panic, &stop);
+    let (commands, harmful) = publish_around_a_harmful_one(&stack);
+    eventually("all have ended", || {
+        (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(Lane::DeadLetters) > 0)
+            .then_some(())
+    });
+    assert_only_the_harmful_one_failed(&stack, &commands, &harmful, "poison");
+    stop.ask();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(stack.broker.depth(Lane::Work), 0);
+}
+
+/// Not a test of its own: what the next one runs as a process that may die.
+#[test]
+#[ignore = "a process of the next test, not a test"]
+fn a_consumer_that_may_be_killed() {
+    let urls = std::env::var(CHILD).unwrap();
+    let [broker, prefix, database] = urls.split(' ').collect::<Vec<_>>()[..] else { panic!("{urls}") };
+    let broker = contacts::config::BrokerSettings {
+        url: contacts::config::Url::from(broker),
+        prefix: prefix.into(),
+        ..Default::default()
+    };
+    let database = contacts::config::DatabaseSettings {
+        url: contacts::config::Url::from(database),
+        max_connections: 4,
+        ..Default::default()
+    };
+    let threads = start_harmed(&broker, &database, Harm::Kill, &Stop::default());
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_message_that_kills_its_process_fails_alone() {
+    let stack = Stack::new();
+    let (commands, harmful) = publish_around_a_harmful_one(&stack);
+    let start = || {
+        Run::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "poison::a_consumer_that_may_be_killed", "--nocapture"])
+            .env(CHILD, format!("{} {} {}", stack.broker.url, stack.broker.prefix, stack.database.url))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let (mut child, mut deaths) = (start(), 0);
+    eventually("all have ended", || {
+        if child.try_wait().unwrap().is_some() {
+            deaths += 1;
+            child = start();
+        }
+        (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(Lane::DeadLetters) > 0)
+            .then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!((2..=8).contains(&deaths), "{deaths}");
+    assert_only_the_harmful_one_failed(&stack, &commands, &harmful, "delivery_limit");
+}
+
+#[test]
+fn a_database_that_reads_but_does_not_write_fills_no_dead_letters() {
+    let stack = Stack::new();
+    let settings = [("CONTACTS__CONSUMER__HOLD", "100ms"), ("CONTACTS__RETRY__MAX_ATTEMPTS", "3")];
+    let mut consumer = stack.start_with("consumer", &settings);
+    consumer.ready();
+    stack.database.execute(
+        "CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$; \
+         CREATE TRIGGER disk_full BEFORE INSERT ON contacts EXECUTE FUNCTION disk_full()",
+    );
+    let commands: Vec<Command> = (0..30).map(|_| create(new_contact(), "Ana")).collect();
+    stack.publish(commands.iter().map(Message::new));
+    eventually("given back", || {
+        let said = consumer.said("given back to the queue until the database can be used");
+        (said.len() >= 2).then_some(())
+    });
+    // Both workers have seen it; from now on the probe keeps them from taking anything.
+    let admin = consumer.admin();
+    eventually("it says why", || admin.get("/readyz").body.contains("No space left").then_some(()));
+    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.database.count("operations"), 0);
+    stack.database.execute("DROP TRIGGER disk_full ON contacts");
+    eventually("all are applied", || (stack.database.count("operations") == 30).then_some(()));
+    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    consumer.terminate();
+}
+
+#[test]
+fn a_locked_row_holds_only_its_own_commands() {
+    let stack = Stack::new();
+    let settings = [("CONTACTS__CONSUMER__HOLD", "100ms"), ("CONTACTS__CONSUMER__WORKERS", "1")];
+    let consumer = stack.start_with("consumer", &settings);
+    let locked = create(new_contact(), "Ana");
+    stack.publish([Message::new(&locked)]);
+    eventually("the row is there", || (stack.database.count("contacts") == 1).then_some(()));
+    let lock = stack.database.hold("SELECT * FROM contacts FOR UPDATE");
+    let waiting = update(locked.contact_id, 5, "Bia");
+    let others: Vec<Command> = (0..20).map(|_| create(new_contact(), "Caio")).collect();
+    let mut messages: Vec<Message> = others.iter().map(Message::new).collect();
+    messages.insert(10, Message::new(&waiting));
+    stack.publish(messages);
+    eventually("the others are applied", || (stack.database.count("contacts") == 21).then_some(()));
+    assert_eq!(stack.database.count("contacts WHERE name = 'Bia'"), 0);
+    drop(lock);
+    eventually("it is applied, too", || (stack.database.count("contacts WHERE name = 'Bia'") == 1).then_some(()));
+    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    consumer.terminate();
+}
+
+#[test]
+fn the_grace_is_a_bound_even_while_sql_hangs() {
+    let stack = Stack::new();
+    let settings = [
+        ("CONTACTS__SHUTDOWN__GRACE", "1s"),
+        ("CONTACTS__HTTP__READ_TIMEOUT", "500ms"),
+        ("CONTACTS__HTTP__ACCEPT_TIMEOUT", "500ms"),
+    ];
+    let mut process = stack.start_with("consumer", &settings);
+    process.ready();
+    stack.database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$; \
+         CREATE TRIGGER slow BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    stack.publish([Message::new(&create(new_contact(), "Ana"))]);
+    eventually("it hangs", || (stack.broker.depth(Lane::Work) == 0).then_some(()));
+    let asked = Instant::now();
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(1), "{}", process.log());
+    assert!(process.log().contains("shutdown.grace is over"), "{}", process.log());
+    // Far below what the statement takes.
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+}

@@ -1,0 +1,99 @@
+//! PostgreSQL with a schema of the test's own, dropped at its end.
+
+use super::service;
+use contacts::config::{DatabaseSettings, Url};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use uuid::Uuid;
+
+pub struct Database {
+    pub url: String,
+    base: String,
+    schema: String,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+impl Database {
+    pub fn new() -> Self {
+        Self::at(&service("CONTACTS_TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres"))
+    }
+
+    pub fn at(base: &str) -> Self {
+        let base = base.to_owned();
+        let schema = format!("test_{}", Uuid::now_v7().simple());
+        let separator = if base.contains('?') { '&' } else { '?' };
+        // The name marks the sessions of this test's processes.
+        let url = format!("{base}{separator}options=-csearch_path%3D{schema}&application_name={schema}");
+        let database = Self { url, base, schema };
+        database.execute_in(&database.base, &format!("CREATE SCHEMA {}", database.schema));
+        database
+    }
+
+    pub fn settings(&self) -> DatabaseSettings {
+        DatabaseSettings { url: Url::from(self.url.as_str()), max_connections: 4, ..DatabaseSettings::default() }
+    }
+
+    fn connect(url: &str) -> PgConnection {
+        PgConnection::establish(url)
+            .unwrap_or_else(|error| panic!("PostgreSQL does not answer ({error}): run the tests with `make test`"))
+    }
+
+    fn execute_in(&self, url: &str, sql: &str) {
+        Self::connect(url).batch_execute(sql).unwrap();
+    }
+
+    /// Runs SQL in the test's schema.
+    pub fn execute(&self, sql: &str) {
+        self.execute_in(&self.url, sql);
+    }
+
+    /// Runs SQL in a transaction that stays open as long as the answer lives.
+    pub fn hold(&self, sql: &str) -> PgConnection {
+        let mut connection = Self::connect(&self.url);
+        connection.batch_execute("BEGIN").unwrap();
+        connection.batch_execute(sql).unwrap();
+        connection
+    }
+
+    /// One more open connection, if the server has one left.
+    pub fn try_hold(&self) -> Option<PgConnection> {
+        PgConnection::establish(&self.url).ok()
+    }
+
+    /// Ends the sessions of our roles, as an administrator can.
+    pub fn end_sessions(&self) {
+        self.execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE application_name = '{}' AND pid <> pg_backend_pid()",
+            self.schema
+        ));
+    }
+
+    /// Reads rows of the test's schema.
+    pub fn rows<T: QueryableByName<diesel::pg::Pg> + 'static>(&self, sql: &str) -> Vec<T> {
+        diesel::sql_query(sql).load(&mut Self::connect(&self.url)).unwrap()
+    }
+
+    /// Counts the rows of a table in the test's schema that meet a condition.
+    pub fn count(&self, rows: &str) -> i64 {
+        let query = diesel::sql_query(format!("SELECT count(*) AS count FROM {rows}"));
+        query.get_result::<Count>(&mut Self::connect(&self.url)).unwrap().count
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Ok(mut connection) = PgConnection::establish(&self.base) {
+            let _ = connection.batch_execute(&format!(
+                "SET client_min_messages = warning; DROP SCHEMA IF EXISTS {} CASCADE",
+                self.schema
+            ));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Processes of ours: started on free ports, watched by their log, ended by their id.
+
+use super::{Broker, Client, Database, PATIENCE, eventually};
+use contacts::message::Message;
+use contacts::queue::rabbitmq::RabbitMq;
+use contacts::queue::{Lane, Queue};
+use contacts::stop::Stop;
+use contacts::telemetry::Health;
+use serde_json::Value;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+    _folder: TempDir,
+}
+
+impl Process {
+    /// Starts `contacts` with these arguments, on free ports, with settings by environment.
+    pub fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let out = File::create(&log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_contacts"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("CONTACTS__HTTP__LISTEN", "127.0.0.1:0")
+            .env("CONTACTS__ADMIN__LISTEN", "127.0.0.1:0")
+            .env("RUST_BACKTRACE", "1")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out);
+        Self { child: command.spawn().unwrap(), log, _folder: folder }
+    }
+
+    /// Runs to the end and answers how it ended, and everything it said.
+    pub fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (ExitStatus, String) {
+        let mut process = Self::start(arguments, settings);
+        let status = process.wait();
+        (status, process.log())
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The log's lines with this message.
+    pub fn said(&self, message: &str) -> Vec<Value> {
+        let lines = self.log();
+        let parsed = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        parsed.filter(|line| line["message"] == message).collect()
+    }
+
+    #[track_caller]
+    fn field(&mut self, message: &str, field: &str) -> String {
+        eventually(&format!("{message:?} in the log"), || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("ended with {status}:\n{}", self.log());
+            }
+            Some(self.said(message).first()?[field].as_str()?.to_owned())
+        })
+    }
+
+    /// A client of its API.
+    #[track_caller]
+    pub fn client(&mut self) -> Client {
+        Client::new(&self.field("listening", "address"))
+    }
+
+    /// A client of its admin port.
+    #[track_caller]
+    pub fn admin(&mut self) -> Client {
+        Client::new(&self.field("starting", "admin"))
+    }
+
+    #[track_caller]
+    pub fn ready(&mut self) {
+        let admin = self.admin();
+        eventually("ready", || (admin.send("GET", "/readyz", &[], None).ok()?.status == 200).then_some(()));
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the process ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Asks it to end and expects that it does so cleanly.
+    #[track_caller]
+    pub fn terminate(mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of a process:\n{}", self.log());
+        }
+    }
+}
+
+/// Everything a test of the whole needs: a migrated schema and queues of its own.
+pub struct Stack {
+    pub broker: Broker,
+    pub database: Database,
+}
+
+impl Stack {
+    pub fn new() -> Self {
+        Self::on(Broker::new(), Database::new())
+    }
+
+    pub fn on(broker: Broker, database: Database) -> Self {
+        let stack = Self { broker, database };
+        let (status, log) = Process::run(&["migrate"], &stack.settings(&[]));
+        assert!(status.success(), "{log}");
+        stack
+    }
+
+    fn settings<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let mut settings = vec![
+            ("CONTACTS__BROKER__URL", self.broker.url.as_str()),
+            ("CONTACTS__BROKER__PREFIX", self.broker.prefix.as_str()),
+            ("CONTACTS__DATABASE__URL", self.database.url.as_str()),
+            ("CONTACTS__RETRY__DELAY", "100ms"),
+        ];
+        settings.extend_from_slice(more);
+        settings
+    }
+
+    /// Publishes messages as a producer would, and waits for their confirms.
+    pub fn publish(&self, messages: impl IntoIterator<Item = Message>) {
+        let settings = self.broker.settings();
+        let component = Health::default().component("queue");
+        let rabbit = RabbitMq::new(&settings).unwrap();
+        let (publisher, _thread) = rabbit.publisher(&settings, component, Stop::default()).unwrap();
+        let batch = messages.into_iter().map(|message| (Lane::Work, message, Duration::ZERO));
+        for result in publisher.publish_all(batch, PATIENCE) {
+            result.unwrap();
+        }
+    }
+
+    /// Up to 2,000 dead letters.
+    pub fn dead_letters(&self) -> Vec<Message> {
+        RabbitMq::new(&self.broker.settings()).unwrap().peek_dead_letters(2_000).unwrap()
+    }
+
+    pub fn start(&self, role: &str) -> Process {
+        self.start_with(role, &[])
+    }
+
+    pub fn start_with(&self, role: &str, settings: &[(&str, &str)]) -> Process {
+        Process::start(&[role], &self.settings(settings))
+    }
+}
+
+/// Starts standalone on a folder.
+pub fn standalone(folder: &Path, settings: &[(&str, &str)]) -> Process {
+    Process::start(&["standalone", "--data-dir", folder.to_str().unwrap()], settings)
+}
