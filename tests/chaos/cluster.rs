@@ -79,8 +79,6 @@ impl Cluster {
                     ("CONTACTS__BROKER__CONNECT_TIMEOUT", "1s"),
                     ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "1s"),
                     ("CONTACTS__CONSUMER__HOLD", "1s"),
-                    // Faults may keep a create away for longer than an update would wait for it in production.
-                    ("CONTACTS__RETRY__MAX_ATTEMPTS", "3000"),
                 ];
                 let library = late_clock();
                 if let (true, Some(library)) = (member.late, &library) {

@@ -148,6 +148,8 @@ impl Stack {
             ("CONTACTS__BROKER__PREFIX", self.broker.prefix.as_str()),
             ("CONTACTS__DATABASE__URL", self.database.url.as_str()),
             ("CONTACTS__RETRY__DELAY", "100ms"),
+            // Faults and a slow machine may keep a create away for longer than an update would wait for it in production.
+            ("CONTACTS__RETRY__MAX_ATTEMPTS", "3000"),
         ];
         settings.extend_from_slice(more);
         settings
