@@ -8,14 +8,16 @@ use contacts::config::{ConsumerSettings, RetrySettings};
 use contacts::consumer::{self, Parts};
 use contacts::domain::{Action, Attempt, Command, Contact, ContactId, Moment, OperationId, Outcome};
 use contacts::message::Message;
-use contacts::queue::Lane;
 use contacts::queue::rabbitmq::RabbitMq;
+use contacts::queue::{Delivery, Lane, Queue, QueueError, Source, Work};
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
 use contacts::store::{Direction, Filter, Operation, Pruned, Store, StoreError};
 use contacts::telemetry::Health;
 use std::process::{Command as Run, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The name of the contact that harms.
@@ -82,12 +84,22 @@ fn start_harmed(
     database: &contacts::config::DatabaseSettings,
     harm: Harm,
     stop: &Stop,
-) -> Vec<std::thread::JoinHandle<()>> {
+) -> Vec<JoinHandle<()>> {
+    let store = Harmed { store: Postgres::new(database).unwrap(), harm };
+    start(broker, store, |queue| Arc::new(queue), stop)
+}
+
+/// Runs a consumer on a store and a queue with something before it.
+fn start(
+    broker: &contacts::config::BrokerSettings,
+    store: impl Store + 'static,
+    queue: impl FnOnce(RabbitMq) -> Arc<dyn Queue>,
+    stop: &Stop,
+) -> Vec<JoinHandle<()>> {
     let rabbit = RabbitMq::new(broker).unwrap();
     let health = Health::default();
     let (publisher, thread) = rabbit.publisher(broker, health.component("publisher"), stop.clone()).unwrap();
-    let store = Harmed { store: Postgres::new(database).unwrap(), harm };
-    let parts = Parts { queue: Arc::new(rabbit), store: Arc::new(store), publisher };
+    let parts = Parts { queue: queue(rabbit), store: Arc::new(store), publisher };
     // Never given up: a panic whose backtrace is asked for can hold its worker, and the creates with it, for seconds.
     let retry = RetrySettings { delay: Duration::from_millis(100), max_attempts: 10_000 };
     let mut threads = consumer::start(parts, &ConsumerSettings::default(), &retry, &health, stop).unwrap();
@@ -186,6 +198,61 @@ fn a_message_that_kills_its_process_fails_alone() {
     child.wait().unwrap();
     assert!((2..=8).contains(&deaths), "{deaths}");
     assert_only_the_harmful_one_failed(&stack, &commands, &harmful, "delivery_limit");
+}
+
+/// A queue that notes the highest count of returns it hands out.
+struct Watched {
+    queue: RabbitMq,
+    returned: Arc<AtomicU32>,
+}
+
+struct WatchedSource<'a> {
+    source: &'a mut dyn Source,
+    returned: &'a AtomicU32,
+}
+
+impl Queue for Watched {
+    fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
+        let returned = &self.returned;
+        self.queue.session(prefetch, &mut |source| work(&mut WatchedSource { source, returned }))
+    }
+    fn peek_dead_letters(&self, limit: usize) -> Result<Vec<Message>, QueueError> {
+        self.queue.peek_dead_letters(limit)
+    }
+}
+
+impl Source for WatchedSource<'_> {
+    fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
+        let batch = self.source.take(max, wait)?;
+        for delivery in batch.iter().flatten() {
+            self.returned.fetch_max(delivery.returned, Ordering::Relaxed);
+        }
+        Ok(batch)
+    }
+    fn acknowledge(&mut self) -> Result<(), QueueError> {
+        self.source.acknowledge()
+    }
+    fn cancel(&mut self) -> Result<(), QueueError> {
+        self.source.cancel()
+    }
+}
+
+/// Each return brings a message nearer to the dead letters, so a consumer in good health must cause none.
+#[test]
+fn a_start_and_an_end_give_no_message_back() {
+    let stack = Stack::new();
+    stack.publish((0..6_000).map(|_| Message::new(&create(new_contact(), "Ana"))));
+    let returned = Arc::new(AtomicU32::new(0));
+    for share in [500, 3_000, 6_000] {
+        let (stop, returned) = (Stop::default(), returned.clone());
+        let store = Postgres::new(&stack.database.settings()).unwrap();
+        let watched = |queue| -> Arc<dyn Queue> { Arc::new(Watched { queue, returned }) };
+        let threads = start(&stack.broker.settings(), store, watched, &stop);
+        eventually("its share is applied", || (stack.database.count("operations") >= share).then_some(()));
+        stop.ask();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+    assert_eq!((stack.database.count("operations"), returned.load(Ordering::Relaxed)), (6_000, 0));
 }
 
 #[test]

@@ -119,16 +119,21 @@ impl Worker {
             tracing::info!("worker connected");
         }
         let max = if manner == Manner::OneAtATime { 1 } else { self.shared.consumer.batch_max };
-        let mut cancelled = false;
+        let mut end = None;
         loop {
-            if !cancelled && self.shared.stop.is_set() {
-                // What has arrived is still applied: given back, it would only come again.
+            if end.is_none() && self.shared.stop.is_set() {
+                end = Some(End::Stopped);
                 source.cancel()?;
-                cancelled = true;
             }
-            let Some(mut batch) = source.take(max, IDLE)? else { return Ok(End::Stopped) };
+            // After a cancel, what has arrived is still applied: given back, it would count as returned.
+            let Some(mut batch) = source.take(max, IDLE)? else { return Ok(end.unwrap_or(End::Stopped)) };
             // An empty queue has nothing that came back, either.
             let fresh = batch.iter().all(|delivery| delivery.returned == 0);
+            if manner == Manner::OneAtATime && fresh && end.is_none() {
+                end = Some(End::Clean);
+                // Before the acknowledgement, which would bring the next one.
+                source.cancel()?;
+            }
             if !batch.is_empty() {
                 match self.process(&mut batch) {
                     Ok(()) => {
@@ -138,9 +143,6 @@ impl Worker {
                     Err(Unfinished::Stopped) => return Ok(End::Stopped),
                     Err(Unfinished::Postponed) => return self.postpone(source, batch),
                 }
-            }
-            if manner == Manner::OneAtATime && fresh && !cancelled {
-                return Ok(End::Clean);
             }
         }
     }

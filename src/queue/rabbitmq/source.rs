@@ -8,10 +8,13 @@ use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Consumer, ConsumerMessage, ConsumerOptions, Delivery as AmqpDelivery};
 use crossbeam_channel::RecvTimeoutError;
 use metrics::counter;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long to wait for another dead letter before the queue counts as looked through.
 const PEEK_WAIT: Duration = Duration::from_millis(500);
+/// How long nothing must arrive before a cancel, unless no more may be on the way.
+const QUIET: Duration = Duration::from_millis(200);
 
 pub(super) fn session(broker: &Broker, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
     let link = Link::open(broker)?;
@@ -53,7 +56,15 @@ fn consume<T>(
     let consumer = link
         .guard(|| channel.basic_consume(queue, ConsumerOptions::default()))
         .map_err(|error| lost(&describe(&error)))?;
-    let mut session = Session { link, consumer: &consumer, last: None, ended: None };
+    let mut session = Session {
+        link,
+        consumer: &consumer,
+        window: prefetch.into(),
+        taken: 0,
+        arrived: VecDeque::new(),
+        last: None,
+        ended: None,
+    };
     let result = work(&mut session);
     // Dropping a consumer that may still be sent something can end the connection: let it run dry first.
     let drained = session.drain();
@@ -66,6 +77,12 @@ fn consume<T>(
 struct Session<'a> {
     link: &'a Link,
     consumer: &'a Consumer<'a>,
+    /// The most deliveries that can be unacknowledged.
+    window: usize,
+    /// Deliveries taken and not acknowledged.
+    taken: usize,
+    /// Arrived before a cancel and not taken yet.
+    arrived: VecDeque<AmqpDelivery>,
     /// The last delivery taken and not acknowledged; the broker acknowledges all before it with it.
     last: Option<AmqpDelivery>,
     /// Set once no more deliveries can come.
@@ -73,14 +90,9 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn accept(&mut self, message: ConsumerMessage) -> Option<Delivery> {
+    fn accept(&mut self, message: ConsumerMessage) -> Option<AmqpDelivery> {
         self.ended = match message {
-            ConsumerMessage::Delivery(mut delivery) => {
-                let body = std::mem::take(&mut delivery.body);
-                let (message, returned) = properties::to_message(&delivery.properties, body);
-                self.last = Some(delivery);
-                return Some(Delivery { message, returned });
-            }
+            ConsumerMessage::Delivery(delivery) => return Some(delivery),
             ConsumerMessage::ClientCancelled => Some(Ok(())),
             ConsumerMessage::ServerCancelled => Some(Err(lost("the queue was deleted"))),
             ConsumerMessage::ClientClosedChannel | ConsumerMessage::ClientClosedConnection => {
@@ -93,8 +105,16 @@ impl Session<'_> {
         None
     }
 
+    fn hand_out(&mut self, mut delivery: AmqpDelivery) -> Delivery {
+        let body = std::mem::take(&mut delivery.body);
+        let (message, returned) = properties::to_message(&delivery.properties, body);
+        self.taken += 1;
+        self.last = Some(delivery);
+        Delivery { message, returned }
+    }
+
     fn drain(&mut self) -> Result<(), QueueError> {
-        let result = self.cancel();
+        let result = self.send_cancel();
         while self.ended.is_none() {
             match self.consumer.receiver().recv_timeout(PEEK_WAIT) {
                 Ok(message) => drop(self.accept(message)),
@@ -103,11 +123,23 @@ impl Session<'_> {
         }
         result
     }
+
+    fn send_cancel(&self) -> Result<(), QueueError> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        self.link.parting(|| self.consumer.cancel()).map_err(|error| lost(&describe(&error)))
+    }
 }
 
 impl Source for Session<'_> {
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
         let mut batch = Vec::new();
+        while batch.len() < max
+            && let Some(delivery) = self.arrived.pop_front()
+        {
+            batch.push(self.hand_out(delivery));
+        }
         let deadline = Instant::now() + wait;
         while batch.len() < max && self.ended.is_none() {
             let received = if batch.is_empty() {
@@ -119,7 +151,10 @@ impl Source for Session<'_> {
                 })
             };
             match received {
-                Ok(message) => batch.extend(self.accept(message)),
+                Ok(message) => {
+                    let delivery = self.accept(message);
+                    batch.extend(delivery.map(|delivery| self.hand_out(delivery)));
+                }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => self.ended = Some(Err(lost("the connection is gone"))),
             }
@@ -132,6 +167,7 @@ impl Source for Session<'_> {
     }
 
     fn acknowledge(&mut self) -> Result<(), QueueError> {
+        self.taken = 0;
         match self.last.take() {
             Some(delivery) => self.consumer.ack_multiple(delivery).map_err(|error| lost(&describe(&error))),
             None => Ok(()),
@@ -139,9 +175,13 @@ impl Source for Session<'_> {
     }
 
     fn cancel(&mut self) -> Result<(), QueueError> {
-        if self.ended.is_some() {
-            return Ok(());
+        // A quorum queue takes back, and counts as returned, what is on its way when the cancel arrives: so let it arrive
+        // first. While nothing is acknowledged, no more than the window can come.
+        while self.ended.is_none() && self.taken + self.arrived.len() < self.window {
+            let Ok(message) = self.consumer.receiver().recv_timeout(QUIET) else { break };
+            let delivery = self.accept(message);
+            self.arrived.extend(delivery);
         }
-        self.link.parting(|| self.consumer.cancel()).map_err(|error| lost(&describe(&error)))
+        self.send_cancel()
     }
 }
