@@ -353,6 +353,36 @@ fn a_message_that_no_queue_takes_is_refused_and_the_queue_is_made_again() {
 }
 
 #[test]
+fn retries_come_back_after_their_queue_or_their_target_was_deleted() {
+    let subject = OnRabbitMq::open();
+    for deleted in [Lane::Retry, Lane::Work, Lane::Retry, Lane::Retry] {
+        publish_delayed(&subject, Lane::Retry, [message(1)], SHORT);
+        assert_eq!(take(&subject, 1).len(), 1);
+        subject.broker.delete_queue(deleted);
+        let retry = || subject.publisher.publish_all([(Lane::Retry, message(2), SHORT)], TIMEOUT);
+        eventually("published again", || retry()[0].is_ok().then_some(()));
+        assert_eq!(take(&subject, 1).len(), 1);
+    }
+}
+
+/// The broker says nothing to a consumer whose queue another made again at once.
+#[test]
+fn a_session_does_not_outlive_its_queue() {
+    let subject = OnRabbitMq::open();
+    let ended = subject.queue().session(100, &mut |source| {
+        subject.broker.delete_queue(Lane::Work);
+        let one = || subject.publisher.publish_all([(Lane::Work, message(1), Duration::ZERO)], TIMEOUT);
+        eventually("published again", || one()[0].is_ok().then_some(()));
+        eventually("the session ends", || {
+            source.take(10, SHORT).map_or(Some(()), |taken| taken.is_none().then_some(()))
+        });
+        Ok(())
+    });
+    assert!(matches!(ended, Ok(()) | Err(QueueError::Lost(_))), "{ended:?}");
+    assert_eq!(take(&subject, 1)[0].message, message(1));
+}
+
+#[test]
 fn queues_of_other_arguments_are_one_clear_error() {
     let broker = Broker::new();
     let mut connection = broker.connect();

@@ -24,6 +24,8 @@ const IDLE: Duration = Duration::from_millis(200);
 enum End {
     Stopped,
     Postponed,
+    /// The source ended it, for a new one.
+    Renewed,
     /// Nothing that came back before is left.
     Clean,
 }
@@ -58,6 +60,7 @@ impl Worker {
                         backoff.reset();
                         continue;
                     }
+                    Ok(End::Renewed) => continue,
                     Ok(End::Postponed) => {}
                     Err(QueueError::Misconfigured(why)) => {
                         self.queue.not_ready(&why);
@@ -126,7 +129,7 @@ impl Worker {
                 source.cancel()?;
             }
             // After a cancel, what has arrived is still applied: given back, it would count as returned.
-            let Some(mut batch) = source.take(max, IDLE)? else { return Ok(end.unwrap_or(End::Stopped)) };
+            let Some(mut batch) = source.take(max, IDLE)? else { return Ok(end.unwrap_or(End::Renewed)) };
             // An empty queue has nothing that came back, either.
             let fresh = batch.iter().all(|delivery| delivery.returned == 0);
             if manner == Manner::OneAtATime && fresh && end.is_none() {

@@ -58,7 +58,7 @@ pub enum QueueError {
 /// One worker's view of the queue while its session lasts.
 pub trait Source {
     /// Waits up to `wait` for the first message and then takes what is ready, up to `max`. An empty batch means that
-    /// nothing came; `None` that deliveries were cancelled and all that had arrived are taken.
+    /// nothing came; `None` that deliveries were cancelled, by us or by the source, and all that had arrived are taken.
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError>;
 
     /// Acknowledges everything taken so far: it will not be handed out again.

@@ -4,13 +4,15 @@
 use super::random;
 use crate::support::{Answer, Client, PATIENCE, person};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 const CLIENTS: u64 = 8;
 /// Contacts that are alive at one time: few, so that clients meet.
 const CONTACTS: usize = 8;
+/// The longest pause of a client between two requests.
+const PAUSE_MILLIS: u64 = 80;
 /// The API promises an answer within 3 s here; the rest is the machine's.
 const HANG: Duration = Duration::from_secs(15);
 
@@ -39,10 +41,12 @@ struct Known {
 
 pub struct Traffic {
     seed: u64,
-    total: usize,
     addresses: Vec<String>,
+    /// Held for reading by every try.
+    tries: RwLock<()>,
+    enough: AtomicBool,
     next: AtomicUsize,
-    done: AtomicUsize,
+    pub done: AtomicUsize,
     known: Mutex<Vec<Known>>,
     pub accepted: Mutex<BTreeMap<String, Accepted>>,
     pub refused: AtomicUsize,
@@ -53,11 +57,12 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    pub fn new(seed: u64, total: usize, addresses: Vec<String>) -> Self {
+    pub fn new(seed: u64, addresses: Vec<String>) -> Self {
         Self {
             seed,
-            total,
             addresses,
+            tries: RwLock::default(),
+            enough: AtomicBool::new(false),
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             known: Mutex::default(),
@@ -69,25 +74,34 @@ impl Traffic {
         }
     }
 
-    /// Waits until so many requests have ended.
+    /// Waits until so many more requests have ended.
     pub fn wait_for(&self, requests: usize) {
         let started = Instant::now();
-        while self.done.load(Ordering::Relaxed) < requests {
+        let enough = self.done.load(Ordering::Relaxed) + requests;
+        while self.done.load(Ordering::Relaxed) < enough {
             assert!(started.elapsed() < PATIENCE * 3, "the clients do not get on");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
+    /// Waits for every try that has begun; none begins until what this answers is dropped.
+    pub fn pause(&self) -> RwLockWriteGuard<'_, ()> {
+        self.tries.write().unwrap()
+    }
+
+    /// Lets the clients end.
+    pub fn finish(&self) {
+        self.enough.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs the clients until [`Self::finish`].
     pub fn run(&self) {
         std::thread::scope(|scope| {
             for _ in 0..CLIENTS {
                 scope.spawn(|| {
                     let clients: Vec<Client> = self.addresses.iter().map(|address| Client::new(address)).collect();
-                    loop {
+                    while !self.enough.load(Ordering::Relaxed) {
                         let number = self.next.fetch_add(1, Ordering::Relaxed);
-                        if number >= self.total {
-                            return;
-                        }
                         self.request(number, &clients);
                         self.done.fetch_add(1, Ordering::Relaxed);
                     }
@@ -132,6 +146,7 @@ impl Traffic {
             412 if expects.is_some() => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
             _ => self.complain(format!("{method} {path} was answered {answer:?}")),
         }
+        std::thread::sleep(Duration::from_millis(random.u64(..PAUSE_MILLIS)));
     }
 
     fn choose(&self, random: &mut fastrand::Rng) -> (Wish, Option<Known>, Option<String>) {
@@ -169,8 +184,10 @@ impl Traffic {
     ) -> Answer {
         let started = Instant::now();
         loop {
+            let trying = self.tries.read().unwrap();
             let asked = Instant::now();
             let answer = send(&clients[random.usize(..clients.len())]);
+            drop(trying);
             let took = asked.elapsed();
             let mut slowest = self.slowest.lock().unwrap();
             *slowest = took.max(*slowest);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 pub const PRODUCERS: usize = 2;
 const CONSUMERS: usize = 3;
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Member {
     role: &'static str,
@@ -71,6 +72,7 @@ impl Cluster {
                 member.process = None;
             }
             if member.process.is_none() {
+                let statement_timeout = format!("{}s", STATEMENT_TIMEOUT.as_secs());
                 let mut settings = vec![
                     ("CONTACTS__BROKER__URL", self.broker_url.as_str()),
                     ("CONTACTS__DATABASE__URL", self.database_url.as_str()),
@@ -78,6 +80,7 @@ impl Cluster {
                     ("CONTACTS__HTTP__ACCEPT_TIMEOUT", "3s"),
                     ("CONTACTS__BROKER__CONNECT_TIMEOUT", "1s"),
                     ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "1s"),
+                    ("CONTACTS__DATABASE__STATEMENT_TIMEOUT", statement_timeout.as_str()),
                     ("CONTACTS__CONSUMER__HOLD", "1s"),
                 ];
                 let library = late_clock();
@@ -102,6 +105,11 @@ impl Cluster {
         if let Some(mut process) = self.any(role, random).process.take() {
             process.kill();
         }
+    }
+
+    pub fn kill_all(&mut self, role: &str) {
+        let those = self.members.iter_mut().filter(|member| member.role == role);
+        those.filter_map(|member| member.process.take()).for_each(|mut process| process.kill());
     }
 
     pub fn terminate(&mut self, role: &str, random: &mut fastrand::Rng) {
@@ -135,24 +143,24 @@ impl Cluster {
         self.start_missing();
     }
 
-    /// Waits until everything accepted has ended and the queues are empty.
-    pub fn settle(&mut self, traffic: &Traffic) {
+    /// Whether everything accepted has ended and the queues are empty.
+    pub fn all_ended(&self, traffic: &Traffic) -> bool {
         let accepted = i64::try_from(traffic.accepted.lock().unwrap().len()).unwrap();
+        let empty = |lane| self.stack.broker.depth(lane) == 0;
+        self.stack.database.count("operations") >= accepted && empty(Lane::Work) && empty(Lane::Retry)
+    }
+
+    /// Waits until everything has ended.
+    pub fn settle(&mut self, traffic: &Traffic) {
         let started = Instant::now();
-        loop {
-            self.start_missing();
-            let ended = self.stack.database.count("operations");
-            let waiting = (self.stack.broker.depth(Lane::Work), self.stack.broker.depth(Lane::Retry));
-            if ended >= accepted && waiting == (0, 0) {
-                break;
-            }
+        self.start_missing();
+        while !self.all_ended(traffic) {
             if started.elapsed() > PATIENCE {
-                self.wrong.push(format!(
-                    "after {PATIENCE:?} {ended} of {accepted} have ended, and in the queues for work and retry are {waiting:?}"
-                ));
+                self.wrong.push(format!("after {PATIENCE:?} not all has ended, or the queues are not empty"));
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
+            self.start_missing();
         }
         for member in &mut self.members {
             let mut process = member.process.take().unwrap();

@@ -1,8 +1,11 @@
 //! What can break.
 
+use super::clients::Traffic;
 use super::cluster::Cluster;
 use super::services::Services;
-use std::time::Duration;
+use crate::support::eventually;
+use contacts::queue::Lane;
+use std::time::{Duration, Instant};
 
 macro_rules! faults {
     ($($name:ident = $text:literal,)*) => {
@@ -36,10 +39,14 @@ faults! {
     RefuseDatabase = "SQL not to be reached for up to 3 s",
     TerminateBackends = "SQL sessions ended by the server",
     LockRows = "all contacts locked for up to 5 s",
+    Deadlocks = "deadlocks with another user of SQL for up to 3 s",
+    StatementTimeouts = "statements that take longer than SQL allows for up to 3 s",
+    DeleteQueue = "queue for work or retry deleted while empty",
     ExhaustConnections = "SQL out of connections for up to 3 s",
     KillBroker = "broker killed (SIGKILL) and started",
     RestartBroker = "broker stopped and started",
     CloseConnections = "connections closed by the broker's own tool",
+    FullQueue = "queue full, publishes rejected for up to 3 s",
     MemoryAlarm = "broker's memory alarm for up to 3 s",
     KillDatabase = "SQL killed (SIGKILL) and started",
     RestartDatabase = "SQL stopped and started",
@@ -54,13 +61,20 @@ impl Fault {
                 | KillBroker
                 | RestartBroker
                 | CloseConnections
+                | FullQueue
                 | MemoryAlarm
                 | KillDatabase
                 | RestartDatabase
         )
     }
 
-    pub fn happen(self, cluster: &mut Cluster, random: &mut fastrand::Rng, services: Option<&Services>) {
+    pub fn happen(
+        self,
+        cluster: &mut Cluster,
+        traffic: &Traffic,
+        random: &mut fastrand::Rng,
+        services: Option<&Services>,
+    ) {
         let short = Duration::from_millis(random.u64(100..3_000));
         let sleep = std::thread::sleep;
         match self {
@@ -107,6 +121,39 @@ impl Fault {
                 sleep(short * 5 / 3);
                 drop(lock);
             }
+            Self::Deadlocks => {
+                let until = Instant::now() + short;
+                while Instant::now() < until {
+                    // Against the order in which consumers lock. Whom SQL ends is its choice.
+                    let _ = cluster.stack.database.try_execute(
+                        "BEGIN; SELECT 1 FROM contacts WHERE id = (SELECT id FROM contacts ORDER BY id DESC LIMIT 1) FOR UPDATE; \
+                         SELECT pg_sleep(0.2); SELECT 1 FROM contacts FOR UPDATE; COMMIT",
+                    );
+                }
+            }
+            Self::StatementTimeouts => {
+                cluster.stack.database.execute(
+                    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+                     $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$; \
+                     CREATE TRIGGER slow AFTER INSERT ON operations EXECUTE FUNCTION slow()",
+                );
+                sleep(super::cluster::STATEMENT_TIMEOUT + short);
+                cluster.stack.database.execute("DROP FUNCTION slow CASCADE");
+            }
+            Self::FullQueue => {
+                let full = services.unwrap().fill(&cluster.stack.broker.queue(Lane::Work));
+                // Their prefetch would keep the queue short.
+                cluster.kill_all("consumer");
+                sleep(short);
+                drop(full);
+            }
+            Self::DeleteQueue => {
+                let lane = if random.bool() { Lane::Work } else { Lane::Retry };
+                // Deleting what holds messages loses them, whoever does it.
+                let _pause = traffic.pause();
+                eventually("all that was accepted has ended", || cluster.all_ended(traffic).then_some(()));
+                cluster.stack.broker.delete_queue(lane);
+            }
             own => own.happen_to(services.unwrap(), short),
         }
     }
@@ -116,7 +163,7 @@ impl Fault {
             Self::ExhaustConnections => services.exhaust_connections(time),
             Self::KillBroker => services.restart("broker", "KILL"),
             Self::RestartBroker => services.restart("broker", "TERM"),
-            Self::CloseConnections => services.rabbitmqctl(&["close_all_connections", "on purpose"]),
+            Self::CloseConnections => drop(services.rabbitmqctl(&["close_all_connections", "on purpose"])),
             Self::MemoryAlarm => {
                 services.rabbitmqctl(&["set_vm_memory_high_watermark", "0.0000001"]);
                 std::thread::sleep(time);

@@ -5,6 +5,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+/// While it lives a queue is full.
+pub struct Full<'a>(&'a Services);
+
+impl Drop for Full<'_> {
+    fn drop(&mut self) {
+        self.0.rabbitmqctl(&["clear_policy", "full"]);
+    }
+}
+
 pub struct Services {
     script: PathBuf,
     broker_url: String,
@@ -27,9 +36,10 @@ impl Services {
         Stack::on(Broker::at(&self.broker_url), Database::at(&self.database_url))
     }
 
-    fn run(&self, arguments: &[&str]) {
+    fn run(&self, arguments: &[&str]) -> String {
         let output = Command::new(&self.script).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Ends a service by a signal and starts it on the same data.
@@ -37,8 +47,15 @@ impl Services {
         self.run(&["restart", service, signal]);
     }
 
-    pub fn rabbitmqctl(&self, arguments: &[&str]) {
-        self.run(&[&["rabbitmqctl"], arguments].concat());
+    pub fn rabbitmqctl(&self, arguments: &[&str]) -> String {
+        self.run(&[&["rabbitmqctl"], arguments].concat())
+    }
+
+    /// Lets a queue hold no more than one message, until what this answers is dropped.
+    pub fn fill(&self, queue: &str) -> Full<'_> {
+        let limit = r#"{"max-length": 1, "overflow": "reject-publish"}"#;
+        self.rabbitmqctl(&["set_policy", "full", &format!("^{queue}$"), limit, "--apply-to", "queues"]);
+        Full(self)
     }
 
     /// Takes every connection the database has left.

@@ -1,7 +1,7 @@
 //! RabbitMQ with queues of the test's own, deleted at its end.
 
 use super::service;
-use amiquip::{Connection, Publish, QueueDeleteOptions};
+use amiquip::{Connection, Error, Publish, QueueDeleteOptions};
 use contacts::config::{BrokerSettings, Url};
 use contacts::queue::Lane;
 use uuid::Uuid;
@@ -35,11 +35,15 @@ impl Broker {
         format!("{}{}", self.prefix, lane.name())
     }
 
-    /// How many messages are ready in a lane.
+    /// How many messages are ready in a lane; none in one that was deleted.
     pub fn depth(&self, lane: Lane) -> u32 {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
-        channel.queue_declare_passive(self.queue(lane)).unwrap().declared_message_count().unwrap()
+        match channel.queue_declare_passive(self.queue(lane)) {
+            Ok(queue) => queue.declared_message_count().unwrap(),
+            Err(Error::ServerClosedChannel { code: 404, .. }) => 0,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Publishes any bytes to the work lane, as a foreign program would.
@@ -56,8 +60,9 @@ impl Broker {
     pub fn delete_queue(&self, lane: Lane) {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
-        let queue = channel.queue_declare_passive(self.queue(lane)).unwrap();
-        queue.delete(QueueDeleteOptions::default()).unwrap();
+        if let Ok(queue) = channel.queue_declare_passive(self.queue(lane)) {
+            queue.delete(QueueDeleteOptions::default()).unwrap();
+        }
     }
 }
 

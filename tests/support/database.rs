@@ -53,6 +53,11 @@ impl Database {
         self.execute_in(&self.url, sql);
     }
 
+    /// The same for SQL that may fail.
+    pub fn try_execute(&self, sql: &str) -> Result<(), String> {
+        Self::connect(&self.url).batch_execute(sql).map_err(|error| error.to_string())
+    }
+
     /// Runs SQL in a transaction that stays open as long as the answer lives.
     pub fn hold(&self, sql: &str) -> PgConnection {
         let mut connection = Self::connect(&self.url);

@@ -11,7 +11,7 @@ use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Channel, Confirm, ConnectionBlockedNotification, Publish, Return};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, TryRecvError};
 use metrics::counter;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// With as many messages in flight as allowed, a confirm that takes longer than this never comes.
 const STALLED: Duration = Duration::from_secs(30);
+/// A full queue tells each channel when it has room again, but RabbitMQ (3.10 seen) forgets to when its limit is lifted:
+/// after this long without one message taken, another connection must show whether it is still full.
+const REFUSING: Duration = Duration::from_secs(5);
 
 pub(super) struct Publishing {
     broker: Arc<Broker>,
@@ -49,6 +52,8 @@ struct Signals {
 struct Flight {
     first_tag: u64,
     slots: VecDeque<Slot>,
+    /// Lanes that take nothing, and since when.
+    refusing: HashMap<Lane, Instant>,
 }
 
 struct Slot {
@@ -206,6 +211,10 @@ impl Publishing {
             let now = Instant::now();
             if now >= next_tick {
                 flight.expire(now);
+                if let Some(lane) = flight.refusing(now) {
+                    let queue = self.broker.topology.queue(lane);
+                    return Err(lost(&format!("queue {queue} refuses every message, as a full one does")));
+                }
                 if full && !blocked && flight.waits_since().is_some_and(|sent| now - sent > STALLED) {
                     return Err(lost("the broker has stopped confirming"));
                 }
@@ -298,6 +307,10 @@ impl Flight {
             let index = tag.checked_sub(self.first_tag).and_then(|offset| usize::try_from(offset).ok());
             let slot = index.and_then(|index| self.slots.get_mut(index));
             if let Some(publication) = slot.and_then(|slot| slot.publication.take()) {
+                match result {
+                    Ok(()) => drop(self.refusing.remove(&publication.lane)),
+                    Err(_) => drop(self.refusing.entry(publication.lane).or_insert_with(Instant::now)),
+                }
                 publication.answer(result);
             }
         }
@@ -309,6 +322,11 @@ impl Flight {
 
     fn is_answered(&self) -> bool {
         self.slots.iter().all(|slot| slot.publication.is_none())
+    }
+
+    /// A lane that has taken nothing for too long.
+    fn refusing(&self, now: Instant) -> Option<Lane> {
+        self.refusing.iter().find(|(_, since)| now.saturating_duration_since(**since) > REFUSING).map(|(lane, _)| *lane)
     }
 
     /// When the oldest message without a confirm was sent.

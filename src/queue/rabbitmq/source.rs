@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How long to wait for another dead letter before the queue counts as looked through.
 const PEEK_WAIT: Duration = Duration::from_millis(500);
+/// A session that nothing reaches for so long ends, for a new one: RabbitMQ (3.10 seen) does not tell a consumer that its
+/// queue was deleted if another made it again at once, and then counts messages as handed to it that never arrive.
+const FORGOTTEN: Duration = Duration::from_secs(20);
 /// How long nothing must arrive before a cancel, unless no more may be on the way.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -57,6 +60,7 @@ fn consume<T>(
         .guard(|| channel.basic_consume(queue, ConsumerOptions::default()))
         .map_err(|error| lost(&describe(&error)))?;
     let mut session = Session {
+        heard: Instant::now(),
         link,
         consumer: &consumer,
         window: prefetch.into(),
@@ -77,6 +81,8 @@ fn consume<T>(
 struct Session<'a> {
     link: &'a Link,
     consumer: &'a Consumer<'a>,
+    /// When something last arrived.
+    heard: Instant,
     /// The most deliveries that can be unacknowledged.
     window: usize,
     /// Deliveries taken and not acknowledged.
@@ -106,6 +112,7 @@ impl Session<'_> {
     }
 
     fn hand_out(&mut self, mut delivery: AmqpDelivery) -> Delivery {
+        self.heard = Instant::now();
         let body = std::mem::take(&mut delivery.body);
         let (message, returned) = properties::to_message(&delivery.properties, body);
         self.taken += 1;
@@ -158,6 +165,10 @@ impl Source for Session<'_> {
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => self.ended = Some(Err(lost("the connection is gone"))),
             }
+        }
+        if batch.is_empty() && self.taken == 0 && self.ended.is_none() && self.heard.elapsed() > FORGOTTEN {
+            self.heard = Instant::now();
+            self.cancel()?;
         }
         match &self.ended {
             Some(Ok(())) if batch.is_empty() => Ok(None),
