@@ -17,9 +17,14 @@ fn fixed_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Creates `total` contacts from many clients at once. A request that is not accepted is sent again with its key, as the
-/// API asks for. Answers the distinct contacts and operations of the 202s.
-fn create_many(address: &str, total: usize, progress: &AtomicUsize) -> (BTreeSet<String>, BTreeSet<String>) {
+/// Creates contacts from many clients at once until `enough` says so of the number of those begun. A request that is not
+/// accepted is sent again with its key, as the API asks for. Answers the distinct contacts and operations of the 202s,
+/// which `accepted_so_far` counts.
+fn create_many(
+    address: &str,
+    enough: impl Fn(usize) -> bool + Sync,
+    accepted_so_far: &AtomicUsize,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let accepted = Mutex::new((BTreeSet::new(), BTreeSet::new()));
     let next = AtomicUsize::new(0);
     let client = Client::new(address);
@@ -28,7 +33,7 @@ fn create_many(address: &str, total: usize, progress: &AtomicUsize) -> (BTreeSet
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= total {
+                    if enough(number) {
                         return;
                     }
                     let (key, body) = (format!("create-{number}"), person(&format!("Ana {number}")).to_string());
@@ -48,12 +53,18 @@ fn create_many(address: &str, total: usize, progress: &AtomicUsize) -> (BTreeSet
                     let mut accepted = accepted.lock().unwrap();
                     accepted.0.insert(answer.text("contact_id"));
                     accepted.1.insert(answer.text("operation_id"));
-                    progress.fetch_add(1, Ordering::Relaxed);
+                    accepted_so_far.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
     });
     accepted.into_inner().unwrap()
+}
+
+/// Waits until `more` have been accepted than now: moments are set by the work that is done, not by the clock.
+fn wait_for_more(more: usize, accepted: &AtomicUsize) {
+    let mark = accepted.load(Ordering::Relaxed) + more;
+    eventually("the clients get on", || (accepted.load(Ordering::Relaxed) >= mark).then_some(()));
 }
 
 fn assert_all_applied_once(stack: &Stack, contacts: &BTreeSet<String>, operations: &BTreeSet<String>) {
@@ -75,7 +86,7 @@ fn ten_thousand_creates_from_many_clients() {
     let (mut producer, one, two) = (stack.start("producer"), stack.start("consumer"), stack.start("consumer"));
     producer.ready();
     let address = producer.said("listening")[0]["address"].as_str().unwrap().to_owned();
-    let (contacts, operations) = create_many(&address, 10_000, &AtomicUsize::new(0));
+    let (contacts, operations) = create_many(&address, |number| number >= 10_000, &AtomicUsize::new(0));
     assert_eq!(operations.len(), 10_000);
     assert_all_applied_once(&stack, &contacts, &operations);
     for process in [producer, one, two] {
@@ -88,18 +99,13 @@ fn killing_any_role_at_any_moment_loses_nothing() {
     let stack = Stack::new();
     let address = fixed_address();
     let start_producer = || stack.start_with("producer", &[("CONTACTS__HTTP__LISTEN", &address)]);
-    let (total, done, progress) = (4_000, AtomicBool::new(false), AtomicUsize::new(0));
+    let (done, progress) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (contacts, operations) = std::thread::scope(|scope| {
         let killer = scope.spawn(|| {
             let (mut producer, mut one, mut two) = (start_producer(), stack.start("consumer"), stack.start("consumer"));
-            let mut kills = 0;
-            while !done.load(Ordering::Relaxed) {
-                // At moments set by the work that is done, not by the clock.
-                let mark = progress.load(Ordering::Relaxed) + total / 12;
-                while progress.load(Ordering::Relaxed) < mark && !done.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                match kills % 4 {
+            for kill in 0..12 {
+                wait_for_more(300, &progress);
+                match kill % 4 {
                     0 => {
                         producer.kill();
                         producer = start_producer();
@@ -119,21 +125,18 @@ fn killing_any_role_at_any_moment_loses_nothing() {
                         two = stack.start("consumer");
                     }
                 }
-                kills += 1;
             }
-            (kills, producer, one, two)
+            done.store(true, Ordering::Relaxed);
+            [producer, one, two]
         });
-        let accepted = create_many(&address, total, &progress);
-        done.store(true, Ordering::Relaxed);
-        let (kills, producer, one, two) = killer.join().unwrap();
-        assert!(kills >= 8, "{kills}");
+        let accepted = create_many(&address, |_| done.load(Ordering::Relaxed), &progress);
+        let processes = killer.join().unwrap();
         assert_all_applied_once(&stack, &accepted.0, &accepted.1);
-        for process in [producer, one, two] {
-            process.terminate();
-        }
+        processes.into_iter().for_each(Process::terminate);
         accepted
     });
-    assert_eq!((contacts.len(), operations.len()), (total, total));
+    let accepted = progress.load(Ordering::Relaxed);
+    assert_eq!((contacts.len(), operations.len()), (accepted, accepted));
 }
 
 #[test]
@@ -141,22 +144,19 @@ fn killing_standalone_at_any_moment_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let address = fixed_address();
     let start = || standalone(folder.path(), &[("CONTACTS__HTTP__LISTEN", &address)]);
-    let (total, done, progress) = (2_000, AtomicBool::new(false), AtomicUsize::new(0));
+    let (done, progress) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (contacts, mut process): (_, Process) = std::thread::scope(|scope| {
         let killer = scope.spawn(|| {
             let mut process = start();
-            while !done.load(Ordering::Relaxed) {
-                let mark = progress.load(Ordering::Relaxed) + total / 8;
-                while progress.load(Ordering::Relaxed) < mark && !done.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
+            for _ in 0..8 {
+                wait_for_more(250, &progress);
                 process.kill();
                 process = start();
             }
+            done.store(true, Ordering::Relaxed);
             process
         });
-        let (contacts, _) = create_many(&address, total, &progress);
-        done.store(true, Ordering::Relaxed);
+        let (contacts, _) = create_many(&address, |_| done.load(Ordering::Relaxed), &progress);
         (contacts, killer.join().unwrap())
     });
     let client = process.client();
@@ -174,7 +174,7 @@ fn killing_standalone_at_any_moment_loses_nothing() {
                 None => break,
             }
         }
-        (found.len() >= total).then_some(found)
+        (found.len() >= contacts.len()).then_some(found)
     });
     assert_eq!(found, contacts);
     process.terminate();
