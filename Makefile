@@ -9,11 +9,14 @@ SHELL := /bin/bash
 # Passed on by `run` and `test`, for instance: make test ARGS='name_of_a_test'
 ARGS ?=
 
+# For `fuzz`.
+SECONDS ?= 60
+
 # For `chaos`.
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test chaos mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test chaos rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +42,24 @@ chaos: ## Break things for ROUNDS rounds (default 100) from SEED on, and write d
 	eval "$$urls"
 	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+rabbitmq4: ## The tests and ROUNDS rounds of faults on RabbitMQ 4, in a Debian 13 of its own (needs root)
+	@tests/debian-root target/debian13 trixie rabbitmq-server
+	export CONTACTS_TEST_PRIVATE=1 CONTACTS_TEST_BROKER_ROOT=$(CURDIR)/target/debian13/root
+	export CONTACTS_TEST_STATE=$(CURDIR)/target/services4
+	trap 'tests/services down' EXIT
+	urls=$$(tests/services up)
+	eval "$$urls"
+	cargo test --locked $(ARGS)
+	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
+	export CONTACTS_CHAOS_TARGET=$@
+	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+fuzz: ## Feed made-up bytes to every parser for SECONDS each (needs nightly and cargo-fuzz)
+	@for target in message phone query; do
+		cargo +nightly fuzz run --target-dir target/fuzz $$target -- -max_total_time=$(SECONDS) -max_len=4096
+		cargo +nightly fuzz cmin --target-dir target/fuzz $$target
+	done
 
 mutations: ## Break each promise on purpose, and expect the tests to notice
 	tests/mutations/run

@@ -13,6 +13,7 @@
 mod api;
 mod architecture;
 mod chaos;
+mod corpora;
 mod delivery;
 mod docs;
 mod poison;

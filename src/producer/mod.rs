@@ -24,6 +24,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use auth::Keys;
 use observe::Requests;
+pub use paging::Listing;
 pub use problem::Problem;
 use reader::Reader;
 use std::net::{SocketAddr, TcpListener};

@@ -20,14 +20,18 @@ const CURSOR: Invalid = Invalid { code: "malformed", detail: "must be a cursor f
 
 /// What to list.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Listing {
-    pub(super) filter: Filter,
-    pub(super) after: Option<ContactId>,
-    pub(super) limit: u32,
+pub struct Listing {
+    /// Which contacts.
+    pub filter: Filter,
+    /// The last contact of the page before.
+    pub after: Option<ContactId>,
+    /// How many at most.
+    pub limit: u32,
 }
 
 impl Listing {
-    pub(super) fn parse(query: &str) -> Result<Self, Problem> {
+    /// Reads the query of a URL, without its question mark.
+    pub fn parse(query: &str) -> Result<Self, Problem> {
         let mut listing = Self { filter: Filter::default(), after: None, limit: DEFAULT_LIMIT };
         let mut errors = Vec::new();
         let mut seen = Vec::new();
@@ -52,8 +56,9 @@ impl Listing {
         format!("{CURSOR_VERSION}{}", last.uuid().simple())
     }
 
-    /// The path of that page.
-    pub(super) fn path_of(&self, cursor: &str) -> String {
+    /// The path of the page after one that ends with this contact.
+    pub fn path_after(&self, last: ContactId) -> String {
+        let cursor = Self::cursor_after(last);
         let area = self.filter.area.map(|area| format!("ddd={area}&")).unwrap_or_default();
         format!("/contacts?{area}limit={}&cursor={cursor}", self.limit)
     }
@@ -81,7 +86,7 @@ mod tests {
         let listing = Listing::parse("ddd=11&limit=500").unwrap();
         assert_eq!((listing.limit, listing.filter.area.map(AreaCode::number)), (200, Some(11)));
         let last = ContactId::new(Uuid::from_u128(77));
-        let path = listing.path_of(&Listing::cursor_after(last));
+        let path = listing.path_after(last);
         let next = Listing::parse(path.split_once('?').unwrap().1).unwrap();
         assert_eq!(next, Listing { after: Some(last), ..listing });
     }

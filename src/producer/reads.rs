@@ -45,10 +45,11 @@ pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpRes
     let mut contacts = api.reader.read(move |store| store.contacts(filter, after, limit + 1)).await?;
     let more = contacts.len() > limit as usize;
     contacts.truncate(limit as usize);
-    let next = contacts.last().filter(|_| more).map(|last| Listing::cursor_after(last.id));
+    let last = contacts.last().filter(|_| more).map(|last| last.id);
+    let next = last.map(Listing::cursor_after);
     let mut response = HttpResponse::Ok();
-    if let Some(next) = &next {
-        response.insert_header((LINK, format!("<{}>; rel=\"next\"", listing.path_of(next))));
+    if let Some(last) = last {
+        response.insert_header((LINK, format!("<{}>; rel=\"next\"", listing.path_after(last))));
     }
     Ok(response.json(Page { items: contacts.iter().filter_map(ContactView::new).collect(), next }))
 }

@@ -93,6 +93,7 @@ fn many_rounds() {
         };
         let round = play(seed, &faults, services.as_ref());
         println!("{round}");
+        round.wrong().for_each(|wrong| println!("{wrong}"));
         played.push(round);
         // After each, so that a run that is cut short leaves what it found.
         report::write(&played);

@@ -35,6 +35,11 @@ impl Round {
         }
     }
 
+    /// What is not as it must be.
+    pub fn wrong(&self) -> impl Iterator<Item = &str> {
+        self.wrong.iter().map(String::as_str)
+    }
+
     #[track_caller]
     pub fn expect_right(&self) {
         assert!(self.wrong.is_empty(), "{self}\n{}", self.wrong.join("\n"));
@@ -60,16 +65,24 @@ impl fmt::Display for Round {
     }
 }
 
-const BEGIN: &str = "<!-- made by `make chaos`: begin -->\n";
-const END: &str = "<!-- made by `make chaos`: end -->\n";
+/// The marks around the table of a target of the Makefile.
+fn marks() -> (String, String) {
+    let target = std::env::var("CONTACTS_CHAOS_TARGET").unwrap_or_else(|_| "chaos".into());
+    let mark = |which| format!("<!-- made by `make {target}`: {which} -->\n");
+    (mark("begin"), mark("end"))
+}
 
 /// Puts the table into the document.
 pub fn write(rounds: &[Round]) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/RELIABILITY.md");
     let document = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = document.split_once(BEGIN).unwrap();
-    let after = rest.split_once(END).unwrap().1;
+    let (begin, end) = marks();
+    let (before, rest) = document.split_once(&begin).unwrap();
+    let after = rest.split_once(&end).unwrap().1;
+    std::fs::write(&path, format!("{before}{begin}{}{end}{after}", table(rounds))).unwrap();
+}
 
+fn table(rounds: &[Round]) -> String {
     let mut by_fault: BTreeMap<Fault, (usize, usize, usize)> = BTreeMap::new();
     for round in rounds {
         let mut kinds = round.faults.clone();
@@ -101,5 +114,5 @@ pub fn write(rounds: &[Round]) {
     for (fault, (rounds, times, wrong)) in by_fault {
         table.push_str(&format!("| {} | {times} | {rounds} | {wrong} |\n", fault.text()));
     }
-    std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    table
 }

@@ -169,7 +169,7 @@ impl Stack {
 
     /// Up to 2,000 dead letters.
     pub fn dead_letters(&self) -> Vec<Message> {
-        RabbitMq::new(&self.broker.settings()).unwrap().peek_dead_letters(2_000).unwrap()
+        RabbitMq::new(&self.broker.settings()).unwrap().peek_dead_letters(60_000).unwrap()
     }
 
     pub fn start(&self, role: &str) -> Process {
