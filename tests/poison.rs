@@ -55,8 +55,8 @@ impl Store for Harmed {
     fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError> {
         self.store.contacts(filter, after, limit)
     }
-    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
-        self.store.operation(id)
+    fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
+        self.store.operations(ids)
     }
     fn check(&self) -> Result<(), StoreError> {
         self.store.check()
@@ -215,9 +215,6 @@ impl Queue for Watched {
     fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
         let returned = &self.returned;
         self.queue.session(prefetch, &mut |source| work(&mut WatchedSource { source, returned }))
-    }
-    fn peek_dead_letters(&self, limit: usize) -> Result<Vec<Message>, QueueError> {
-        self.queue.peek_dead_letters(limit)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The queue seam: publish with a confirm, take and acknowledge, look at the dead letters.
+//! The queue seam: publish with a confirm, take and acknowledge, look at the dead letters and remove some.
 //!
 //! The rule this room keeps: a message that was confirmed is handed out again and again until it is acknowledged, over
 //! crashes of anyone. Retry and dead-letter are not operations of their own: a worker publishes the message to that
@@ -76,7 +76,35 @@ pub trait Queue: Send + Sync {
     /// Opens a session of at most `prefetch` unacknowledged messages, runs `work` in it, and closes it. What was taken
     /// and not acknowledged by then will be handed out again.
     fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError>;
+}
 
-    /// Copies of up to `limit` dead letters, oldest first, which stay where they are.
-    fn peek_dead_letters(&self, limit: usize) -> Result<Vec<Message>, QueueError>;
+/// A dead letter as one look shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Letter {
+    /// Names it while the look lasts.
+    pub place: u64,
+    /// The message.
+    pub message: Message,
+}
+
+/// One look at the dead letters. It shows what was there when it began, oldest first and each once; whatever is not
+/// removed is there afterwards as it was.
+pub trait Letters {
+    /// How many there are.
+    fn total(&self) -> usize;
+
+    /// The next one; `None` after the last.
+    fn next(&mut self) -> Result<Option<Letter>, QueueError>;
+
+    /// Removes letters that this look has shown.
+    fn remove(&mut self, places: &[u64]) -> Result<(), QueueError>;
+}
+
+/// What is done during a look.
+pub type Look<'a> = dyn FnMut(&mut dyn Letters) -> Result<(), QueueError> + 'a;
+
+/// A place where dead letters wait.
+pub trait DeadLetters: Send + Sync {
+    /// Lets `look` look. On RabbitMQ nobody else sees the letters while it lasts.
+    fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError>;
 }

@@ -27,6 +27,8 @@ pub struct Operation {
     pub kind: OperationKind,
     /// How it ended.
     pub status: Status,
+    /// How often it had been replayed by then.
+    pub replays: u32,
     /// Set when the client sent an `Idempotency-Key`.
     pub fingerprint: Option<Fingerprint>,
     /// When the API accepted it.
@@ -72,8 +74,13 @@ pub trait Store: Send + Sync {
     /// Up to `limit` live contacts with ids greater than `after`, in the order of their ids.
     fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError>;
 
+    /// Those of these operations that have ended, in no order.
+    fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError>;
+
     /// An operation, if it has ended.
-    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError>;
+    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        Ok(self.operations(&[id])?.pop())
+    }
 
     /// Whether it answers and has the schema this version needs.
     fn check(&self) -> Result<(), StoreError>;

@@ -9,7 +9,7 @@ mod proxy;
 pub use broker::Broker;
 pub use client::{Answer, Client, json, person};
 pub use database::Database;
-pub use process::{Process, Stack, standalone};
+pub use process::{Process, Stack, all_letters, standalone};
 pub use proxy::Proxy;
 
 use contacts::domain::{Action, Command, ContactId, Details, Email, Moment, Name, OperationId, Phone, Stamp};

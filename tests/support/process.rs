@@ -3,7 +3,7 @@
 use super::{Broker, Client, Database, PATIENCE, eventually};
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
-use contacts::queue::{Lane, Queue};
+use contacts::queue::{DeadLetters, Lane};
 use contacts::stop::Stop;
 use contacts::telemetry::Health;
 use serde_json::Value;
@@ -169,7 +169,7 @@ impl Stack {
 
     /// Up to 2,000 dead letters.
     pub fn dead_letters(&self) -> Vec<Message> {
-        RabbitMq::new(&self.broker.settings()).unwrap().peek_dead_letters(60_000).unwrap()
+        all_letters(&RabbitMq::new(&self.broker.settings()).unwrap())
     }
 
     pub fn start(&self, role: &str) -> Process {
@@ -184,4 +184,17 @@ impl Stack {
 /// Starts standalone on a folder.
 pub fn standalone(folder: &Path, settings: &[(&str, &str)]) -> Process {
     Process::start(&["standalone", "--data-dir", folder.to_str().unwrap()], settings)
+}
+
+/// Copies of all dead letters, oldest first.
+pub fn all_letters(place: &dyn DeadLetters) -> Vec<Message> {
+    let mut all = Vec::new();
+    let look = place.look(&mut |letters| {
+        while let Some(letter) = letters.next()? {
+            all.push(letter.message);
+        }
+        Ok(())
+    });
+    look.unwrap();
+    all
 }

@@ -162,14 +162,37 @@ impl File {
         Ok(row.map_err(failed)?.map(Numbered::from))
     }
 
-    pub(super) fn dead_letters(&mut self, limit: usize) -> Result<Vec<Message>, QueueError> {
-        let rows: QueryResult<Vec<Row>> = message::table
+    /// How many dead letters there are, and the number of the last.
+    pub(super) fn count_dead_letters(&mut self) -> Result<(usize, i64), QueueError> {
+        let (count, last): (i64, Option<i64>) = message::table
             .filter(within(Lane::DeadLetters))
+            .select((diesel::dsl::count_star(), diesel::dsl::max(message::seq)))
+            .first(&mut self.connection)
+            .map_err(failed)?;
+        Ok((usize::try_from(count).unwrap_or_default(), last.unwrap_or_default()))
+    }
+
+    /// Dead letters after `cursor` and up to `last`, in order.
+    pub(super) fn dead_letters(&mut self, cursor: i64, last: i64, limit: usize) -> Result<Vec<Numbered>, QueueError> {
+        let rows: QueryResult<Vec<Row>> = message::table
+            .filter(within(Lane::DeadLetters).and(message::seq.gt(cursor)).and(message::seq.le(last)))
             .order(message::seq)
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .select(Row::as_select())
             .load(&mut self.connection);
-        Ok(rows.map_err(failed)?.into_iter().map(|row| Numbered::from(row).message).collect())
+        Ok(rows.map_err(failed)?.into_iter().map(Numbered::from).collect())
+    }
+
+    /// Removes dead letters by their numbers.
+    pub(super) fn remove_dead_letters(&mut self, places: &[u64]) -> Result<(), QueueError> {
+        self.commit(|connection| {
+            for place in places {
+                let seq = i64::try_from(*place).unwrap_or_default();
+                let which = within(Lane::DeadLetters).and(message::seq.eq(seq));
+                diesel::delete(message::table.filter(which)).execute(connection)?;
+            }
+            Ok(())
+        })
     }
 
     /// When the first retry is due, in milliseconds since 1970.

@@ -5,16 +5,16 @@
 
 mod feed;
 mod file;
+mod letters;
 mod writer;
 
-use super::{Publisher, Queue, QueueError, Work, mailbox};
-use crate::message::Message;
+use super::{DeadLetters, Look, Publisher, Queue, QueueError, Work, mailbox};
 use crate::stop::Stop;
 use crate::telemetry::Component;
 use feed::{Feed, Session};
 use file::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 /// The file's name in the data folder.
@@ -22,7 +22,6 @@ const FILE: &str = "queue.db";
 
 /// The embedded queue.
 pub struct Embedded {
-    path: PathBuf,
     feed: Arc<Feed>,
 }
 
@@ -44,7 +43,7 @@ impl Embedded {
         let thread = stop
             .spawn("queue-writer".into(), move || writer.run())
             .map_err(|error| QueueError::Lost(format!("cannot start a thread: {error}")))?;
-        Ok((Self { path, feed }, publisher, thread))
+        Ok((Self { feed }, publisher, thread))
     }
 }
 
@@ -53,8 +52,38 @@ impl Queue for Embedded {
         // Taking reads the file itself, so nothing is fetched ahead.
         work(&mut Session::new(&self.feed))
     }
+}
 
-    fn peek_dead_letters(&self, limit: usize) -> Result<Vec<Message>, QueueError> {
-        File::open(&self.path)?.dead_letters(limit)
+/// The dead letters of a folder, beside the process that works on its queue or without one.
+pub struct Beside {
+    path: PathBuf,
+}
+
+impl Beside {
+    /// Opens the queue of a folder that has one, and starts a thread that adds to it for the publisher.
+    pub fn open(
+        folder: &Path,
+        max_waiting: usize,
+        component: Component,
+        stop: &Stop,
+    ) -> Result<(Self, Publisher, JoinHandle<()>), QueueError> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Err(QueueError::Misconfigured(format!("there is no queue in {}: no {FILE}", folder.display())));
+        }
+        let (publisher, mailbox) = mailbox(max_waiting);
+        // Nobody takes from the queue here, so nothing is acknowledged.
+        let (_, settlements) = crossbeam_channel::unbounded();
+        let writer = writer::Writer::new(File::open(&path)?, mailbox, settlements, Weak::new(), component);
+        let thread = stop
+            .spawn("queue-writer".into(), move || writer.run())
+            .map_err(|error| QueueError::Lost(format!("cannot start a thread: {error}")))?;
+        Ok((Self { path }, publisher, thread))
+    }
+}
+
+impl DeadLetters for Beside {
+    fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError> {
+        look(&mut letters::Visit::new(File::open(&self.path)?)?)
     }
 }

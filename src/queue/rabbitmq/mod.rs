@@ -4,15 +4,15 @@
 //! is listed in `docs/adr/0005-amiquip.md`.
 
 mod endpoint;
+mod letters;
 mod link;
 mod properties;
 mod publishing;
 mod source;
 mod topology;
 
-use super::{Mailbox, Publisher, Queue, QueueError, Work, mailbox};
+use super::{DeadLetters, Look, Mailbox, Publisher, Queue, QueueError, Work, mailbox};
 use crate::config::BrokerSettings;
-use crate::message::Message;
 use crate::stop::Stop;
 use crate::telemetry::Component;
 use endpoint::Endpoint;
@@ -65,8 +65,10 @@ impl Queue for RabbitMq {
     fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
         source::session(&self.broker, prefetch, work)
     }
+}
 
-    fn peek_dead_letters(&self, limit: usize) -> Result<Vec<Message>, QueueError> {
-        source::peek_dead_letters(&self.broker, limit)
+impl DeadLetters for RabbitMq {
+    fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError> {
+        letters::look(&self.broker, look)
     }
 }

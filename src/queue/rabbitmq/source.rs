@@ -3,7 +3,6 @@
 use super::super::{Delivery, Lane, QueueError, Source, Work};
 use super::link::{Link, describe, lost};
 use super::{Broker, properties};
-use crate::message::Message;
 use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Consumer, ConsumerMessage, ConsumerOptions, Delivery as AmqpDelivery};
 use crossbeam_channel::RecvTimeoutError;
@@ -11,8 +10,8 @@ use metrics::counter;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long to wait for another dead letter before the queue counts as looked through.
-const PEEK_WAIT: Duration = Duration::from_millis(500);
+/// How long a cancelled consumer may take to run dry.
+const DRAIN: Duration = Duration::from_millis(500);
 /// A session that nothing reaches for so long ends, for a new one: RabbitMQ (3.10 seen) does not tell a consumer that its
 /// queue was deleted if another made it again at once, and then counts messages as handed to it that never arrive.
 const FORGOTTEN: Duration = Duration::from_secs(20);
@@ -27,25 +26,6 @@ pub(super) fn session(broker: &Broker, prefetch: u16, work: &mut Work<'_>) -> Re
         Ok(()) => link.close(),
         Err(error) => Err(link.explain(error)),
     }
-}
-
-pub(super) fn peek_dead_letters(broker: &Broker, limit: usize) -> Result<Vec<Message>, QueueError> {
-    let link = Link::open(broker)?;
-    let mut messages = Vec::new();
-    // Zero would mean without a limit.
-    let prefetch = u16::try_from(limit.max(1)).unwrap_or(u16::MAX);
-    consume(&link, &broker.topology.queue(Lane::DeadLetters), prefetch, |source| {
-        while messages.len() < limit.min(prefetch.into()) {
-            match source.take(limit - messages.len(), PEEK_WAIT)? {
-                Some(batch) if !batch.is_empty() => messages.extend(batch.into_iter().map(|delivery| delivery.message)),
-                _ => break,
-            }
-        }
-        Ok(())
-    })?;
-    // Nothing was acknowledged, so closing puts everything back where it was.
-    link.close()?;
-    Ok(messages)
 }
 
 fn consume<T>(
@@ -123,7 +103,7 @@ impl Session<'_> {
     fn drain(&mut self) -> Result<(), QueueError> {
         let result = self.send_cancel();
         while self.ended.is_none() {
-            match self.consumer.receiver().recv_timeout(PEEK_WAIT) {
+            match self.consumer.receiver().recv_timeout(DRAIN) {
                 Ok(message) => drop(self.accept(message)),
                 Err(_) => break,
             }

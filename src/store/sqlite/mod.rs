@@ -145,13 +145,12 @@ impl Store for Sqlite {
         query.load(&mut connect(&self.reads)?)?.into_iter().map(ContactRow::read).collect()
     }
 
-    fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
-        let row: Option<OperationRow> = operations::table
-            .find(blob(id.uuid()))
+    fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
+        let rows: Vec<OperationRow> = operations::table
+            .filter(operations::id.eq_any(ids.iter().map(|id| blob(id.uuid()))))
             .select(OperationRow::as_select())
-            .first(&mut connect(&self.reads)?)
-            .optional()?;
-        row.map(OperationRow::read).transpose()
+            .load(&mut connect(&self.reads)?)?;
+        rows.into_iter().map(OperationRow::read).collect()
     }
 
     fn check(&self) -> Result<(), StoreError> {
