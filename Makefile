@@ -57,8 +57,9 @@ rabbitmq4: ## The tests and ROUNDS rounds of faults on RabbitMQ 4, in a Debian 1
 
 fuzz: ## Feed made-up bytes to every parser for SECONDS each (needs nightly and cargo-fuzz)
 	@for target in message phone query; do
-		cargo +nightly fuzz run --target-dir target/fuzz $$target -- -max_total_time=$(SECONDS) -max_len=4096
-		cargo +nightly fuzz cmin --target-dir target/fuzz $$target
+		mkdir -p target/fuzz/corpus/$$target
+		cargo +nightly fuzz run --target-dir target/fuzz $$target target/fuzz/corpus/$$target fuzz/corpus/$$target \
+			-- -max_total_time=$(SECONDS) -max_len=4096
 	done
 
 mutations: ## Break each promise on purpose, and expect the tests to notice

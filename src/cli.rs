@@ -1,16 +1,20 @@
 //! The command line: parse it, read the settings, dispatch to a role, turn errors into exit codes.
 
 use crate::config::{ConfigError, Layers, Settings};
+use crate::dlq::{self, Format, Left};
 use crate::runtime::{self, Role, RunError};
 use crate::store::Direction;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 const FAILURE: u8 = 1;
+/// It worked, but something of what was asked for is left to be done.
+const LEFT: u8 = 3;
 /// `EX_USAGE` and `EX_CONFIG` of BSD's sysexits.
 const USAGE: u8 = 64;
 const CONFIG: u8 = 78;
@@ -70,8 +74,36 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Look at the dead letters, and replay, mend, archive or discard them.
+    ///
+    /// A dead letter is a change that was accepted and could not be applied. Without an operation, they are counted.
+    /// Exit codes: 0 all that was selected is dealt with, 3 something is left (it failed again, was interrupted, or is not
+    /// known to have ended), 1 failure, 64 wrong command line, 78 wrong settings.
+    DlqDrain {
+        #[command(subcommand)]
+        operation: Option<dlq::Operation>,
+        /// How to write results: a table for people, or one JSON object for scripts.
+        #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+        output: Format,
+        /// The folder of a `standalone`, running or not, instead of broker.url and database.url.
+        #[arg(long, global = true, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
     /// Print the settings in effect, secrets hidden.
     Config,
+    /// Print what makes a shell complete our command lines.
+    #[command(after_help = "For instance: contacts completions bash > /etc/bash_completion.d/contacts")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all pages.
+    #[command(after_help = "For instance: contacts man | man -l -")]
+    Man {
+        /// Write a page for each command into this folder.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -102,11 +134,13 @@ pub fn main(
         Err(error) => Err(RunError::Misconfigured(error.to_string())),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Left::Nothing) => ExitCode::SUCCESS,
+        Ok(Left::Something) => ExitCode::from(LEFT),
         Err(error) => {
             eprintln!("contacts: {error}");
             ExitCode::from(match error {
                 RunError::Misconfigured(_) => CONFIG,
+                RunError::Usage(_) => USAGE,
                 RunError::Failed(_) => FAILURE,
             })
         }
@@ -126,31 +160,51 @@ fn settings(
         Command::Standalone { listen, data_dir } => {
             layers.flag("http.listen", listen.as_ref()).flag("standalone.data_dir", data_dir.as_ref())
         }
-        Command::Consumer | Command::Migrate { .. } | Command::Prune { .. } | Command::Config => layers,
+        _ => layers,
     }
     .load()
 }
 
-fn run(command: &Command, settings: &Settings) -> Result<(), RunError> {
+fn run(command: &Command, settings: &Settings) -> Result<Left, RunError> {
     match command {
-        Command::Producer { .. } => runtime::run(Role::Producer, settings),
-        Command::Consumer => runtime::run(Role::Consumer, settings),
-        Command::Standalone { .. } => runtime::run(Role::Standalone, settings),
-        Command::Migrate { down } => runtime::migrate(settings, if *down { Direction::Down } else { Direction::Up }),
+        Command::Producer { .. } => runtime::run(Role::Producer, settings)?,
+        Command::Consumer => runtime::run(Role::Consumer, settings)?,
+        Command::Standalone { .. } => runtime::run(Role::Standalone, settings)?,
+        Command::Migrate { down } => runtime::migrate(settings, if *down { Direction::Down } else { Direction::Up })?,
         Command::Prune { older_than, batch, data_dir } => {
-            runtime::prune(settings, *older_than, *batch, data_dir.as_deref())
+            runtime::prune(settings, *older_than, *batch, data_dir.as_deref())?;
         }
-        Command::Config => {
-            print!("{}", settings.to_toml());
-            Ok(())
+        Command::DlqDrain { operation, output, data_dir } => {
+            let operation = operation.clone().unwrap_or_default();
+            return runtime::dlq(settings, data_dir.as_deref(), *output, &operation);
         }
+        Command::Config => print!("{}", settings.to_toml()),
+        Command::Completions { shell } => completions(*shell)?,
+        Command::Man { dir } => manual(dir.as_deref())?,
+    }
+    Ok(Left::Nothing)
+}
+
+fn completions(shell: clap_complete::Shell) -> std::io::Result<()> {
+    // Made in memory: the generator panics when its output is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "contacts", &mut script);
+    std::io::stdout().write_all(&script)
+}
+
+fn manual(folder: Option<&Path>) -> std::io::Result<()> {
+    match folder {
+        Some(folder) => {
+            std::fs::create_dir_all(folder)?;
+            clap_mangen::generate_to(Arguments::command(), folder)
+        }
+        None => clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod consumer;
+pub mod dlq;
 pub mod domain;
 pub mod message;
 pub mod producer;

@@ -3,13 +3,14 @@
 //! The rule this room keeps: a role starts with whatever is away and becomes ready by itself, but ends at once, with one
 //! clear line, on what no waiting can heal. Asked to end, it finishes what it has begun within `shutdown.grace`.
 
-use crate::config::Settings;
+use crate::config::{LogSettings, Settings};
 use crate::consumer;
+use crate::dlq::{self, DlqError};
 use crate::domain::SHORTEST_RETENTION;
 use crate::producer::{self, ServeError};
-use crate::queue::embedded::Embedded;
+use crate::queue::embedded::{Beside, Embedded};
 use crate::queue::rabbitmq::RabbitMq;
-use crate::queue::{Publisher, QueueError};
+use crate::queue::{DeadLetters, Publisher, QueueError};
 use crate::stop::{Cause, Stop};
 use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
@@ -61,6 +62,9 @@ pub enum RunError {
     /// Settings, queues or schema are not what this version needs.
     #[error("{0}")]
     Misconfigured(String),
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -303,7 +307,7 @@ fn open_data_folder(folder: &Path) -> Result<File, RunError> {
 }
 
 /// The database that commands outside the roles work on.
-fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, RunError> {
+fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
     Ok(match (data_dir, settings.database.url.reveal().strip_prefix("sqlite:")) {
         (Some(folder), _) => Box::new(Sqlite::new(&folder.join(DATABASE))?),
         (None, Some(path)) => Box::new(Sqlite::new(Path::new(path))?),
@@ -346,6 +350,88 @@ pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Op
             said = Instant::now();
         }
     }
+}
+
+impl From<DlqError> for RunError {
+    fn from(error: DlqError) -> Self {
+        match error {
+            DlqError::Usage(why) => Self::Usage(why),
+            DlqError::Queue(QueueError::Misconfigured(why)) => Self::Misconfigured(why),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// Treats the dead letters of the broker, or of a folder of `standalone`.
+pub fn dlq(
+    settings: &Settings,
+    data_dir: Option<&Path>,
+    format: dlq::Format,
+    operation: &dlq::Operation,
+) -> Result<dlq::Left, RunError> {
+    // What is asked for is said on standard output; the log only says what goes wrong.
+    let level = if settings.log.level == "info" { "error".to_owned() } else { settings.log.level.clone() };
+    telemetry::init_logs(&LogSettings { level, ..settings.log.clone() });
+    let (health, stop) = (Health::default(), Stop::default());
+    let (component, waiting) = (health.component("queue"), settings.broker.max_waiting);
+    let (letters, publisher, thread): (Box<dyn DeadLetters>, _, _) = match data_dir {
+        Some(folder) => {
+            let (letters, publisher, thread) = Beside::open(folder, waiting, component, &stop)?;
+            (Box::new(letters), publisher, thread)
+        }
+        None => {
+            let rabbit = RabbitMq::new(&settings.broker)?;
+            let (publisher, thread) = rabbit.publisher(&settings.broker, component, stop.clone())?;
+            (Box::new(rabbit), publisher, thread)
+        }
+    };
+    let open_store = {
+        let (settings, folder) = (settings.clone(), data_dir.map(Path::to_path_buf));
+        move || open_store(&settings, folder.as_deref())
+    };
+    let watch_signals = {
+        let stop = stop.clone();
+        move || {
+            if let Err(error) = watch_signals_in_thread(stop.clone()) {
+                tracing::warn!(%error, "Ctrl-C will end this at once");
+            }
+        }
+    };
+    let desk = dlq::Desk {
+        letters,
+        publisher,
+        open_store: Box::new(open_store),
+        stop: stop.clone(),
+        watch_signals: Box::new(watch_signals),
+        screen: dlq::Screen::new(format),
+    };
+    let result = dlq::run(&desk, operation);
+    drop(desk);
+    // With nobody left to publish it ends, unless it waits for a broker that is away: the process ends anyway.
+    if thread.is_finished() || result.is_ok() {
+        let _ = thread.join();
+    }
+    match stop.cause() {
+        Some(Cause::Misconfigured(why)) => Err(RunError::Misconfigured(why)),
+        Some(Cause::Broken(why)) => Err(RunError::Failed(why)),
+        Some(Cause::Asked) | None => Ok(result?),
+    }
+}
+
+/// For commands that are no role: they work in threads and have no reactor.
+fn watch_signals_in_thread(stop: Stop) -> Result<(), RunError> {
+    let (ready, watching) = crossbeam_channel::bounded(1);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let system = actix_web::rt::System::new();
+        let result = system.block_on(async { watch_signals(stop) });
+        let started = result.is_ok();
+        let _ = ready.send(result);
+        if started {
+            // Until the process ends.
+            let _ = system.run();
+        }
+    })?;
+    watching.recv().unwrap_or(Ok(()))
 }
 
 /// Migrates the database of `database.url` and says what was done.

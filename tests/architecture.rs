@@ -15,8 +15,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["domain", "config"]),
     ("producer", &["domain", "message", "queue", "store", "config", "telemetry"]),
     ("consumer", &["domain", "message", "queue", "store", "config", "telemetry", "stop", "backoff"]),
-    ("runtime", &["domain", "producer", "consumer", "queue", "store", "config", "telemetry", "stop"]),
-    ("cli", &["runtime", "store", "config"]),
+    ("dlq", &["domain", "message", "queue", "store", "stop"]),
+    ("runtime", &["domain", "producer", "consumer", "dlq", "queue", "store", "config", "telemetry", "stop"]),
+    ("cli", &["runtime", "dlq", "store", "config"]),
 ];
 
 /// Libraries that only some rooms may name.
@@ -24,7 +25,7 @@ const CONTAINED: &[(&str, &[&str])] = &[
     ("amiquip", &["queue/rabbitmq/"]),
     ("diesel", &["store/", "queue/embedded/"]),
     ("actix_web", &["producer/", "telemetry/admin.rs", "runtime.rs"]),
-    ("clap", &["cli.rs"]),
+    ("clap", &["cli.rs", "dlq/arguments.rs", "dlq/selection.rs"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -15,6 +15,7 @@ mod architecture;
 mod chaos;
 mod corpora;
 mod delivery;
+mod dlq;
 mod docs;
 mod poison;
 mod queues;

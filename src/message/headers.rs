@@ -11,6 +11,7 @@ const FIRST_FAILED: &str = "x-contacts-first-failed-at";
 const LAST_FAILED: &str = "x-contacts-last-failed-at";
 const REASON: &str = "x-contacts-reason";
 const DETAIL: &str = "x-contacts-detail";
+const REPLACES: &str = "x-contacts-replaces";
 
 /// A header's value; values of other types are not carried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,11 @@ impl Headers {
             self.0.remove(name);
         }
         self.set(REPLAYS, Header::Number(replays.into()));
+    }
+
+    /// Names the operation that this one was made from by an operator.
+    pub fn set_replaces(&mut self, operation: &str) {
+        self.set(REPLACES, Header::Text(operation.to_owned()));
     }
 
     /// The failure, if one was recorded.

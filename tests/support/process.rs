@@ -25,6 +25,13 @@ impl Process {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let out = File::create(&log).unwrap();
+        let mut command = Self::command(arguments, settings);
+        command.stdout(out.try_clone().unwrap()).stderr(out);
+        Self { child: command.spawn().unwrap(), log, _folder: folder }
+    }
+
+    /// `contacts` with these arguments, on free ports, with settings by environment, not started yet.
+    pub fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_contacts"));
         command
             .args(arguments)
@@ -33,10 +40,8 @@ impl Process {
             .env("CONTACTS__ADMIN__LISTEN", "127.0.0.1:0")
             .env("RUST_BACKTRACE", "1")
             .envs(settings.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out);
-        Self { child: command.spawn().unwrap(), log, _folder: folder }
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs to the end and answers how it ended, and everything it said.
@@ -142,7 +147,7 @@ impl Stack {
         stack
     }
 
-    fn settings<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    pub fn settings<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let mut settings = vec![
             ("CONTACTS__BROKER__URL", self.broker.url.as_str()),
             ("CONTACTS__BROKER__PREFIX", self.broker.prefix.as_str()),

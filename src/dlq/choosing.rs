@@ -1,0 +1,147 @@
+//! Looking all letters through, and remembering which were chosen: by fingerprint, so that a later look finds the same
+//! ones and none that came since.
+
+use super::letter::{Facts, Fingerprint, fingerprint};
+use super::screen::Groups;
+use super::{Consent, Desk, DlqError, Selection};
+use crate::domain::Moment;
+use crate::message::Message;
+use crate::queue::{Letters, QueueError};
+use std::collections::HashMap;
+
+/// Letters that were chosen and are not dealt with yet.
+pub(super) struct Chosen {
+    /// How often each is there: two letters may be the same in every byte.
+    left: HashMap<Fingerprint, usize>,
+    count: usize,
+}
+
+impl Chosen {
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
+    fn add(&mut self, which: Fingerprint) {
+        *self.left.entry(which).or_default() += 1;
+        self.count += 1;
+    }
+
+    /// Notes that one is dealt with.
+    pub(super) fn done(&mut self, which: &Fingerprint) {
+        if let Some(times) = self.left.get_mut(which) {
+            *times -= 1;
+            self.count -= 1;
+            if *times == 0 {
+                self.left.remove(which);
+            }
+        }
+    }
+
+    /// A copy that a look can tick off: `take` is true as often as a letter was chosen.
+    pub(super) fn ticket(&self) -> Ticket {
+        Ticket(self.left.clone())
+    }
+}
+
+/// What one look still has to find.
+pub(super) struct Ticket(HashMap<Fingerprint, usize>);
+
+impl Ticket {
+    pub(super) fn take(&mut self, which: &Fingerprint) -> bool {
+        match self.0.get_mut(which) {
+            Some(times) if *times > 0 => {
+                *times -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// When letters failed first, and then the order in which they lie: the order of every operation.
+pub(super) type Order = (Moment, usize);
+
+pub(super) fn order(facts: &Facts, number: usize) -> Order {
+    (facts.first_failed.unwrap_or(Moment::UNIX_EPOCH), number)
+}
+
+/// Shows every letter of one look to `see`, with progress.
+pub(super) fn look_through(
+    desk: &Desk,
+    what: &'static str,
+    mut see: impl FnMut(&Facts, &Message) -> bool,
+) -> Result<(), DlqError> {
+    let result: Result<(), QueueError> = desk.letters.look(&mut |letters: &mut dyn Letters| {
+        let progress = desk.screen.progress(what, letters.total());
+        while let Some(letter) = letters.next()? {
+            progress.advance(1);
+            if desk.stop.is_set() || !see(&Facts::of(&letter.message), &letter.message) {
+                break;
+            }
+        }
+        Ok(())
+    });
+    Ok(result?)
+}
+
+/// Looks for what is selected. Answers the groups it makes, too.
+pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Groups), DlqError> {
+    // Only a limit needs to know which failed first before all are seen.
+    let mut candidates: Vec<(Order, Fingerprint, Facts)> = Vec::new();
+    let (mut groups, mut others, mut number) = (Groups::default(), Groups::default(), 0);
+    let mut chosen = Chosen { left: HashMap::new(), count: 0 };
+    look_through(desk, "looking through", |facts, message| {
+        number += 1;
+        if !selection.matches(facts) {
+            others.add(facts);
+        } else if selection.limit.is_some() {
+            candidates.push((order(facts, number), fingerprint(message), facts.clone()));
+        } else {
+            groups.add(facts);
+            chosen.add(fingerprint(message));
+        }
+        true
+    })?;
+    candidates.sort_by_key(|(order, ..)| *order);
+    for (_, which, facts) in candidates.iter().take(selection.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(0))
+    {
+        groups.add(facts);
+        chosen.add(*which);
+    }
+    if chosen.len() == 0 && !others.is_empty() {
+        desk.screen.note("Nothing is selected. These are there:")?;
+        desk.screen.note(&others.table())?;
+    }
+    Ok((chosen, groups))
+}
+
+/// The same for what changes something: asks first. Answers how many are selected and, if it shall be done, which.
+pub(super) fn choose_with_consent(
+    desk: &Desk,
+    selection: &Selection,
+    consent: Consent,
+    verb: &str,
+) -> Result<(usize, Option<Chosen>), DlqError> {
+    if !selection.says_which() {
+        return Err(DlqError::Usage(format!(
+            "say which dead letters to {verb}: --all, or --reason, --operation, --contact, --id, --since, --until"
+        )));
+    }
+    desk.screen.can_ask(consent)?;
+    let (chosen, groups) = choose(desk, selection)?;
+    let selected = chosen.len();
+    if selected == 0 {
+        return Ok((0, None));
+    }
+    if !consent.yes || consent.dry_run {
+        desk.screen.note(&groups.table())?;
+    }
+    let agreed = !consent.dry_run && desk.screen.ask(consent, &format!("{verb} {}?", letters(selected)))?;
+    (desk.watch_signals)();
+    Ok((selected, agreed.then_some(chosen)))
+}
+
+/// So many dead letters, in words.
+pub(super) fn letters(count: usize) -> String {
+    if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
+}

@@ -1,0 +1,207 @@
+//! `export`: letters to a file, in a form that a person can mend and `import` can read.
+
+use super::choosing::choose_with_consent;
+use super::discard::TOGETHER;
+use super::letter::{self, fingerprint};
+use super::screen::Report;
+use super::{Consent, Desk, DlqError, Left, Selection};
+use crate::message::{Headers, Message};
+use crate::queue::QueueError;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A letter as one line of JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    pub(super) id: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    timestamp: u64,
+    #[serde(default)]
+    pub(super) headers: Headers,
+    /// The body, if it is JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+    /// The body, if it is anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+    /// Tells whether the line was changed since.
+    #[serde(default)]
+    digest: String,
+}
+
+impl Line {
+    pub(super) fn of(message: &Message) -> Self {
+        let body = serde_json::from_slice(&message.body).ok();
+        let body_base64 = body.is_none().then(|| BASE64_STANDARD.encode(&message.body));
+        let mut line = Self {
+            id: letter::id(message),
+            kind: message.kind.clone(),
+            timestamp: message.timestamp,
+            headers: message.headers.clone(),
+            body,
+            body_base64,
+            digest: String::new(),
+        };
+        line.digest = line.own_digest();
+        line
+    }
+
+    /// Whether it is as it was exported.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.digest == self.own_digest()
+    }
+
+    fn own_digest(&self) -> String {
+        let message = self.message().unwrap_or_default();
+        fingerprint(&message).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The message it stands for.
+    pub(super) fn message(&self) -> Result<Message, String> {
+        let body = match (&self.body, &self.body_base64) {
+            (Some(value), None) => serde_json::to_vec(value).map_err(|error| error.to_string())?,
+            (None, Some(text)) => {
+                BASE64_STANDARD.decode(text).map_err(|error| format!("body_base64 is not base64: {error}"))?
+            }
+            _ => return Err("it needs either body or body_base64".to_owned()),
+        };
+        Ok(Message {
+            id: self.id.clone(),
+            kind: self.kind.clone(),
+            timestamp: self.timestamp,
+            headers: self.headers.clone(),
+            body,
+        })
+    }
+}
+
+pub(super) fn run(
+    desk: &Desk,
+    path: &Path,
+    selection: &Selection,
+    keep: bool,
+    consent: Consent,
+) -> Result<Left, DlqError> {
+    let to_output = path == Path::new("-");
+    if to_output && !keep {
+        return Err(DlqError::Usage("standard output is not kept: add --keep, or name a file".into()));
+    }
+    // What changes nothing needs no consent.
+    let consent = Consent { yes: consent.yes || keep, ..consent };
+    if !to_output && path.exists() {
+        return Err(DlqError::Failed(format!("{} exists already: name a new file", path.display())));
+    }
+    let (selected, chosen) = choose_with_consent(desk, selection, consent, "export")?;
+    let mut done = 0;
+    if let Some(chosen) = &chosen {
+        let failed =
+            |error: std::io::Error| QueueError::Misconfigured(format!("cannot write {}: {error}", path.display()));
+        let mut file = if to_output { None } else { Some(create(path)?) };
+        let result: Result<(), QueueError> = desk.letters.look(&mut |letters| {
+            let progress = desk.screen.progress("exporting", chosen.len());
+            let mut out: Box<dyn Write + '_> = match &mut file {
+                Some(file) => Box::new(BufWriter::new(file)),
+                None => Box::new(std::io::stdout().lock()),
+            };
+            let (mut ticket, mut places) = (chosen.ticket(), Vec::new());
+            while let Some(letter) = letters.next()? {
+                if desk.stop.is_set() {
+                    break;
+                }
+                if ticket.take(&fingerprint(&letter.message)) {
+                    let line =
+                        serde_json::to_string(&Line::of(&letter.message)).map_err(|error| failed(error.into()))?;
+                    writeln!(out, "{line}").map_err(failed)?;
+                    places.push(letter.place);
+                    progress.advance(1);
+                }
+            }
+            out.flush().map_err(failed)?;
+            drop(out);
+            if let Some(file) = &file {
+                // From here on the file holds them, whatever happens.
+                file.sync_all().and_then(|()| sync_folder_of(path)).map_err(failed)?;
+            }
+            done = places.len();
+            if !keep {
+                for some in places.chunks(TOGETHER) {
+                    letters.remove(some)?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            let where_they_are = if done > 0 {
+                "the file is whole; some or all of its letters are still in the queue, too"
+            } else {
+                "nothing was removed from the queue; the file is not whole"
+            };
+            return Err(DlqError::Failed(format!("{error}; {where_they_are}")));
+        }
+    }
+    let report = Report {
+        operation: "export",
+        done_word: if keep { "copied" } else { "exported" },
+        dry_run: consent.dry_run,
+        interrupted: desk.stop.is_set(),
+        selected,
+        done,
+        ..Report::default()
+    };
+    if to_output {
+        desk.screen.note(&format!("copied {done} of {selected}"))?;
+    } else {
+        desk.screen.put_report(&report)?;
+    }
+    Ok(Left::if_any(if consent.dry_run { 0 } else { selected - done }))
+}
+
+/// For its owner only: it holds personal data.
+fn create(path: &Path) -> Result<File, DlqError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| DlqError::Failed(format!("cannot make {}: {error}", path.display())))
+}
+
+/// Makes the file's name as durable as its content.
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Header;
+
+    #[test]
+    fn a_line_knows_whether_it_was_changed() {
+        for body in [&b"{\"b\": 1, \"a\":\"\\u00e9\"}"[..], b"\xff\x00 not json", b""] {
+            let mut message = Message { id: "i".into(), kind: "k".into(), body: body.to_vec(), ..Message::default() };
+            message.headers.set("x", Header::Text("y".into()));
+            let text = serde_json::to_string(&Line::of(&message)).unwrap();
+            let mut line: Line = serde_json::from_str(&text).unwrap();
+            assert!(line.is_unchanged(), "{text}");
+            let back = line.message().unwrap();
+            assert_eq!((&back.id, &back.kind, &back.headers), (&message.id, &message.kind, &message.headers));
+            line.id.push('j');
+            assert!(!line.is_unchanged());
+        }
+        assert_eq!(
+            Line::of(&Message { body: b"\xff".to_vec(), ..Message::default() }).message().unwrap().body,
+            b"\xff"
+        );
+    }
+}

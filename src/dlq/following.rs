@@ -1,0 +1,105 @@
+//! How replays end, as SQL knows it.
+
+use super::Desk;
+use crate::domain::{OperationId, Status};
+use crate::message::Message;
+use crate::store::{Operation, Store, StoreError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Operations asked for at once.
+const TOGETHER: usize = 500;
+/// How often SQL is asked.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// An operation that was sent, and how often it had been replayed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) id: OperationId,
+    pub(super) replays: u32,
+}
+
+impl Sent {
+    /// `None` for a message that names no operation.
+    pub(super) fn of(message: &Message) -> Option<Self> {
+        Some(Self { id: message.id.parse().ok()?, replays: message.headers.replays() })
+    }
+}
+
+/// How many ended how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Outcomes {
+    pub(super) applied: usize,
+    pub(super) superseded: usize,
+    /// By reason.
+    pub(super) failed_again: BTreeMap<&'static str, usize>,
+    /// Not ended in time, or without an operation to look for, or SQL could not be asked.
+    pub(super) not_known: usize,
+}
+
+impl Outcomes {
+    /// Those that did not end well, as far as is known.
+    pub(super) fn left(&self) -> usize {
+        self.failed_again.values().sum::<usize>() + self.not_known
+    }
+
+    fn add(&mut self, status: Status) {
+        match status {
+            Status::Applied => self.applied += 1,
+            Status::Superseded => self.superseded += 1,
+            Status::Failed(reason) => *self.failed_again.entry(reason.as_str()).or_default() += 1,
+        }
+    }
+}
+
+impl fmt::Display for Outcomes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let mut part = |count: usize, what: &str| {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        };
+        part(self.applied, "applied");
+        part(self.superseded, "superseded");
+        for (reason, count) in &self.failed_again {
+            part(*count, &format!("failed again ({reason})"));
+        }
+        part(self.not_known, "not known to have ended");
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// Waits until all have ended, or for so long.
+pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Duration) -> Result<Outcomes, StoreError> {
+    let deadline = Instant::now() + wait;
+    let progress = desk.screen.progress("waiting for them to end", sent.len());
+    let (mut outcomes, mut open) = (Outcomes::default(), sent);
+    loop {
+        let mut still = Vec::new();
+        for some in open.chunks(TOGETHER) {
+            let ids: Vec<OperationId> = some.iter().map(|sent| sent.id).collect();
+            let ended: BTreeMap<OperationId, Operation> =
+                store.operations(&ids)?.into_iter().map(|operation| (operation.id, operation)).collect();
+            for sent in some {
+                match ended.get(&sent.id) {
+                    // A failure recorded before this replay says nothing about it.
+                    Some(operation)
+                        if !matches!(operation.status, Status::Failed(_)) || operation.replays >= sent.replays =>
+                    {
+                        outcomes.add(operation.status);
+                        progress.advance(1);
+                    }
+                    _ => still.push(*sent),
+                }
+            }
+        }
+        open = still;
+        if open.is_empty() || Instant::now() >= deadline || desk.stop.sleep(EVERY) {
+            outcomes.not_known += open.len();
+            return Ok(outcomes);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The operator's tool for dead letters: one file for each operation.
+//!
+//! The rule this room keeps: a letter is removed only after the broker confirmed its replay, or after the file that holds
+//! it was synced to disk, or because it was asked to be discarded. Ended at any moment, a letter is in the queue, or
+//! delivered, or both, which is harmless: its operation takes effect once. What a run touches is what it saw at its
+//! start; letters that come later are left alone.
+
+mod arguments;
+mod choosing;
+mod discard;
+mod export;
+mod following;
+mod import;
+mod letter;
+mod list;
+mod replay;
+mod screen;
+mod selection;
+mod sending;
+mod show;
+
+pub use arguments::{Consent, Format, Operation, Sending};
+pub use screen::Screen;
+pub use selection::Selection;
+
+use crate::queue::{DeadLetters, Publisher, QueueError};
+use crate::stop::Stop;
+use crate::store::{Store, StoreError};
+
+/// Why an operation ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum DlqError {
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// It failed; what was done is said, the rest is where it was.
+    #[error("{0}")]
+    Failed(String),
+    /// The queue failed.
+    #[error("the dead letters cannot be reached: {0}")]
+    Queue(#[from] QueueError),
+    /// Nobody reads what we write.
+    #[error("{0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Whether what was selected has all been dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It has.
+    Nothing,
+    /// Something is still, or again, a dead letter, or is not known to have ended.
+    Something,
+}
+
+impl Left {
+    const fn if_any(count: usize) -> Self {
+        if count == 0 { Self::Nothing } else { Self::Something }
+    }
+}
+
+/// What an operation works with.
+pub struct Desk {
+    /// The dead letters.
+    pub letters: Box<dyn DeadLetters>,
+    /// Where replays go.
+    pub publisher: Publisher,
+    /// Opens the database, to see how replays end.
+    pub open_store: Box<dyn Fn() -> Result<Box<dyn Store>, StoreError>>,
+    /// Set by Ctrl-C.
+    pub stop: Stop,
+    /// Begins to listen to Ctrl-C: only once nobody is asked any more.
+    pub watch_signals: Box<dyn Fn()>,
+    /// What the operator sees.
+    pub screen: Screen,
+}
+
+/// Does what was asked for.
+pub fn run(desk: &Desk, operation: &Operation) -> Result<Left, DlqError> {
+    match operation {
+        Operation::List { selection } => list::run(desk, selection),
+        Operation::Show { id } => show::run(desk, id),
+        Operation::Replay { selection, sending, no_canary, consent } => {
+            replay::run(desk, selection, sending, !no_canary, *consent)
+        }
+        Operation::Export { file, selection, keep, consent } => export::run(desk, file, selection, *keep, *consent),
+        Operation::Import { file, sending, consent } => import::run(desk, file, sending, *consent),
+        Operation::Discard { selection, consent } => discard::run(desk, selection, *consent),
+    }
+}

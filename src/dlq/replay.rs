@@ -1,0 +1,128 @@
+//! `replay`: the same command again.
+
+use super::choosing::{Chosen, choose_with_consent};
+use super::following::{Outcomes, Sent, follow};
+use super::screen::Report;
+use super::sending::{Pace, Portion, send_some};
+use super::{Consent, Desk, DlqError, Left, Selection, Sending};
+use crate::queue::QueueError;
+use crate::store::{Store, StoreError};
+use std::time::Duration;
+
+/// Letters taken in one look: a bound for memory, and for how long RabbitMQ lets letters be held (30 minutes by default).
+const PORTION: usize = 10_000;
+/// For how long at most one look sends, in seconds.
+const PORTION_SECONDS: usize = 300;
+/// How often in a row a look may fail before the rest is given up.
+const MAX_FAILURES: u64 = 5;
+
+pub(super) fn run(
+    desk: &Desk,
+    selection: &Selection,
+    sending: &Sending,
+    canary: bool,
+    consent: Consent,
+) -> Result<Left, DlqError> {
+    let (selected, chosen) = choose_with_consent(desk, selection, consent, "replay")?;
+    let mut report =
+        Report { operation: "replay", done_word: "replayed", dry_run: consent.dry_run, selected, ..Report::default() };
+    let mut left = if consent.dry_run { 0 } else { selected };
+    if let Some(chosen) = chosen {
+        let mut replay = Replay { desk, sending, chosen, sent: Vec::new(), notes: Vec::new() };
+        let store = reachable(desk);
+        if let (true, Err(error)) = (canary, &store) {
+            return Err(DlqError::Failed(format!(
+                "the canary cannot be followed, because SQL cannot be asked ({error}); --no-canary replays without one"
+            )));
+        }
+        let store = store.ok();
+        if !canary || replay.canary_lives(store.as_deref())? {
+            replay.send_all();
+        }
+        report.done = replay.sent.len();
+        report.interrupted = desk.stop.is_set();
+        let outcomes = outcomes(desk, store.as_deref(), &replay.sent, sending.wait);
+        left = selected - report.done + outcomes.left();
+        report.outcomes = Some(outcomes);
+        report.notes = replay.notes;
+    }
+    desk.screen.put_report(&report)?;
+    Ok(Left::if_any(left))
+}
+
+/// The database, if it answers.
+pub(super) fn reachable(desk: &Desk) -> Result<Box<dyn Store>, StoreError> {
+    let store = (desk.open_store)()?;
+    store.check()?;
+    Ok(store)
+}
+
+/// How what was sent has ended.
+pub(super) fn outcomes(desk: &Desk, store: Option<&dyn Store>, sent: &[Option<Sent>], wait: Duration) -> Outcomes {
+    let known: Vec<Sent> = sent.iter().flatten().copied().collect();
+    let nameless = sent.len() - known.len();
+    let count = known.len();
+    let followed = store.and_then(|store| follow(desk, store, known, wait).ok());
+    let mut outcomes = followed.unwrap_or(Outcomes { not_known: count, ..Outcomes::default() });
+    outcomes.not_known += nameless;
+    outcomes
+}
+
+struct Replay<'a> {
+    desk: &'a Desk,
+    sending: &'a Sending,
+    chosen: Chosen,
+    /// Confirmed; `None` for one that names no operation.
+    sent: Vec<Option<Sent>>,
+    notes: Vec<String>,
+}
+
+impl Replay<'_> {
+    /// Sends one and waits for its end. True if it ended well, or if no letter can be followed.
+    fn canary_lives(&mut self, store: Option<&dyn Store>) -> Result<bool, DlqError> {
+        let progress = self.desk.screen.progress("sending a canary", 1);
+        let portion = Portion { most: 1, to_follow: true, chosen: &mut self.chosen, sent: &mut self.sent };
+        send_some(self.desk, portion, &mut Pace::new(self.sending.rate), &progress)?;
+        drop(progress);
+        let [Some(canary)] = self.sent[..] else {
+            self.desk.screen.note("None of them names an operation that could be followed: no canary.")?;
+            return Ok(true);
+        };
+        let outcome = outcomes(self.desk, store, &self.sent, self.sending.wait);
+        if outcome.left() == 0 {
+            return Ok(true);
+        }
+        self.notes.push(format!("the canary, operation {}, did not end well: nothing else was replayed", canary.id));
+        Ok(false)
+    }
+
+    fn send_all(&mut self) {
+        let mut pace = Pace::new(self.sending.rate);
+        let progress = self.desk.screen.progress("replaying", self.chosen.len());
+        let most = PORTION.min(self.sending.rate as usize * PORTION_SECONDS).max(1);
+        let mut failures = 0;
+        while self.chosen.len() > 0 && !self.desk.stop.is_set() {
+            let before = self.chosen.len();
+            let portion = Portion { most, to_follow: false, chosen: &mut self.chosen, sent: &mut self.sent };
+            let result = send_some(self.desk, portion, &mut pace, &progress);
+            let progressed = self.chosen.len() < before;
+            match result {
+                Ok(()) if progressed => failures = 0,
+                Ok(()) => {
+                    if !self.desk.stop.is_set() {
+                        self.notes.push("the others are not there any more, or another run holds them".to_owned());
+                    }
+                    return;
+                }
+                Err(DlqError::Queue(QueueError::Lost(_))) if progressed || failures < MAX_FAILURES => {
+                    failures = if progressed { 1 } else { failures + 1 };
+                    self.desk.stop.sleep(Duration::from_secs(failures));
+                }
+                Err(error) => {
+                    self.notes.push(format!("the others are where they were: {error}"));
+                    return;
+                }
+            }
+        }
+    }
+}
