@@ -256,6 +256,7 @@ fn a_look_removes_what_it_is_told_to_and_no_more<S: Subject>() {
         publish(&subject, Lane::DeadLetters, [message(99)]);
         let mut places = Vec::new();
         while let Some(letter) = letters.next()? {
+            letters.hold();
             places.push(letter.place);
         }
         assert_eq!(places.len(), 10);
@@ -386,6 +387,38 @@ fn a_message_that_no_queue_takes_is_refused_and_the_queue_is_made_again() {
     assert_eq!(one(), [Err(PublishError::Unroutable)]);
     eventually("published again", || one()[0].is_ok().then_some(()));
     assert_eq!(take(&subject, 1)[0].message, message(1));
+}
+
+#[test]
+fn more_letters_than_one_consumer_can_hold_are_all_shown_in_order() {
+    let subject = OnRabbitMq::open();
+    let small = |number: usize| Message { id: number.to_string(), ..Message::default() };
+    let count = usize::from(u16::MAX) + 3_000;
+    for some in (0..count).collect::<Vec<_>>().chunks(1_000) {
+        publish(&subject, Lane::DeadLetters, some.iter().map(|number| small(*number)));
+    }
+    let letters = subject.dead_letters();
+    let look = letters.look(&mut |letters| {
+        let mut last = Vec::new();
+        for number in 0..count {
+            let letter = letters.next()?.unwrap();
+            assert_eq!(letter.message.id, number.to_string());
+            if number >= count - 2 {
+                letters.hold();
+                last.push(letter.place);
+            }
+        }
+        assert_eq!(letters.next()?, None);
+        letters.remove(&last)
+    });
+    look.unwrap();
+    let mut left = 0;
+    let look = letters.look(&mut |letters| {
+        left = letters.total();
+        Ok(())
+    });
+    look.unwrap();
+    assert_eq!(left, count - 2);
 }
 
 #[test]

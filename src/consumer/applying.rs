@@ -3,7 +3,7 @@
 //! While SQL is away the batch is held and tried again. When the data is at fault the batch is halved until the faulty
 //! command stands alone; only that one fails.
 
-use super::{MAX_RETURNS, Shared, Unfinished};
+use super::{MAX_RETURNS, MAX_SUSPICIONS, Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::{Attempt, Command, Outcome, Reason};
 use crate::message::Undecodable;
@@ -18,6 +18,8 @@ pub(super) enum Verdict {
     Decided(Outcome, String),
     /// SQL works, but not for this one at the moment: its row may be locked. It is tried again later, as it is.
     Postponed,
+    /// It came back unacknowledged too often to be tried among others, and not often enough to be condemned.
+    Suspected,
 }
 
 impl From<Outcome> for Verdict {
@@ -81,6 +83,9 @@ impl<'a> Applying<'a> {
         for (delivery, decoded) in batch.iter().zip(decoded) {
             let headers = &delivery.message.headers;
             match decoded {
+                Ok(_) if delivery.returned >= MAX_RETURNS && headers.suspicions() < MAX_SUSPICIONS => {
+                    verdicts.push(Some(Verdict::Suspected));
+                }
                 Ok(command) => {
                     attempts.push(Attempt {
                         command,

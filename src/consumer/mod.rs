@@ -20,7 +20,10 @@ use worker::Worker;
 
 /// How often a message may come back unacknowledged before it is held to be what ends its consumers. Lost connections
 /// count, too, but a message that is alone in hand is seldom hit by several in a row.
-const MAX_RETURNS: u32 = 6;
+const MAX_RETURNS: u32 = 3;
+/// How often such a message is put behind the others as a new one before it counts as poison. Returns can come in a row
+/// that no try had a part in: RabbitMQ counts one for each consumer that it forgets.
+const MAX_SUSPICIONS: u32 = 2;
 
 /// Why a batch was not finished.
 #[derive(Debug, PartialEq, Eq)]

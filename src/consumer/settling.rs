@@ -21,6 +21,15 @@ impl Shared {
             let lane = match verdict {
                 Verdict::Decided(Outcome::Applied | Outcome::Superseded | Outcome::Duplicate, _) => continue,
                 Verdict::Postponed => Lane::Retry,
+                Verdict::Suspected => {
+                    message.headers.record_suspicion();
+                    tracing::warn!(
+                        operation_id = message.id,
+                        returned = delivery.returned,
+                        "comes back again and again"
+                    );
+                    Lane::Retry
+                }
                 Verdict::Decided(Outcome::Wait(reason), detail) => {
                     message.headers.record_failure(*reason, detail, now);
                     Lane::Retry
@@ -38,7 +47,7 @@ impl Shared {
         for verdict in verdicts {
             match verdict {
                 Verdict::Decided(outcome, _) => self.metrics.settled(*outcome),
-                Verdict::Postponed => self.metrics.postponed(1),
+                Verdict::Postponed | Verdict::Suspected => self.metrics.postponed(1),
             }
         }
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! A message that was handed out and came back may be the one that killed its consumer. So whatever came back is taken
 //! one at a time, by one worker of the process, with nothing else in hand: then only the guilty one is counted again, and
-//! after [`super::MAX_RETURNS`] it goes to the dead letters. The first fresh message shows that all of those are done.
+//! after [`super::MAX_RETURNS`] it goes behind the others, and when that did not help, to the dead letters. The first fresh
+//! message shows that all of those are done.
 
 use super::applying::Applying;
 use super::{Shared, Unfinished};

@@ -9,11 +9,18 @@ use crate::message::Message;
 use crate::queue::{Letters, QueueError};
 use std::collections::HashMap;
 
+/// Letters removed in one step.
+pub(super) const TOGETHER: usize = 500;
+/// How often it is tried to remove what should be gone.
+const SWEEPS: usize = 5;
+
 /// Letters that were chosen and are not dealt with yet.
 pub(super) struct Chosen {
     /// How often each is there: two letters may be the same in every byte.
     left: HashMap<Fingerprint, usize>,
     count: usize,
+    /// Those that were dealt with, and removed as far as we know.
+    removed: HashMap<Fingerprint, usize>,
 }
 
 impl Chosen {
@@ -34,7 +41,34 @@ impl Chosen {
             if *times == 0 {
                 self.left.remove(which);
             }
+            *self.removed.entry(*which).or_default() += 1;
         }
+    }
+
+    /// Looks whether what was removed is gone, and removes it again if not: a connection that ends badly may take
+    /// acknowledgements with it. Answers how many are still there.
+    pub(super) fn sweep(&self, desk: &Desk) -> Result<usize, DlqError> {
+        let mut still = 0;
+        for _ in 0..if self.removed.is_empty() { 0 } else { SWEEPS } {
+            still = 0;
+            desk.letters.look(&mut |letters| {
+                let (mut ticket, mut places) = (Ticket(self.removed.clone()), Vec::new());
+                let progress = desk.screen.progress("making sure", letters.total());
+                while let Some(letter) = letters.next()? {
+                    progress.advance(1);
+                    if ticket.take(&fingerprint(&letter.message)) {
+                        letters.hold();
+                        places.push(letter.place);
+                    }
+                }
+                still = places.len();
+                places.chunks(TOGETHER).try_for_each(|some| letters.remove(some))
+            })?;
+            if still == 0 {
+                break;
+            }
+        }
+        Ok(still)
     }
 
     /// A copy that a look can tick off: `take` is true as often as a letter was chosen.
@@ -89,7 +123,7 @@ pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Grou
     // Only a limit needs to know which failed first before all are seen.
     let mut candidates: Vec<(Order, Fingerprint, Facts)> = Vec::new();
     let (mut groups, mut others, mut number) = (Groups::default(), Groups::default(), 0);
-    let mut chosen = Chosen { left: HashMap::new(), count: 0 };
+    let mut chosen = Chosen { left: HashMap::new(), count: 0, removed: HashMap::new() };
     look_through(desk, "looking through", |facts, message| {
         number += 1;
         if !selection.matches(facts) {

@@ -1,17 +1,14 @@
 //! `discard`: away for good.
 
-use super::choosing::choose_with_consent;
+use super::choosing::{TOGETHER, choose_with_consent};
 use super::letter::fingerprint;
 use super::screen::Report;
 use super::{Consent, Desk, DlqError, Left, Selection};
 
-/// Letters removed in one step.
-pub(super) const TOGETHER: usize = 500;
-
 pub(super) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Result<Left, DlqError> {
-    let (selected, chosen) = choose_with_consent(desk, selection, consent, "discard")?;
+    let (selected, mut chosen) = choose_with_consent(desk, selection, consent, "discard")?;
     let mut done = 0;
-    if let Some(chosen) = &chosen {
+    if let Some(chosen) = &mut chosen {
         desk.letters.look(&mut |letters| {
             let (mut ticket, mut places) = (chosen.ticket(), Vec::new());
             let progress = desk.screen.progress("discarding", chosen.len());
@@ -19,17 +16,20 @@ pub(super) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Resul
                 if desk.stop.is_set() {
                     break;
                 }
-                if ticket.take(&fingerprint(&letter.message)) {
-                    places.push(letter.place);
+                let which = fingerprint(&letter.message);
+                if ticket.take(&which) {
+                    letters.hold();
+                    places.push((letter.place, which));
                 }
             }
             for some in places.chunks(TOGETHER) {
-                letters.remove(some)?;
-                done += some.len();
+                letters.remove(&some.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
+                some.iter().for_each(|(_, which)| chosen.done(which));
                 progress.advance(some.len());
             }
             Ok(())
         })?;
+        done = selected - chosen.len() - chosen.sweep(desk)?;
     }
     desk.screen.put_report(&Report {
         operation: "discard",

@@ -1,10 +1,9 @@
 //! `export`: letters to a file, in a form that a person can mend and `import` can read.
 
-use super::choosing::choose_with_consent;
-use super::discard::TOGETHER;
+use super::choosing::{TOGETHER, choose_with_consent};
 use super::letter::{self, fingerprint};
 use super::screen::Report;
-use super::{Consent, Desk, DlqError, Left, Selection};
+use super::{Consent, Desk, DlqError, Left, Selection, still_there};
 use crate::message::{Headers, Message};
 use crate::queue::QueueError;
 use base64::Engine;
@@ -100,9 +99,9 @@ pub(super) fn run(
     if !to_output && path.exists() {
         return Err(DlqError::Failed(format!("{} exists already: name a new file", path.display())));
     }
-    let (selected, chosen) = choose_with_consent(desk, selection, consent, "export")?;
-    let mut done = 0;
-    if let Some(chosen) = &chosen {
+    let (selected, mut chosen) = choose_with_consent(desk, selection, consent, "export")?;
+    let (mut done, mut still) = (0, 0);
+    if let Some(chosen) = &mut chosen {
         let failed =
             |error: std::io::Error| QueueError::Misconfigured(format!("cannot write {}: {error}", path.display()));
         let mut file = if to_output { None } else { Some(create(path)?) };
@@ -117,11 +116,13 @@ pub(super) fn run(
                 if desk.stop.is_set() {
                     break;
                 }
-                if ticket.take(&fingerprint(&letter.message)) {
+                let which = fingerprint(&letter.message);
+                if ticket.take(&which) {
                     let line =
                         serde_json::to_string(&Line::of(&letter.message)).map_err(|error| failed(error.into()))?;
                     writeln!(out, "{line}").map_err(failed)?;
-                    places.push(letter.place);
+                    letters.hold();
+                    places.push((letter.place, which));
                     progress.advance(1);
                 }
             }
@@ -134,7 +135,8 @@ pub(super) fn run(
             done = places.len();
             if !keep {
                 for some in places.chunks(TOGETHER) {
-                    letters.remove(some)?;
+                    letters.remove(&some.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
+                    some.iter().for_each(|(_, which)| chosen.done(which));
                 }
             }
             Ok(())
@@ -147,6 +149,7 @@ pub(super) fn run(
             };
             return Err(DlqError::Failed(format!("{error}; {where_they_are}")));
         }
+        still = chosen.sweep(desk)?;
     }
     let report = Report {
         operation: "export",
@@ -155,6 +158,7 @@ pub(super) fn run(
         interrupted: desk.stop.is_set(),
         selected,
         done,
+        notes: still_there(still),
         ..Report::default()
     };
     if to_output {
@@ -162,7 +166,7 @@ pub(super) fn run(
     } else {
         desk.screen.put_report(&report)?;
     }
-    Ok(Left::if_any(if consent.dry_run { 0 } else { selected - done }))
+    Ok(Left::if_any(if consent.dry_run { 0 } else { selected - done + still }))
 }
 
 /// For its owner only: it holds personal data.

@@ -4,7 +4,7 @@ use super::choosing::{Chosen, choose_with_consent};
 use super::following::{Outcomes, Sent, follow};
 use super::screen::Report;
 use super::sending::{Pace, Portion, send_some};
-use super::{Consent, Desk, DlqError, Left, Selection, Sending};
+use super::{Consent, Desk, DlqError, Left, Selection, Sending, still_there};
 use crate::queue::QueueError;
 use crate::store::{Store, StoreError};
 use std::time::Duration;
@@ -41,8 +41,10 @@ pub(super) fn run(
         }
         report.done = replay.sent.len();
         report.interrupted = desk.stop.is_set();
+        let still = replay.chosen.sweep(desk)?;
+        replay.notes.extend(still_there(still));
         let outcomes = outcomes(desk, store.as_deref(), &replay.sent, sending.wait);
-        left = selected - report.done + outcomes.left();
+        left = selected - report.done + still + outcomes.left();
         report.outcomes = Some(outcomes);
         report.notes = replay.notes;
     }

@@ -77,10 +77,15 @@ pub(super) fn send_some(
             if (to_follow && Sent::of(&letter.message).is_none()) || !ticket.take(&which) {
                 continue;
             }
-            first.insert(order(&Facts::of(&letter.message), number), (letter.place, which, letter.message));
-            if first.len() > most {
+            let order = order(&Facts::of(&letter.message), number);
+            if first.len() == most {
+                if first.last_key_value().is_some_and(|(last, _)| *last < order) {
+                    continue;
+                }
                 first.pop_last();
             }
+            letters.hold();
+            first.insert(order, (letter.place, which, letter.message));
         }
         let mut waiting: Vec<_> = first.into_values().collect();
         while !waiting.is_empty() {

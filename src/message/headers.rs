@@ -11,6 +11,7 @@ const FIRST_FAILED: &str = "x-contacts-first-failed-at";
 const LAST_FAILED: &str = "x-contacts-last-failed-at";
 const REASON: &str = "x-contacts-reason";
 const DETAIL: &str = "x-contacts-detail";
+const SUSPICIONS: &str = "x-contacts-suspicions";
 const REPLACES: &str = "x-contacts-replaces";
 
 /// A header's value; values of other types are not carried.
@@ -62,6 +63,16 @@ impl Headers {
         self.count(ATTEMPTS)
     }
 
+    /// How often it was put behind the others because it had come back unacknowledged too often.
+    pub fn suspicions(&self) -> u32 {
+        self.count(SUSPICIONS)
+    }
+
+    /// Notes another of those.
+    pub fn record_suspicion(&mut self) {
+        self.set(SUSPICIONS, Header::Number((self.suspicions() + 1).into()));
+    }
+
     /// How often an operator replayed it from the dead letters.
     pub fn replays(&self) -> u32 {
         self.count(REPLAYS)
@@ -81,7 +92,7 @@ impl Headers {
     /// Makes a dead letter ready to be tried anew: attempts begin again, the failure is forgotten, the replay counted.
     pub fn record_replay(&mut self) {
         let replays = self.replays() + 1;
-        for name in [ATTEMPTS, FIRST_FAILED, LAST_FAILED, REASON, DETAIL] {
+        for name in [ATTEMPTS, FIRST_FAILED, LAST_FAILED, REASON, DETAIL, SUSPICIONS] {
             self.0.remove(name);
         }
         self.set(REPLAYS, Header::Number(replays.into()));

@@ -96,7 +96,10 @@ pub trait Letters {
     /// The next one; `None` after the last.
     fn next(&mut self) -> Result<Option<Letter>, QueueError>;
 
-    /// Removes letters that this look has shown.
+    /// Notes that the one just shown may be removed later.
+    fn hold(&mut self) {}
+
+    /// Removes letters that this look has shown and that were held.
     fn remove(&mut self, places: &[u64]) -> Result<(), QueueError>;
 }
 
@@ -105,6 +108,6 @@ pub type Look<'a> = dyn FnMut(&mut dyn Letters) -> Result<(), QueueError> + 'a;
 
 /// A place where dead letters wait.
 pub trait DeadLetters: Send + Sync {
-    /// Lets `look` look. On RabbitMQ nobody else sees the letters while it lasts.
+    /// Lets `look` look. On RabbitMQ only one look at a time is possible: it waits a little for another to end.
     fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError>;
 }

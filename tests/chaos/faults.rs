@@ -141,11 +141,12 @@ impl Fault {
                 cluster.stack.database.execute("DROP FUNCTION slow CASCADE");
             }
             Self::FullQueue => {
-                let full = services.unwrap().fill(&cluster.stack.broker.queue(Lane::Work));
+                let queue = cluster.stack.broker.queue(Lane::Work);
+                services.unwrap().limit(&queue, 1);
                 // Their prefetch would keep the queue short.
                 cluster.kill_all("consumer");
                 sleep(short);
-                drop(full);
+                services.unwrap().limit(&queue, 1_000_000);
             }
             Self::DeleteQueue => {
                 let lane = if random.bool() { Lane::Work } else { Lane::Retry };

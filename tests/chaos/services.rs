@@ -5,15 +5,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// While it lives a queue is full.
-pub struct Full<'a>(&'a Services);
-
-impl Drop for Full<'_> {
-    fn drop(&mut self) {
-        self.0.rabbitmqctl(&["clear_policy", "full"]);
-    }
-}
-
 pub struct Services {
     script: PathBuf,
     broker_url: String,
@@ -51,11 +42,11 @@ impl Services {
         self.run(&[&["rabbitmqctl"], arguments].concat())
     }
 
-    /// Lets a queue hold no more than one message, until what this answers is dropped.
-    pub fn fill(&self, queue: &str) -> Full<'_> {
-        let limit = r#"{"max-length": 1, "overflow": "reject-publish"}"#;
-        self.rabbitmqctl(&["set_policy", "full", &format!("^{queue}$"), limit, "--apply-to", "queues"]);
-        Full(self)
+    /// Lets a queue hold no more than so many messages. A limit that is lifted instead of raised leaves those who were
+    /// refused meanwhile waiting for ever, also the broker itself when it dead-letters; see docs/RELIABILITY.md.
+    pub fn limit(&self, queue: &str, messages: usize) {
+        let limit = format!(r#"{{"max-length": {messages}, "overflow": "reject-publish"}}"#);
+        self.rabbitmqctl(&["set_policy", "full", &format!("^{queue}$"), &limit, "--apply-to", "queues"]);
     }
 
     /// Takes every connection the database has left.

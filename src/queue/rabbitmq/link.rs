@@ -15,6 +15,8 @@ const HEARTBEAT_SECONDS: u16 = 10;
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// The same for saying goodbye.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// The same where what was said before must have been heard: a queue may have much to put in order first.
+const PATIENT_LIMIT: Duration = Duration::from_secs(60);
 /// Calls that may wait for the I/O thread before the caller blocks.
 const CALLS_BUFFERED: usize = 512;
 
@@ -104,6 +106,11 @@ impl Link {
         self.watchdog.guard(CLOSE_LIMIT, work)
     }
 
+    /// Runs work whose end matters more than when it comes.
+    pub(super) fn patiently<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.watchdog.guard(PATIENT_LIMIT, work)
+    }
+
     /// The same for work that must succeed; see [`Self::call`].
     pub(super) fn guard<T>(&self, work: impl FnOnce() -> T) -> T {
         self.watchdog.guard(CALL_LIMIT, work)
@@ -111,12 +118,17 @@ impl Link {
 
     /// Closes, and says what ended the connection if it was not us: calls on a lost one only say that it is lost.
     pub(super) fn close(mut self) -> Result<(), QueueError> {
-        self.shut()
+        self.shut(CLOSE_LIMIT)
     }
 
-    fn shut(&mut self) -> Result<(), QueueError> {
+    /// The same, but waits for everything said before to be heard.
+    pub(super) fn close_patiently(mut self) -> Result<(), QueueError> {
+        self.shut(PATIENT_LIMIT)
+    }
+
+    fn shut(&mut self, limit: Duration) -> Result<(), QueueError> {
         let (channel, connection) = (self.channel.take(), self.connection.take());
-        self.watchdog.guard(CLOSE_LIMIT, || {
+        self.watchdog.guard(limit, || {
             drop(channel);
             match connection.map(Connection::close) {
                 None | Some(Ok(())) => Ok(()),
@@ -137,7 +149,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         // Nobody is left to hear how the goodbye went.
-        let _ = self.shut();
+        let _ = self.shut(CLOSE_LIMIT);
     }
 }
 
