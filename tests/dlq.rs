@@ -174,7 +174,7 @@ fn a_replay_tries_one_first_and_says_how_all_ended() {
     eventually("they are back", || (stack.broker.depth(Lane::DeadLetters) == 10).then_some(()));
     assert!(desk.left().iter().all(|letter| letter.headers.replays() == 1 && letter.headers.attempts() == 1));
 
-    // Now those that cannot be applied failed first, when they came back, so the others stay.
+    // Now those that cannot be applied failed first, so the others stay.
     desk.fill((0..20).map(|second| good(100_000_000 + second)));
     let ended = desk.run(&["replay", "--all", "--yes"]);
     assert!(
@@ -182,7 +182,7 @@ fn a_replay_tries_one_first_and_says_how_all_ended() {
         "{}",
         ended.said
     );
-    assert!(ended.said.contains("the canary, operation"), "{}", ended.said);
+    assert!(ended.said.contains("the canary was operation"), "{}", ended.said);
     eventually("it is back", || (stack.broker.depth(Lane::DeadLetters) == 30).then_some(()));
 
     // A gentle rate is kept, by whatever machine.
@@ -245,6 +245,14 @@ fn an_operator_finds_mends_replays_and_discards() {
     let table = desk.run(&[]);
     assert!(table.expect(0).said.starts_with("REASON") && table.said.contains("3 dead letters"), "{}", table.said);
     assert!(!table.said.contains("Marked") && !table.said.contains('\u{1b}'));
+    let each = desk.run(&["list", "--each"]);
+    assert!(
+        each.expect(0).said.lines().count() == 3 && each.said.contains("invalid: a value breaks a rule"),
+        "{}",
+        each.said
+    );
+    assert!(!each.said.contains("Marked"));
+    assert!(desk.run(&["list", "--reason", "invlid"]).expect(0).said.contains("none of the dead letters is selected"));
     let shown = desk.run(&["show", &mendable.id]);
     assert!(
         ["invalid", "+5520987654321", "first failed", "x-contacts-attempts: 1"]
@@ -259,7 +267,7 @@ fn an_operator_finds_mends_replays_and_discards() {
     let path = file.to_str().unwrap();
     desk.run(&["export", path, "--reason", "invalid", "--yes"]).expect(0);
     assert_eq!(desk.left().len(), 2);
-    assert!(desk.run(&["import", path, "--yes", "--dry-run"]).expect(0).said.contains("1 dead letter selected"));
+    assert!(desk.run(&["import", path, "--yes", "--dry-run"]).expect(0).said.contains("1 line selected"));
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("+5520987654321", "20 98765-4321")).unwrap();
     let refused = desk.run(&["import", path, "--yes"]);
@@ -293,7 +301,7 @@ fn an_unchanged_export_is_replayed_as_it_was() {
     desk.run(&["export", path, "--all", "--keep"]).expect(0);
     assert_eq!(desk.left(), letters);
     let ended = desk.run(&["import", path, "--yes", "--wait", "0s"]);
-    assert!(ended.expect(3).said.contains("0 changed and sent as new commands, 7 unchanged"), "{}", ended.said);
+    assert!(ended.expect(3).said.contains("0 changed, to be new commands, and 7 unchanged"), "{}", ended.said);
     let mut sent = work(&stack, 7);
     let mut expected = letters;
     for message in expected.iter_mut().chain(&mut sent) {

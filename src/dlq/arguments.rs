@@ -5,6 +5,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
+macro_rules! exit_codes {
+    () => {
+        "Exit codes: 0 all that was selected is dealt with (or nothing was selected), 3 something is left: it failed again, \
+         is not known to have ended, or was not agreed to; 1 failure, 64 wrong command line, 78 wrong settings."
+    };
+}
+
+const EXIT_CODES: &str = exit_codes!();
+
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -23,6 +32,9 @@ pub enum Operation {
         /// Which.
         #[command(flatten)]
         selection: Selection,
+        /// One line for each instead: id, operation, time, reason and detail, oldest first (with JSON, an object a line)
+        #[arg(long)]
+        each: bool,
     },
     /// Show one in full: its headers, and its body with the personal data in it
     Show {
@@ -31,8 +43,10 @@ pub enum Operation {
     },
     /// Send them again, in the order in which they failed first
     ///
-    /// One is sent alone first and must end well, as a canary; then the rest follow. What fails again comes back as a
-    /// dead letter. Sending one twice changes nothing: an operation takes effect once.
+    /// The one that failed first is sent alone, as a canary: only if it is applied or superseded within --wait do the others
+    /// follow. What fails again comes back as a dead letter. Sending one twice changes nothing: an operation takes effect
+    /// once.
+    #[command(after_help = EXIT_CODES)]
     Replay {
         /// Which.
         #[command(flatten)]
@@ -48,13 +62,14 @@ pub enum Operation {
         consent: Consent,
     },
     /// Move them to a new file, one JSON object a line: to archive them, or to mend them for `import`
+    #[command(after_help = EXIT_CODES)]
     Export {
         /// The file, which must not exist yet; - for standard output, with --keep.
         file: PathBuf,
         /// Which.
         #[command(flatten)]
         selection: Selection,
-        /// Leave them in the queue, too
+        /// Leave them in the queue, too: to look at them. What is then imported and fails again is there twice
         #[arg(long)]
         keep: bool,
         /// How to ask.
@@ -63,8 +78,12 @@ pub enum Operation {
     },
     /// Send what was exported and mended: each changed line becomes a new command that names the old one
     ///
-    /// Every line is checked first; if one is wrong nothing is sent. A line that was not changed is replayed as it is.
-    /// Importing a file twice changes nothing.
+    /// Every line is checked first; if one is wrong nothing is sent. Change what is wrong in `body`, and leave id and digest as
+    /// they are. A changed line becomes an operation of its own, made from its content: importing it twice changes nothing.
+    /// A line that was not changed is replayed as it is.
+    #[command(after_help = concat!("For instance, to mend what is invalid:\n  \
+        contacts dlq-drain export letters.ndjson --reason invalid\n  \
+        $EDITOR letters.ndjson\n  contacts dlq-drain import letters.ndjson\n\n", exit_codes!()))]
     Import {
         /// The file.
         file: PathBuf,
@@ -75,7 +94,8 @@ pub enum Operation {
         #[command(flatten)]
         consent: Consent,
     },
-    /// Remove them for good; their operations stay `failed`. `export` keeps a copy
+    /// Remove them for good; their operations stay as they are. `export` keeps a copy
+    #[command(after_help = EXIT_CODES)]
     Discard {
         /// Which.
         #[command(flatten)]
@@ -88,7 +108,7 @@ pub enum Operation {
 
 impl Default for Operation {
     fn default() -> Self {
-        Self::List { selection: Selection::default() }
+        Self::List { selection: Selection::default(), each: false }
     }
 }
 
@@ -99,7 +119,7 @@ pub struct Sending {
     /// How many to send in a second
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
-    /// How long to wait for the canary, and at the end for the others, to be applied or to fail
+    /// How long to wait, after sending, until all are applied or have failed: 30s or 5m
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime_serde::re::humantime::parse_duration)]
     pub wait: Duration,
 }

@@ -118,8 +118,8 @@ pub(super) fn look_through(
     Ok(result?)
 }
 
-/// Looks for what is selected. Answers the groups it makes, too.
-pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Groups), DlqError> {
+/// Looks for what is selected. Answers the groups of it, too, and those of the rest.
+pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Groups, Groups), DlqError> {
     // Only a limit needs to know which failed first before all are seen.
     let mut candidates: Vec<(Order, Fingerprint, Facts)> = Vec::new();
     let (mut groups, mut others, mut number) = (Groups::default(), Groups::default(), 0);
@@ -146,7 +146,7 @@ pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Grou
         desk.screen.note("Nothing is selected. These are there:")?;
         desk.screen.note(&others.table())?;
     }
-    Ok((chosen, groups))
+    Ok((chosen, groups, others))
 }
 
 /// The same for what changes something: asks first. Answers how many are selected and, if it shall be done, which.
@@ -155,6 +155,7 @@ pub(super) fn choose_with_consent(
     selection: &Selection,
     consent: Consent,
     verb: &str,
+    consequence: &str,
 ) -> Result<(usize, Option<Chosen>), DlqError> {
     if !selection.says_which() {
         return Err(DlqError::Usage(format!(
@@ -162,7 +163,7 @@ pub(super) fn choose_with_consent(
         )));
     }
     desk.screen.can_ask(consent)?;
-    let (chosen, groups) = choose(desk, selection)?;
+    let (chosen, groups, _) = choose(desk, selection)?;
     let selected = chosen.len();
     if selected == 0 {
         return Ok((0, None));
@@ -170,7 +171,8 @@ pub(super) fn choose_with_consent(
     if !consent.yes || consent.dry_run {
         desk.screen.note(&groups.table())?;
     }
-    let agreed = !consent.dry_run && desk.screen.ask(consent, &format!("{verb} {}?", letters(selected)))?;
+    let agreed =
+        !consent.dry_run && desk.screen.ask(consent, &format!("{verb} {}{consequence}?", letters(selected)))?;
     (desk.watch_signals)();
     Ok((selected, agreed.then_some(chosen)))
 }

@@ -6,7 +6,7 @@ use super::screen::Report;
 use super::{Consent, Desk, DlqError, Left, Selection};
 
 pub(super) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Result<Left, DlqError> {
-    let (selected, mut chosen) = choose_with_consent(desk, selection, consent, "discard")?;
+    let (selected, mut chosen) = choose_with_consent(desk, selection, consent, "discard", " for good")?;
     let mut done = 0;
     if let Some(chosen) = &mut chosen {
         desk.letters.look(&mut |letters| {
@@ -36,6 +36,7 @@ pub(super) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Resul
         done_word: "discarded",
         dry_run: consent.dry_run,
         interrupted: desk.stop.is_set(),
+        declined: chosen.is_none(),
         selected,
         done,
         ..Report::default()

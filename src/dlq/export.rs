@@ -99,7 +99,13 @@ pub(super) fn run(
     if !to_output && path.exists() {
         return Err(DlqError::Failed(format!("{} exists already: name a new file", path.display())));
     }
-    let (selected, mut chosen) = choose_with_consent(desk, selection, consent, "export")?;
+    let (selected, mut chosen) = choose_with_consent(
+        desk,
+        selection,
+        consent,
+        "export",
+        &format!(" to {} and remove from the queue", path.display()),
+    )?;
     let (mut done, mut still) = (0, 0);
     if let Some(chosen) = &mut chosen {
         let failed =
@@ -156,6 +162,7 @@ pub(super) fn run(
         done_word: if keep { "copied" } else { "exported" },
         dry_run: consent.dry_run,
         interrupted: desk.stop.is_set(),
+        declined: chosen.is_none(),
         selected,
         done,
         notes: still_there(still),
@@ -176,7 +183,7 @@ fn create(path: &Path) -> Result<File, DlqError> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .map_err(|error| DlqError::Failed(format!("cannot make {}: {error}", path.display())))
+        .map_err(|error| DlqError::Failed(format!("cannot make the file {}: {error}", path.display())))
 }
 
 /// Makes the file's name as durable as its content.

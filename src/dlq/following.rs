@@ -3,16 +3,20 @@
 use super::Desk;
 use crate::domain::{OperationId, Status};
 use crate::message::Message;
+use crate::queue::QueueError;
 use crate::store::{Operation, Store, StoreError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 /// Operations asked for at once.
 const TOGETHER: usize = 500;
 /// How often SQL is asked.
 const EVERY: Duration = Duration::from_millis(250);
+/// When the dead letters are looked at first; then twice as long after, and so on.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// An operation that was sent, and how often it had been replayed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub(super) struct Outcomes {
     pub(super) applied: usize,
     pub(super) superseded: usize,
     /// By reason.
-    pub(super) failed_again: BTreeMap<&'static str, usize>,
+    pub(super) failed_again: BTreeMap<String, usize>,
     /// Not ended in time, or without an operation to look for, or SQL could not be asked.
     pub(super) not_known: usize,
 }
@@ -45,12 +49,30 @@ impl Outcomes {
         self.failed_again.values().sum::<usize>() + self.not_known
     }
 
-    fn add(&mut self, status: Status) {
+    pub(super) fn total(&self) -> usize {
+        self.applied + self.superseded + self.left()
+    }
+
+    fn count(&mut self, status: Status) {
         match status {
             Status::Applied => self.applied += 1,
             Status::Superseded => self.superseded += 1,
-            Status::Failed(reason) => *self.failed_again.entry(reason.as_str()).or_default() += 1,
+            Status::Failed(reason) => *self.failed_again.entry(reason.as_str().to_owned()).or_default() += 1,
         }
+    }
+}
+
+impl Add for Outcomes {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self.applied += other.applied;
+        self.superseded += other.superseded;
+        self.not_known += other.not_known;
+        for (reason, count) in other.failed_again {
+            *self.failed_again.entry(reason).or_default() += count;
+        }
+        self
     }
 }
 
@@ -72,11 +94,36 @@ impl fmt::Display for Outcomes {
     }
 }
 
+/// Finds those that are dead letters again: what cannot be decoded fails without a row in SQL.
+fn came_back(desk: &Desk, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -> Result<(), QueueError> {
+    let mut back: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
+    desk.letters.look(&mut |letters| {
+        while let Some(letter) = letters.next()? {
+            if let (Some(sent), Some(failure)) = (Sent::of(&letter.message), letter.message.headers.failure()) {
+                let known = back.entry(sent.id).or_insert((sent.replays, String::new()));
+                if sent.replays >= known.0 {
+                    *known = (sent.replays, failure.reason);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    open.retain(|sent| match back.get(&sent.id) {
+        Some((replays, reason)) if *replays >= sent.replays => {
+            *outcomes.failed_again.entry(reason.clone()).or_default() += 1;
+            false
+        }
+        _ => true,
+    });
+    Ok(())
+}
+
 /// Waits until all have ended, or for so long.
 pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Duration) -> Result<Outcomes, StoreError> {
     let deadline = Instant::now() + wait;
     let progress = desk.screen.progress("waiting for them to end", sent.len());
     let (mut outcomes, mut open) = (Outcomes::default(), sent);
+    let (mut next_look, mut between_looks) = (Instant::now() + FIRST_LOOK, FIRST_LOOK);
     loop {
         let mut still = Vec::new();
         for some in open.chunks(TOGETHER) {
@@ -89,7 +136,7 @@ pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Dura
                     Some(operation)
                         if !matches!(operation.status, Status::Failed(_)) || operation.replays >= sent.replays =>
                     {
-                        outcomes.add(operation.status);
+                        outcomes.count(operation.status);
                         progress.advance(1);
                     }
                     _ => still.push(*sent),
@@ -97,7 +144,14 @@ pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Dura
             }
         }
         open = still;
-        if open.is_empty() || Instant::now() >= deadline || desk.stop.sleep(EVERY) {
+        let over = Instant::now() >= deadline;
+        if !open.is_empty() && (over || Instant::now() >= next_look) {
+            between_looks *= 2;
+            next_look = Instant::now() + between_looks;
+            // Without it, nothing is wrong but the answer less complete.
+            let _ = came_back(desk, &mut open, &mut outcomes);
+        }
+        if open.is_empty() || over || desk.stop.sleep(EVERY) {
             outcomes.not_known += open.len();
             return Ok(outcomes);
         }

@@ -8,7 +8,9 @@ use super::sending::{Pace, publish};
 use super::{Consent, Desk, DlqError, Left, Sending};
 use crate::domain::OperationId;
 use crate::message::{Message, decode};
+use serde_json::error::Category;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -19,11 +21,23 @@ const SHOWN: usize = 20;
 
 pub(super) fn run(desk: &Desk, path: &Path, sending: &Sending, consent: Consent) -> Result<Left, DlqError> {
     desk.screen.can_ask(consent)?;
+    if path == Path::new("-") {
+        return Err(DlqError::Usage("name a file: it is read twice, and standard input can be only once".into()));
+    }
     let (mut changed, mut unchanged, mut wrong) = (0, 0, Vec::new());
+    let (mut seen, mut successors) = (HashMap::new(), Vec::new());
     for (number, line) in lines(path)? {
         match line? {
-            Ok(Prepared::Changed(_)) => changed += 1,
-            Ok(Prepared::Unchanged(_)) => unchanged += 1,
+            Ok(Prepared { changed: false, .. }) => unchanged += 1,
+            Ok(Prepared { old, message, .. }) => {
+                changed += 1;
+                if let Some(first) = seen.insert(old.clone(), number) {
+                    wrong.push(format!("line {number}: {old} is on line {first}, too: mend it once"));
+                }
+                if successors.len() < SHOWN {
+                    successors.push(format!("{old} becomes operation {}", message.id));
+                }
+            }
             Err(why) => wrong.push(format!("line {number}: {why}")),
         }
     }
@@ -41,12 +55,18 @@ pub(super) fn run(desk: &Desk, path: &Path, sending: &Sending, consent: Consent)
         done_word: "sent",
         dry_run: consent.dry_run,
         selected,
-        notes: vec![format!("{changed} changed and sent as new commands, {unchanged} unchanged and replayed")],
+        declined: true,
+        notes: vec![format!("{changed} changed, to be new commands, and {unchanged} unchanged, to be replayed")],
         ..Report::default()
     };
-    let question = format!("send {changed} changed and {unchanged} unchanged?");
+    report.notes.extend(successors);
+    if !consent.yes && !consent.dry_run {
+        report.notes.iter().try_for_each(|note| desk.screen.note(note))?;
+    }
+    let question = format!("send {changed} changed and {unchanged} unchanged lines?");
     let mut left = if consent.dry_run { 0 } else { selected };
     if selected > 0 && !consent.dry_run && desk.screen.ask(consent, &question)? {
+        report.declined = false;
         (desk.watch_signals)();
         let sent = send(desk, path, sending, selected, &mut report)?;
         report.done = sent.len();
@@ -74,7 +94,7 @@ fn send(
         let mut step = Vec::new();
         for (number, line) in lines.by_ref().take(pace.step()) {
             match line? {
-                Ok(Prepared::Changed(message) | Prepared::Unchanged(message)) => step.push(message),
+                Ok(prepared) => step.push(prepared.message),
                 Err(why) => {
                     return Err(DlqError::Failed(format!("the file was changed meanwhile; line {number}: {why}")));
                 }
@@ -101,9 +121,11 @@ fn send(
 }
 
 /// What a line becomes.
-enum Prepared {
-    Changed(Message),
-    Unchanged(Message),
+struct Prepared {
+    /// The id it has in the file.
+    old: String,
+    changed: bool,
+    message: Message,
 }
 
 type Numbered = (usize, Result<Result<Prepared, String>, DlqError>);
@@ -125,11 +147,15 @@ fn lines(path: &Path) -> Result<impl Iterator<Item = Numbered>, DlqError> {
 }
 
 fn prepare(text: &str) -> Result<Prepared, String> {
-    let line: Line = serde_json::from_str(text).map_err(|error| format!("it is not a line of `export`: {error}"))?;
+    // Serde's own words would name a line of this line.
+    let line: Line = serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => "it is JSON, but not as `export` writes it: an object with id, headers and body".to_owned(),
+        _ => format!("it is not JSON, one object on one line (column {})", error.column()),
+    })?;
     let mut old = line.message()?;
     if line.is_unchanged() {
         old.headers.record_replay();
-        return Ok(Prepared::Unchanged(old));
+        return Ok(Prepared { old: line.id, changed: false, message: old });
     }
     let mut command = decode(&old.body).map_err(|why| format!("{why}"))?;
     // Made from the content, so that importing a file twice sends the same operation.
@@ -140,7 +166,7 @@ fn prepare(text: &str) -> Result<Prepared, String> {
         new.headers.set(name, value.clone());
     }
     new.headers.set_replaces(&line.id);
-    Ok(Prepared::Changed(new))
+    Ok(Prepared { old: line.id, changed: true, message: new })
 }
 
 fn successor(old: &str, body: &[u8]) -> OperationId {

@@ -84,7 +84,7 @@ pub struct Desk {
 /// Does what was asked for.
 pub fn run(desk: &Desk, operation: &Operation) -> Result<Left, DlqError> {
     match operation {
-        Operation::List { selection } => list::run(desk, selection),
+        Operation::List { selection, each } => list::run(desk, selection, *each),
         Operation::Show { id } => show::run(desk, id),
         Operation::Replay { selection, sending, no_canary, consent } => {
             replay::run(desk, selection, sending, !no_canary, *consent)

@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 use std::time::Duration;
 
 /// Letters taken in one look: a bound for memory, and for how long RabbitMQ lets letters be held (30 minutes by default).
-const PORTION: usize = 10_000;
+const PORTION: usize = 20_000;
 /// For how long at most one look sends, in seconds.
 const PORTION_SECONDS: usize = 300;
 /// How often in a row a look may fail before the rest is given up.
@@ -23,12 +23,14 @@ pub(super) fn run(
     canary: bool,
     consent: Consent,
 ) -> Result<Left, DlqError> {
-    let (selected, chosen) = choose_with_consent(desk, selection, consent, "replay")?;
+    let (selected, chosen) = choose_with_consent(desk, selection, consent, "replay", "")?;
     let mut report =
         Report { operation: "replay", done_word: "replayed", dry_run: consent.dry_run, selected, ..Report::default() };
+    report.declined = chosen.is_none();
     let mut left = if consent.dry_run { 0 } else { selected };
     if let Some(chosen) = chosen {
-        let mut replay = Replay { desk, sending, chosen, sent: Vec::new(), notes: Vec::new() };
+        let mut replay =
+            Replay { desk, sending, chosen, sent: Vec::new(), outcomes: Outcomes::default(), notes: Vec::new() };
         let store = reachable(desk);
         if let (true, Err(error)) = (canary, &store) {
             return Err(DlqError::Failed(format!(
@@ -39,11 +41,11 @@ pub(super) fn run(
         if !canary || replay.canary_lives(store.as_deref())? {
             replay.send_all();
         }
-        report.done = replay.sent.len();
+        report.done = replay.sent.len() + replay.outcomes.total();
         report.interrupted = desk.stop.is_set();
         let still = replay.chosen.sweep(desk)?;
         replay.notes.extend(still_there(still));
-        let outcomes = outcomes(desk, store.as_deref(), &replay.sent, sending.wait);
+        let outcomes = replay.outcomes + outcomes(desk, store.as_deref(), &replay.sent, sending.wait);
         left = selected - report.done + still + outcomes.left();
         report.outcomes = Some(outcomes);
         report.notes = replay.notes;
@@ -76,6 +78,8 @@ struct Replay<'a> {
     chosen: Chosen,
     /// Confirmed; `None` for one that names no operation.
     sent: Vec<Option<Sent>>,
+    /// Of the canary.
+    outcomes: Outcomes,
     notes: Vec<String>,
 }
 
@@ -90,11 +94,16 @@ impl Replay<'_> {
             self.desk.screen.note("None of them names an operation that could be followed: no canary.")?;
             return Ok(true);
         };
-        let outcome = outcomes(self.desk, store, &self.sent, self.sending.wait);
-        if outcome.left() == 0 {
+        self.outcomes = outcomes(self.desk, store, &self.sent, self.sending.wait);
+        self.sent.clear();
+        if self.outcomes.left() == 0 {
             return Ok(true);
         }
-        self.notes.push(format!("the canary, operation {}, did not end well: nothing else was replayed", canary.id));
+        self.notes
+            .push(format!("the canary was operation {}; it did not end well, so nothing else was replayed", canary.id));
+        if self.chosen.len() > 0 {
+            self.notes.push("select others, for instance by --reason, or replay all with --no-canary".to_owned());
+        }
         Ok(false)
     }
 

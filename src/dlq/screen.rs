@@ -8,8 +8,9 @@ use super::letter::Facts;
 use super::{Consent, DlqError, Format};
 use crate::domain::Moment;
 use chrono::{SecondsFormat, Utc};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -51,6 +52,7 @@ struct GroupView<'a> {
 #[derive(Serialize)]
 struct ListView<'a> {
     total: usize,
+    not_selected: usize,
     groups: Vec<GroupView<'a>>,
 }
 
@@ -63,6 +65,9 @@ pub(super) struct Report {
     pub(super) done_word: &'static str,
     pub(super) dry_run: bool,
     pub(super) interrupted: bool,
+    /// The operator said no.
+    #[serde(skip)]
+    pub(super) declined: bool,
     /// Dead letters, or lines of the file, that the operation was for.
     pub(super) selected: usize,
     pub(super) done: usize,
@@ -142,6 +147,15 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
+/// Text from anywhere, without what could steer a terminal.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+}
+
 /// A time as seen from now.
 pub(super) fn ago(at: Option<Moment>, now: Moment) -> String {
     let Some(at) = at else { return "unknown".to_owned() };
@@ -162,23 +176,35 @@ pub(super) fn rfc3339(at: Moment) -> String {
 impl Report {
     fn sentence(&self) -> String {
         if self.dry_run {
-            return format!("{} selected; nothing was done (--dry-run)\n", letters(self.selected));
+            return format!("{} selected; nothing was done (--dry-run)\n{}", self.what(), self.more());
         }
         if self.selected == 0 {
             return "nothing to do\n".to_owned();
         }
-        let mut text = format!("{} {} of {}", self.done_word, self.done, letters(self.selected));
-        if self.interrupted {
+        if self.declined {
+            return "nothing was done: not agreed\n".to_owned();
+        }
+        let mut text = format!("{} {} of {}", self.done_word, self.done, self.what());
+        if self.interrupted && self.done < self.selected {
             text.push_str(", then was asked to stop; the others are where they were");
         }
         if let Some(outcomes) = &self.outcomes {
             let _ = write!(text, ": {outcomes}");
         }
         text.push('\n');
-        for note in &self.notes {
-            let _ = writeln!(text, "{note}");
+        text + &self.more()
+    }
+
+    fn what(&self) -> String {
+        match (self.operation, self.selected) {
+            ("import", 1) => "1 line".to_owned(),
+            ("import", lines) => format!("{lines} lines"),
+            (_, count) => letters(count),
         }
-        text
+    }
+
+    fn more(&self) -> String {
+        self.notes.iter().map(|note| format!("{note}\n")).collect()
     }
 }
 
@@ -194,7 +220,7 @@ impl Screen {
     }
 
     pub(super) fn put(&self, text: &str) -> Result<(), DlqError> {
-        Ok(stdout().write_all(text.as_bytes())?)
+        Ok(stdout().write_all(harmless(text).as_bytes())?)
     }
 
     pub(super) fn put_json(&self, value: &impl Serialize) -> Result<(), DlqError> {
@@ -202,12 +228,17 @@ impl Screen {
         self.put(&format!("{text}\n"))
     }
 
-    /// For people, beside the result.
-    pub(super) fn note(&self, text: &str) -> Result<(), DlqError> {
-        Ok(writeln!(stderr(), "{}", text.trim_end())?)
+    pub(super) fn put_json_line(&self, value: &impl Serialize) -> Result<(), DlqError> {
+        let text = serde_json::to_string(value).map_err(|error| DlqError::Failed(error.to_string()))?;
+        self.put(&format!("{text}\n"))
     }
 
-    pub(super) fn put_groups(&self, groups: &Groups) -> Result<(), DlqError> {
+    /// For people, beside the result.
+    pub(super) fn note(&self, text: &str) -> Result<(), DlqError> {
+        Ok(writeln!(stderr(), "{}", harmless(text.trim_end()))?)
+    }
+
+    pub(super) fn put_groups(&self, groups: &Groups, others: &Groups) -> Result<(), DlqError> {
         let time = |at: Option<Moment>| at.map(rfc3339);
         if self.json() {
             let groups_view = groups.sorted().into_iter().map(|((reason, operation), group)| GroupView {
@@ -218,17 +249,26 @@ impl Screen {
                 newest: time(group.newest),
                 example: &group.example,
             });
-            return self.put_json(&ListView { total: groups.total(), groups: groups_view.collect() });
+            return self.put_json(&ListView {
+                total: groups.total(),
+                not_selected: others.total(),
+                groups: groups_view.collect(),
+            });
         }
         if groups.is_empty() {
-            return self.put("no dead letters\n");
+            let none = if others.is_empty() { "no dead letters\n" } else { "none of the dead letters is selected\n" };
+            return self.put(none);
         }
         let table = groups.table();
         match table.split_once('\n') {
-            Some((head, rows)) if self.bold => self.put(&format!("\u{1b}[1m{head}\u{1b}[0m\n{rows}"))?,
+            Some((head, rows)) if self.bold => {
+                writeln!(stdout(), "\u{1b}[1m{head}\u{1b}[0m")?;
+                self.put(rows)?;
+            }
             _ => self.put(&table)?,
         }
-        self.put(&format!("{}; `contacts dlq-drain show ID` shows one in full\n", letters(groups.total())))
+        let total = letters(groups.total());
+        self.put(&format!("{total}; `contacts dlq-drain list --each` shows their ids, `show ID` one in full\n"))
     }
 
     pub(super) fn put_report(&self, report: &Report) -> Result<(), DlqError> {
@@ -259,9 +299,12 @@ impl Screen {
         let terminal = stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target).with_message(what);
-        let template = "{msg} {wide_bar} {pos}/{len}  {per_sec}  {eta} left";
+        let template = "{msg} {wide_bar} {pos}/{len}  {rate}  {eta} left";
         // The template is ours and right; a plain bar would be as good.
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        }));
         Progress { bar, what, total, said: Cell::new(Instant::now()), terminal }
     }
 }

@@ -1,7 +1,7 @@
 //! The one way to say which dead letters: the same flags for every operation.
 
 use super::letter::Facts;
-use crate::domain::{Moment, OperationKind};
+use crate::domain::Moment;
 use chrono::{NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::Args;
 
@@ -9,11 +9,11 @@ use clap::Args;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Selection")]
 pub struct Selection {
-    /// That failed for this reason, as `list` shows it; may be repeated
+    /// That failed for this reason, as `list` shows it; may be repeated, also as A,B
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     pub reason: Vec<String>,
-    /// That ask for this operation: insert, update, delete or unknown; may be repeated
-    #[arg(long, value_name = "OPERATION", value_delimiter = ',', value_parser = operation)]
+    /// That ask for this operation; may be repeated
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',', value_parser = ["insert", "update", "delete", super::letter::UNKNOWN])]
     pub operation: Vec<String>,
     /// That name this contact; may be repeated
     #[arg(long, value_name = "ID", value_delimiter = ',')]
@@ -33,14 +33,6 @@ pub struct Selection {
     /// Every dead letter that is there now
     #[arg(long, conflicts_with_all = ["reason", "operation", "contact", "id", "since", "until"])]
     pub all: bool,
-}
-
-fn operation(text: &str) -> Result<String, String> {
-    if text == super::letter::UNKNOWN || OperationKind::parse(text).is_some() {
-        Ok(text.to_owned())
-    } else {
-        Err("it is one of insert, update, delete and unknown".to_owned())
-    }
 }
 
 fn moment(text: &str) -> Result<Moment, String> {

@@ -37,7 +37,9 @@ fn in_words(message: &Message) -> String {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     row("id", &line.id);
-    row("type", &message.kind);
+    if !message.kind.is_empty() {
+        row("type", &message.kind);
+    }
     if let Some(failure) = message.headers.failure() {
         row("reason", &failure.reason);
         row("detail", &failure.detail);
@@ -60,6 +62,6 @@ fn in_words(message: &Message) -> String {
         Ok(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
         Err(_) => format!("{} (not JSON, {} bytes)", message.body.escape_ascii(), message.body.len()),
     };
-    let _ = writeln!(text, "body\n{body}\n");
+    let _ = writeln!(text, "body\n{body}");
     text
 }

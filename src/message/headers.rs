@@ -36,7 +36,7 @@ pub struct Failure {
     pub reason: String,
     /// A sentence for the operator, without personal data.
     pub detail: String,
-    /// The first failure since it was accepted or replayed.
+    /// The first failure since it was accepted.
     pub first_at: Option<Moment>,
     /// The latest failure.
     pub last_at: Option<Moment>,
@@ -89,10 +89,11 @@ impl Headers {
         self.set(DETAIL, Header::Text(detail.into()));
     }
 
-    /// Makes a dead letter ready to be tried anew: attempts begin again, the failure is forgotten, the replay counted.
+    /// Makes a dead letter ready to be tried anew: attempts begin again, the replay is counted, and of the failure only
+    /// remains when it came first, which is the order of every replay.
     pub fn record_replay(&mut self) {
         let replays = self.replays() + 1;
-        for name in [ATTEMPTS, FIRST_FAILED, LAST_FAILED, REASON, DETAIL, SUSPICIONS] {
+        for name in [ATTEMPTS, LAST_FAILED, REASON, DETAIL, SUSPICIONS] {
             self.0.remove(name);
         }
         self.set(REPLAYS, Header::Number(replays.into()));

@@ -1,8 +1,8 @@
 //! A look at the dead letters: all are taken and none acknowledged, so that what is not removed goes back when the channel
 //! closes. A quorum queue puts returned messages back in their old order.
 //!
-//! A quorum queue hands a consumer no more than 2,000 messages if it sets no prefetch, and AMQP's prefetch has 16 bits: so
-//! when one consumer holds as many as it can, the next one goes on.
+//! A consumer's prefetch bounds what waits in our memory (without one, a quorum queue hands out 2,000 and no more): when
+//! one consumer holds as many letters as it may, the next one goes on.
 
 use super::super::{Lane, Letter, Letters, Look, QueueError};
 use super::link::{Link, describe, lost};
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait until another program has done with the letters: what it holds cannot be seen.
 const OTHERS: Duration = Duration::from_secs(10);
-/// The most letters that one consumer can hold.
-const WINDOW: u16 = u16::MAX;
+/// The most letters that one consumer holds.
+const WINDOW: u16 = 4_000;
 
 pub(super) fn look(broker: &Broker, look: &mut Look<'_>) -> Result<(), QueueError> {
     let link = Link::open(broker)?;
