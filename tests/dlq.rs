@@ -458,3 +458,28 @@ fn it_helps_itself_to_settings_as_every_command_does() {
     let (status, page) = Process::run(&["man"], &[]);
     assert!(status.success() && page.starts_with(".ie") && page.contains("dlq\\-drain"), "{page}");
 }
+
+#[test]
+fn the_jobs_call_it_as_it_can_be_called() {
+    let stack = Stack::new();
+    let desk = Desk::on(&stack);
+    desk.fill([good(1), letter(Message::new(&update(new_contact(), 9, "Bia")), Reason::ContactNotFound, 2)]);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/dlq-drain");
+    let mut jobs = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in text.lines().filter_map(|line| line.trim().strip_prefix("args: [dlq-drain, ")) {
+            let plain = line
+                .trim_end_matches(']')
+                .replace("contact_not_found,delivery_limit", "contact_not_found;delivery_limit");
+            let arguments: Vec<String> =
+                plain.split(", ").map(|argument| argument.trim_matches('"').replace(';', ",")).collect();
+            let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            arguments.push("--dry-run");
+            let report = desk.run(&arguments).expect(0).json();
+            assert!(report["dry_run"] == true && report["selected"].as_u64() > Some(0), "{arguments:?}: {report}");
+            jobs += 1;
+        }
+    }
+    assert_eq!((jobs, desk.left().len()), (3, 2));
+}

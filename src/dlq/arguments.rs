@@ -64,7 +64,7 @@ pub enum Operation {
     /// Move them to a new file, one JSON object a line: to archive them, or to mend them for `import`
     #[command(after_help = EXIT_CODES)]
     Export {
-        /// The file, which must not exist yet; - for standard output, with --keep.
+        /// The file, which must not exist yet, or a folder to make one in; - for standard output, with --keep
         file: PathBuf,
         /// Which.
         #[command(flatten)]

@@ -8,12 +8,13 @@ use crate::message::{Headers, Message};
 use crate::queue::QueueError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A letter as one line of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +92,7 @@ pub(super) fn run(
     consent: Consent,
 ) -> Result<Left, DlqError> {
     let to_output = path == Path::new("-");
+    let path = &file_of(path);
     if to_output && !keep {
         return Err(DlqError::Usage("standard output is not kept: add --keep, or name a file".into()));
     }
@@ -157,6 +159,10 @@ pub(super) fn run(
         }
         still = chosen.sweep(desk)?;
     }
+    let mut notes = still_there(still);
+    if done > 0 && !to_output {
+        notes.insert(0, format!("they are in {}", path.display()));
+    }
     let report = Report {
         operation: "export",
         done_word: if keep { "copied" } else { "exported" },
@@ -165,7 +171,7 @@ pub(super) fn run(
         declined: chosen.is_none(),
         selected,
         done,
-        notes: still_there(still),
+        notes,
         ..Report::default()
     };
     if to_output {
@@ -174,6 +180,14 @@ pub(super) fn run(
         desk.screen.put_report(&report)?;
     }
     Ok(Left::if_any(if consent.dry_run { 0 } else { selected - done + still }))
+}
+
+/// In a folder, a file named after the time.
+fn file_of(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return path.join(Utc::now().format("dead-letters-%Y-%m-%dT%H-%M-%S%.3fZ.ndjson").to_string());
+    }
+    path.to_owned()
 }
 
 /// For its owner only: it holds personal data.

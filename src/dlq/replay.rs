@@ -10,7 +10,7 @@ use crate::store::{Store, StoreError};
 use std::time::Duration;
 
 /// Letters taken in one look: a bound for memory, and for how long RabbitMQ lets letters be held (30 minutes by default).
-const PORTION: usize = 20_000;
+const PORTION: usize = 10_000;
 /// For how long at most one look sends, in seconds.
 const PORTION_SECONDS: usize = 300;
 /// How often in a row a look may fail before the rest is given up.

@@ -68,7 +68,7 @@ catalogue! {
     QUEUE_BLOCKED = "contacts_queue_blocked", Kind::Gauge, [],
         "1 while the broker refuses messages because of a memory or disk alarm, else 0.";
     QUEUE_CONNECTIONS = "contacts_queue_connections_total", Kind::Counter, [],
-        "Connections made to the queue; a healthy role makes up to two for each worker and one to publish.";
+        "Connections made to the queue. A worker that nothing reaches makes a new one every 20 seconds.";
     BATCH_SIZE = "contacts_consumer_batch_size", Kind::Histogram(SIZE), [],
         "Messages in a batch taken from the queue.";
     APPLY_DURATION = "contacts_consumer_apply_duration_seconds", Kind::Histogram(LATENCY), [],
