@@ -9,14 +9,14 @@ SHELL := /bin/bash
 # Passed on by `run` and `test`, for instance: make test ARGS='name_of_a_test'
 ARGS ?=
 
-# For `fuzz`.
+# For `fuzz` and `endurance`.
 SECONDS ?= 60
 
 # For `chaos`.
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test chaos rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test chaos endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,11 @@ chaos: ## Break things for ROUNDS rounds (default 100) from SEED on, and write d
 	eval "$$urls"
 	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+endurance: ## Roles without their peers for SECONDS (default 60): nothing lost, all answered, memory bounded
+	@urls=$$(tests/services up)
+	eval "$$urls"
+	CONTACTS_ENDURANCE_SECONDS=$(SECONDS) cargo test --locked --test suite -- endurance --nocapture
 
 rabbitmq4: ## The tests and ROUNDS rounds of faults on RabbitMQ 4, in a Debian 13 of its own (needs root)
 	@tests/debian-root target/debian13 trixie rabbitmq-server

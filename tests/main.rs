@@ -17,6 +17,7 @@ mod corpora;
 mod delivery;
 mod dlq;
 mod docs;
+mod endurance;
 mod poison;
 mod queues;
 mod roles;

@@ -303,6 +303,30 @@ fn a_locked_row_holds_only_its_own_commands() {
 }
 
 #[test]
+fn a_second_signal_ends_a_role_that_still_works_at_once() {
+    let stack = Stack::new();
+    let mut process = stack.start("consumer");
+    process.ready();
+    stack.database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_sleep(25); RETURN NEW; END $$; \
+         CREATE TRIGGER slow BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    stack.publish([Message::new(&create(new_contact(), "Ana"))]);
+    eventually("it hangs", || (stack.broker.depth(Lane::Work) == 0).then_some(()));
+    process.signal("TERM");
+    eventually("it finishes", || (!process.said("asked to end: finishing what has begun").is_empty()).then_some(()));
+    // Signals close together are one wish.
+    std::thread::sleep(Duration::from_millis(600));
+    let asked = Instant::now();
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(143), "{}", process.log());
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    eventually("the message is given back", || (stack.broker.depth(Lane::Work) == 1).then_some(()));
+    stack.database.end_sessions();
+}
+
+#[test]
 fn the_grace_is_a_bound_even_while_sql_hangs() {
     let stack = Stack::new();
     let settings = [
@@ -325,4 +349,5 @@ fn the_grace_is_a_bound_even_while_sql_hangs() {
     assert!(process.log().contains("shutdown.grace is over"), "{}", process.log());
     // Far below what the statement takes.
     assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    stack.database.end_sessions();
 }

@@ -30,16 +30,11 @@ pub struct Cluster {
     database_url: String,
 }
 
-fn host_and_port(url: &str, default: u16) -> String {
-    let url = url::Url::parse(url).unwrap();
-    format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(default))
-}
-
 impl Cluster {
     pub fn start(services: Option<&Services>) -> Self {
         let stack = services.map_or_else(Stack::new, Services::stack);
-        let broker = Proxy::to(host_and_port(&stack.broker.url, 5672));
-        let database = Proxy::to(host_and_port(&stack.database.url, 5432));
+        let broker = Proxy::to(stack.broker.address());
+        let database = Proxy::to(stack.database.address());
         let (broker_url, database_url) = (broker.in_url(&stack.broker.url), database.in_url(&stack.database.url));
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let producers =

@@ -1,6 +1,6 @@
 //! RabbitMQ with queues of the test's own, deleted at its end.
 
-use super::service;
+use super::{host_and_port, service};
 use amiquip::{Connection, Error, Publish, QueueDeleteOptions};
 use contacts::config::{BrokerSettings, Url};
 use contacts::queue::Lane;
@@ -24,6 +24,11 @@ impl Broker {
 
     pub fn settings(&self) -> BrokerSettings {
         BrokerSettings { url: Url::from(self.url.as_str()), prefix: self.prefix.clone(), ..BrokerSettings::default() }
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> String {
+        host_and_port(&self.url, 5672)
     }
 
     pub fn connect(&self) -> Connection {

@@ -1,6 +1,6 @@
 //! PostgreSQL with a schema of the test's own, dropped at its end.
 
-use super::service;
+use super::{host_and_port, service};
 use contacts::config::{DatabaseSettings, Url};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -46,6 +46,11 @@ impl Database {
 
     fn execute_in(&self, url: &str, sql: &str) {
         Self::connect(url).batch_execute(sql).unwrap();
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> String {
+        host_and_port(&self.url, 5432)
     }
 
     /// Runs SQL in the test's schema.

@@ -32,6 +32,12 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Where the server of a URL listens.
+pub fn host_and_port(url: &str, default: u16) -> String {
+    let url = url::Url::parse(url).unwrap();
+    format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(default))
+}
+
 /// An address of a service: from the environment (as `make test` sets it), else the usual local one.
 fn service(variable: &str, default: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| default.to_owned())

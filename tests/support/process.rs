@@ -22,10 +22,14 @@ pub struct Process {
 impl Process {
     /// Starts `contacts` with these arguments, on free ports, with settings by environment.
     pub fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self::of(Self::command(arguments, settings))
+    }
+
+    /// Starts a command that runs `contacts` in the end.
+    pub fn of(mut command: Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let out = File::create(&log).unwrap();
-        let mut command = Self::command(arguments, settings);
         command.stdout(out.try_clone().unwrap()).stderr(out);
         Self { child: command.spawn().unwrap(), log, _folder: folder }
     }
@@ -88,6 +92,10 @@ impl Process {
     pub fn ready(&mut self) {
         let admin = self.admin();
         eventually("ready", || (admin.send("GET", "/readyz", &[], None).ok()?.status == 200).then_some(()));
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, if it has.
