@@ -137,7 +137,8 @@ pub fn main(
         Ok(Left::Nothing) => ExitCode::SUCCESS,
         Ok(Left::Something) => ExitCode::from(LEFT),
         Err(error) => {
-            eprintln!("contacts: {error}");
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "contacts: {error}");
             ExitCode::from(match error {
                 RunError::Misconfigured(_) => CONFIG,
                 RunError::Usage(_) => USAGE,

@@ -110,3 +110,27 @@ fn the_rules_are_not_circular() {
         }
     }
 }
+
+/// Mutations are run by hand and seldom; that they can be is checked here.
+#[test]
+fn every_mutation_still_applies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut hunks = 0;
+    for entry in fs::read_dir(root.join("tests/mutations")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "patch") {
+            continue;
+        }
+        let patch = format!("\n{}", fs::read_to_string(&path).unwrap());
+        for file in patch.split("\n--- a/").skip(1) {
+            let source = fs::read_to_string(root.join(file.lines().next().unwrap())).unwrap();
+            for hunk in file.split("\n@@ ").skip(1) {
+                let before = |line: &&str| line.starts_with([' ', '-']);
+                let old: Vec<&str> = hunk.lines().skip(1).filter(before).map(|line| &line[1..]).collect();
+                assert!(source.contains(&old.join("\n")), "{} does not apply:\n{}", path.display(), old.join("\n"));
+                hunks += 1;
+            }
+        }
+    }
+    assert!(hunks >= 8, "{hunks}");
+}

@@ -209,6 +209,7 @@ fn nothing_is_changed_without_consent() {
         (&["replay", "--all", "--dry-run"], 0, "5 dead letters selected; nothing was done"),
         (&["discard", "--reason", "undecodable", "--dry-run"], 0, "2 dead letters selected"),
         (&["discard", "--reason", "undecodabel", "--yes"], 0, "rejected_by_database"),
+        (&["discard", "--contact", "", "--yes"], 64, "it is empty"),
         (&["export", "-", "--all", "--yes"], 64, "--keep"),
         (&["export", "/dev/null", "--all", "--yes"], 1, "exists already"),
         (&["import", "/no/such/file", "--yes"], 1, "/no/such/file"),
@@ -290,6 +291,48 @@ fn an_operator_finds_mends_replays_and_discards() {
 }
 
 #[test]
+fn of_twins_only_as_many_are_touched_as_were_selected() {
+    let stack = Stack::new();
+    let desk = Desk::on(&stack);
+    desk.fill((0..20).map(|_| rubbish(1)));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("letters.ndjson");
+    let path = file.to_str().unwrap();
+    let mut left = 20;
+    for arguments in [
+        &["discard", "--reason", "undecodable", "--limit", "3", "--yes"][..],
+        &["export", path, "--reason", "undecodable", "--limit", "3", "--yes"],
+        &["replay", "--reason", "undecodable", "--limit", "3", "--yes", "--no-canary", "--wait", "0s"],
+    ] {
+        let ended = desk.run(arguments);
+        left -= 3;
+        assert!(ended.said.contains("3 of 3 dead letters"), "{}{}", ended.said, ended.noted);
+        assert_eq!(desk.left().len(), left, "{arguments:?}");
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 3);
+    assert_eq!(work(&stack, 3).len(), 3);
+}
+
+/// A copy of a letter may stay behind when the tool is killed between a confirm and its acknowledgement.
+#[test]
+fn a_stale_copy_is_a_new_try_too() {
+    let stack = Stack::new();
+    let desk = Desk::on(&stack);
+    stack.database.execute("ALTER TABLE contacts ADD CONSTRAINT nobody CHECK (name <> 'Ana')");
+    let consumer = stack.start("consumer");
+    let copy = good(1);
+    desk.fill([copy.clone()]);
+    let failed = desk.run(&["replay", "--all", "--yes"]);
+    assert!(failed.expect(3).said.contains("1 failed again (rejected_by_database)"), "{}", failed.said);
+    desk.run(&["discard", "--all", "--yes"]).expect(0);
+    stack.database.execute("ALTER TABLE contacts DROP CONSTRAINT nobody");
+    desk.fill([copy]);
+    let applied = desk.run(&["replay", "--all", "--yes"]);
+    assert!(applied.expect(0).said.contains("1 applied"), "{}", applied.said);
+    consumer.terminate();
+}
+
+#[test]
 fn an_unchanged_export_is_replayed_as_it_was() {
     let stack = Stack::new();
     let desk = Desk::on(&stack);
@@ -302,14 +345,8 @@ fn an_unchanged_export_is_replayed_as_it_was() {
     assert_eq!(desk.left(), letters);
     let ended = desk.run(&["import", path, "--yes", "--wait", "0s"]);
     assert!(ended.expect(3).said.contains("0 changed, to be new commands, and 7 unchanged"), "{}", ended.said);
-    let mut sent = work(&stack, 7);
+    let sent = work(&stack, 7);
     let mut expected = letters;
-    for message in expected.iter_mut().chain(&mut sent) {
-        // JSON has no order of fields.
-        if let Ok(value) = serde_json::from_slice::<Value>(&message.body) {
-            message.body = serde_json::to_vec(&value).unwrap();
-        }
-    }
     for message in &mut expected {
         message.headers.record_replay();
     }

@@ -21,6 +21,8 @@ pub(super) struct Chosen {
     count: usize,
     /// Those that were dealt with, and removed as far as we know.
     removed: HashMap<Fingerprint, usize>,
+    /// Letters that are the same as chosen ones in every byte, and stay.
+    twins: HashMap<Fingerprint, usize>,
 }
 
 impl Chosen {
@@ -46,17 +48,41 @@ impl Chosen {
     }
 
     /// Looks whether what was removed is gone, and removes it again if not: a connection that ends badly may take
-    /// acknowledgements with it. Answers how many are still there.
-    pub(super) fn sweep(&self, desk: &Desk) -> Result<usize, DlqError> {
+    /// acknowledgements with it. Answers how many are still there, and what to say of it.
+    pub(super) fn sweep(&self, desk: &Desk) -> (usize, Vec<String>) {
+        match self.sweep_until_clean(desk) {
+            Ok(0) => (0, Vec::new()),
+            Ok(still) => {
+                (still, vec![format!("{still} of them are still in the queue, too: doing this again does no harm")])
+            }
+            Err(error) => (0, vec![format!("it could not be seen whether all of them have left the queue: {error}")]),
+        }
+    }
+
+    fn sweep_until_clean(&self, desk: &Desk) -> Result<usize, DlqError> {
         let mut still = 0;
         for _ in 0..if self.removed.is_empty() { 0 } else { SWEEPS } {
+            if desk.stop.is_set() {
+                break;
+            }
             still = 0;
             desk.letters.look(&mut |letters| {
                 let (mut ticket, mut places) = (Ticket(self.removed.clone()), Vec::new());
+                // As many as there are besides may be there.
+                let mut twins = self.twins.clone();
+                for (which, left) in &self.left {
+                    *twins.entry(*which).or_default() += left;
+                }
                 let progress = desk.screen.progress("making sure", letters.total());
                 while let Some(letter) = letters.next()? {
                     progress.advance(1);
-                    if ticket.take(&fingerprint(&letter.message)) {
+                    if desk.stop.is_set() {
+                        return Ok(());
+                    }
+                    let which = fingerprint(&letter.message);
+                    if let Some(more) = twins.get_mut(&which).filter(|more| **more > 0) {
+                        *more -= 1;
+                    } else if ticket.take(&which) {
                         letters.hold();
                         places.push(letter.place);
                     }
@@ -123,7 +149,7 @@ pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Grou
     // Only a limit needs to know which failed first before all are seen.
     let mut candidates: Vec<(Order, Fingerprint, Facts)> = Vec::new();
     let (mut groups, mut others, mut number) = (Groups::default(), Groups::default(), 0);
-    let mut chosen = Chosen { left: HashMap::new(), count: 0, removed: HashMap::new() };
+    let mut chosen = Chosen { left: HashMap::new(), count: 0, removed: HashMap::new(), twins: HashMap::new() };
     look_through(desk, "looking through", |facts, message| {
         number += 1;
         if !selection.matches(facts) {
@@ -137,10 +163,14 @@ pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Grou
         true
     })?;
     candidates.sort_by_key(|(order, ..)| *order);
-    for (_, which, facts) in candidates.iter().take(selection.limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(0))
-    {
-        groups.add(facts);
-        chosen.add(*which);
+    let most = selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default();
+    for (number, (_, which, facts)) in candidates.iter().enumerate() {
+        if number < most {
+            groups.add(facts);
+            chosen.add(*which);
+        } else if chosen.left.contains_key(which) {
+            *chosen.twins.entry(*which).or_default() += 1;
+        }
     }
     if chosen.len() == 0 && !others.is_empty() {
         desk.screen.note("Nothing is selected. These are there:")?;

@@ -7,14 +7,14 @@ use super::{Consent, Desk, DlqError, Left, Selection};
 
 pub(super) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Result<Left, DlqError> {
     let (selected, mut chosen) = choose_with_consent(desk, selection, consent, "discard", " for good")?;
-    let mut done = 0;
+    let (mut done, mut notes) = (0, Vec::new());
     if let Some(chosen) = &mut chosen {
-        desk.letters.look(&mut |letters| {
+        let result = desk.letters.look(&mut |letters| {
             let (mut ticket, mut places) = (chosen.ticket(), Vec::new());
             let progress = desk.screen.progress("discarding", chosen.len());
             while let Some(letter) = letters.next()? {
                 if desk.stop.is_set() {
-                    break;
+                    return Ok(());
                 }
                 let which = fingerprint(&letter.message);
                 if ticket.take(&which) {
@@ -23,13 +23,21 @@ pub(super) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Resul
                 }
             }
             for some in places.chunks(TOGETHER) {
+                if desk.stop.is_set() {
+                    return Ok(());
+                }
                 letters.remove(&some.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
                 some.iter().for_each(|(_, which)| chosen.done(which));
                 progress.advance(some.len());
             }
             Ok(())
-        })?;
-        done = selected - chosen.len() - chosen.sweep(desk)?;
+        });
+        if let Err(error) = result {
+            notes.push(format!("it ended early: {error}"));
+        }
+        let (still, more) = chosen.sweep(desk);
+        notes.extend(more);
+        done = selected - chosen.len() - still;
     }
     desk.screen.put_report(&Report {
         operation: "discard",
@@ -39,6 +47,7 @@ pub(super) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Resul
         declined: chosen.is_none(),
         selected,
         done,
+        notes,
         ..Report::default()
     })?;
     Ok(Left::if_any(if consent.dry_run { 0 } else { selected - done }))

@@ -3,21 +3,21 @@
 use super::choosing::{TOGETHER, choose_with_consent};
 use super::letter::{self, fingerprint};
 use super::screen::Report;
-use super::{Consent, Desk, DlqError, Left, Selection, still_there};
+use super::{Consent, Desk, DlqError, Left, Selection};
 use crate::message::{Headers, Message};
 use crate::queue::QueueError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A letter as one line of JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
     pub(super) id: String,
@@ -27,9 +27,9 @@ pub(super) struct Line {
     timestamp: u64,
     #[serde(default)]
     pub(super) headers: Headers,
-    /// The body, if it is JSON.
+    /// The body as it is, if it is JSON; only line breaks become spaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    body: Option<Value>,
+    body: Option<Box<RawValue>>,
     /// The body, if it is anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
@@ -38,9 +38,16 @@ pub(super) struct Line {
     digest: String,
 }
 
+/// JSON as it is written, but on one line. A bare `null` would read as no body at all.
+fn raw(text: &str) -> Option<Box<RawValue>> {
+    // Within a string there can be no line break.
+    let line = text.trim().replace(['\n', '\r'], " ");
+    (line != "null").then(|| RawValue::from_string(line).ok()).flatten()
+}
+
 impl Line {
     pub(super) fn of(message: &Message) -> Self {
-        let body = serde_json::from_slice(&message.body).ok();
+        let body = str::from_utf8(&message.body).ok().and_then(raw);
         let body_base64 = body.is_none().then(|| BASE64_STANDARD.encode(&message.body));
         let mut line = Self {
             id: letter::id(message),
@@ -68,7 +75,7 @@ impl Line {
     /// The message it stands for.
     pub(super) fn message(&self) -> Result<Message, String> {
         let body = match (&self.body, &self.body_base64) {
-            (Some(value), None) => serde_json::to_vec(value).map_err(|error| error.to_string())?,
+            (Some(value), None) => value.get().as_bytes().to_vec(),
             (None, Some(text)) => {
                 BASE64_STANDARD.decode(text).map_err(|error| format!("body_base64 is not base64: {error}"))?
             }
@@ -108,7 +115,7 @@ pub(super) fn run(
         "export",
         &format!(" to {} and remove from the queue", path.display()),
     )?;
-    let (mut done, mut still) = (0, 0);
+    let (mut done, mut still, mut notes) = (0, 0, Vec::new());
     if let Some(chosen) = &mut chosen {
         let failed =
             |error: std::io::Error| QueueError::Misconfigured(format!("cannot write {}: {error}", path.display()));
@@ -150,16 +157,19 @@ pub(super) fn run(
             Ok(())
         });
         if let Err(error) = result {
+            if done == 0 && !to_output {
+                // Nothing was removed from the queue, so nothing is lost with it.
+                let _ = std::fs::remove_file(path);
+            }
             let where_they_are = if done > 0 {
                 "the file is whole; some or all of its letters are still in the queue, too"
             } else {
-                "nothing was removed from the queue; the file is not whole"
+                "nothing was removed from the queue, and there is no file"
             };
             return Err(DlqError::Failed(format!("{error}; {where_they_are}")));
         }
-        still = chosen.sweep(desk)?;
+        (still, notes) = chosen.sweep(desk);
     }
-    let mut notes = still_there(still);
     if done > 0 && !to_output {
         notes.insert(0, format!("they are in {}", path.display()));
     }
@@ -175,7 +185,7 @@ pub(super) fn run(
         ..Report::default()
     };
     if to_output {
-        desk.screen.note(&format!("copied {done} of {selected}"))?;
+        desk.screen.note_report(&report)?;
     } else {
         desk.screen.put_report(&report)?;
     }
@@ -213,14 +223,17 @@ mod tests {
 
     #[test]
     fn a_line_knows_whether_it_was_changed() {
-        for body in [&b"{\"b\": 1, \"a\":\"\\u00e9\"}"[..], b"\xff\x00 not json", b""] {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let strange =
+            br#"{"b": 1, "a":"\u00e9", "a":"twice", "n":123456789012345678901234567890, "f":0.1234567890123456789}"#;
+        for body in [&strange[..], b"null", b" null\n", deep.as_bytes(), b"\xff\x00 not json", b""] {
             let mut message = Message { id: "i".into(), kind: "k".into(), body: body.to_vec(), ..Message::default() };
             message.headers.set("x", Header::Text("y".into()));
             let text = serde_json::to_string(&Line::of(&message)).unwrap();
             let mut line: Line = serde_json::from_str(&text).unwrap();
             assert!(line.is_unchanged(), "{text}");
             let back = line.message().unwrap();
-            assert_eq!((&back.id, &back.kind, &back.headers), (&message.id, &message.kind, &message.headers));
+            assert_eq!(back, Message { id: back.id.clone(), ..message.clone() });
             line.id.push('j');
             assert!(!line.is_unchanged());
         }

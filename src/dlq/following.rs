@@ -2,9 +2,9 @@
 
 use super::Desk;
 use crate::domain::{OperationId, Status};
-use crate::message::Message;
+use crate::message::{Message, decode};
 use crate::queue::QueueError;
-use crate::store::{Operation, Store, StoreError};
+use crate::store::{Operation, Store};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Operations asked for at once.
 const TOGETHER: usize = 500;
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// How often SQL is asked.
 const EVERY: Duration = Duration::from_millis(250);
 /// When the dead letters are looked at first; then twice as long after, and so on.
@@ -26,9 +28,10 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// `None` for a message that names no operation.
+    /// `None` for a message that names no operation. What counts for the consumer is the body.
     pub(super) fn of(message: &Message) -> Option<Self> {
-        Some(Self { id: message.id.parse().ok()?, replays: message.headers.replays() })
+        let named = decode(&message.body).ok().map(|command| command.operation_id);
+        Some(Self { id: named.or_else(|| message.id.parse().ok())?, replays: message.headers.replays() })
     }
 }
 
@@ -99,6 +102,9 @@ fn came_back(desk: &Desk, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -> Resu
     let mut back: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
     desk.letters.look(&mut |letters| {
         while let Some(letter) = letters.next()? {
+            if desk.stop.is_set() {
+                break;
+            }
             if let (Some(sent), Some(failure)) = (Sent::of(&letter.message), letter.message.headers.failure()) {
                 let known = back.entry(sent.id).or_insert((sent.replays, String::new()));
                 if sent.replays >= known.0 {
@@ -119,8 +125,8 @@ fn came_back(desk: &Desk, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -> Resu
 }
 
 /// Waits until all have ended, or for so long.
-pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Duration) -> Result<Outcomes, StoreError> {
-    let deadline = Instant::now() + wait;
+pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Duration) -> Outcomes {
+    let deadline = Instant::now() + wait.min(LONGEST);
     let progress = desk.screen.progress("waiting for them to end", sent.len());
     let (mut outcomes, mut open) = (Outcomes::default(), sent);
     let (mut next_look, mut between_looks) = (Instant::now() + FIRST_LOOK, FIRST_LOOK);
@@ -128,8 +134,10 @@ pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Dura
         let mut still = Vec::new();
         for some in open.chunks(TOGETHER) {
             let ids: Vec<OperationId> = some.iter().map(|sent| sent.id).collect();
+            // A database that is away for a moment is asked again.
+            let known = store.operations(&ids).unwrap_or_default();
             let ended: BTreeMap<OperationId, Operation> =
-                store.operations(&ids)?.into_iter().map(|operation| (operation.id, operation)).collect();
+                known.into_iter().map(|operation| (operation.id, operation)).collect();
             for sent in some {
                 match ended.get(&sent.id) {
                     // A failure recorded before this replay says nothing about it.
@@ -153,7 +161,7 @@ pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Dura
         }
         if open.is_empty() || over || desk.stop.sleep(EVERY) {
             outcomes.not_known += open.len();
-            return Ok(outcomes);
+            return outcomes;
         }
     }
 }

@@ -7,7 +7,8 @@ use super::screen::Report;
 use super::sending::{Pace, publish};
 use super::{Consent, Desk, DlqError, Left, Sending};
 use crate::domain::OperationId;
-use crate::message::{Message, decode};
+use crate::message::{Header, Message, decode};
+use crate::store::Store;
 use serde_json::error::Category;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -21,8 +22,9 @@ const SHOWN: usize = 20;
 
 pub(super) fn run(desk: &Desk, path: &Path, sending: &Sending, consent: Consent) -> Result<Left, DlqError> {
     desk.screen.can_ask(consent)?;
-    if path == Path::new("-") {
-        return Err(DlqError::Usage("name a file: it is read twice, and standard input can be only once".into()));
+    // It is read twice.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) || path == Path::new("-") {
+        return Err(DlqError::Usage(format!("{} is no file: import reads its lines twice", path.display())));
     }
     let (mut changed, mut unchanged, mut wrong) = (0, 0, Vec::new());
     let (mut seen, mut successors) = (HashMap::new(), Vec::new());
@@ -68,13 +70,16 @@ pub(super) fn run(desk: &Desk, path: &Path, sending: &Sending, consent: Consent)
     if selected > 0 && !consent.dry_run && desk.screen.ask(consent, &question)? {
         report.declined = false;
         (desk.watch_signals)();
-        let sent = send(desk, path, sending, selected, &mut report)?;
+        let store = reachable(desk).ok();
+        let mut sent = Vec::new();
+        if let Err(error) = send(desk, path, sending, store.as_deref(), (selected, &mut sent)) {
+            report.notes.push(format!("{error}; import the file again: what was sent already takes effect once"));
+        }
         report.done = sent.len();
         report.interrupted = desk.stop.is_set();
-        let store = reachable(desk).ok();
         let outcomes = outcomes(desk, store.as_deref(), &sent, sending.wait);
         left = selected - report.done + outcomes.left();
-        report.outcomes = Some(outcomes);
+        report.outcomes = (outcomes.total() > 0).then_some(outcomes);
     }
     desk.screen.put_report(&report)?;
     Ok(Left::if_any(left))
@@ -84,11 +89,11 @@ fn send(
     desk: &Desk,
     path: &Path,
     sending: &Sending,
-    total: usize,
-    report: &mut Report,
-) -> Result<Vec<Option<Sent>>, DlqError> {
+    store: Option<&dyn Store>,
+    (total, sent): (usize, &mut Vec<Option<Sent>>),
+) -> Result<(), DlqError> {
     let progress = desk.screen.progress("sending", total);
-    let (mut pace, mut sent) = (Pace::new(sending.rate), Vec::new());
+    let mut pace = Pace::new(sending.rate);
     let mut lines = lines(path)?;
     loop {
         let mut step = Vec::new();
@@ -101,21 +106,20 @@ fn send(
             }
         }
         if step.is_empty() || !pace.wait(desk, step.len()) {
-            return Ok(sent);
+            return Ok(());
         }
-        for (result, message) in publish(desk, step.clone()).into_iter().zip(&step) {
+        let mut failure = None;
+        for (result, message) in publish(desk, store, &mut step).into_iter().zip(&step) {
             match result {
                 Ok(()) => {
                     sent.push(Sent::of(message));
                     progress.advance(1);
                 }
-                Err(error) => {
-                    report
-                        .notes
-                        .push(format!("stopped: {error}; import the file again, which sends nothing twice in effect"));
-                    return Ok(sent);
-                }
+                Err(error) => failure = Some(error),
             }
+        }
+        if let Some(error) = failure {
+            return Err(DlqError::Failed(error.to_string()));
         }
     }
 }
@@ -153,6 +157,7 @@ fn prepare(text: &str) -> Result<Prepared, String> {
         _ => format!("it is not JSON, one object on one line (column {})", error.column()),
     })?;
     let mut old = line.message()?;
+    fits(&old)?;
     if line.is_unchanged() {
         old.headers.record_replay();
         return Ok(Prepared { old: line.id, changed: false, message: old });
@@ -167,6 +172,24 @@ fn prepare(text: &str) -> Result<Prepared, String> {
     }
     new.headers.set_replaces(&line.id);
     Ok(Prepared { old: line.id, changed: true, message: new })
+}
+
+/// Whether a message can be published at all: AMQP's short texts have 255 bytes, a frame 128 KiB.
+fn fits(message: &Message) -> Result<(), String> {
+    let long = |name: &str| format!("{name} is longer than 255 bytes");
+    for (name, text) in [("id", &message.id), ("type", &message.kind)] {
+        if text.len() > 255 {
+            return Err(long(name));
+        }
+    }
+    let mut bytes = 0;
+    for (name, value) in message.headers.iter() {
+        if name.len() > 255 {
+            return Err(long("the name of a header"));
+        }
+        bytes += name.len() + 64 + if let Header::Text(text) = value { text.len() } else { 8 };
+    }
+    if bytes > 64 * 1024 { Err("its headers have more than 64 KiB".to_owned()) } else { Ok(()) }
 }
 
 fn successor(old: &str, body: &[u8]) -> OperationId {

@@ -4,6 +4,7 @@ use crate::domain::{Moment, OperationKind};
 use crate::message::Message;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// What stands where a letter does not say something.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -41,21 +42,23 @@ impl Facts {
             id: id(message),
             reason: failure.as_ref().map_or_else(|| UNKNOWN.to_owned(), |failure| failure.reason.clone()),
             operation: operation.to_owned(),
-            contact: head.contact_id.as_str().map(str::to_owned),
+            contact: head.contact_id.as_str().and_then(|id| Uuid::try_parse(id).ok()).map(|id| id.to_string()),
             first_failed: failure.as_ref().and_then(|failure| failure.first_at),
             last_failed: failure.as_ref().and_then(|failure| failure.last_at),
         }
     }
 }
 
-/// The message's id, or a name made from its bytes if it has none.
+/// The message's id, or a name made from its bytes if it has none of ours: another's may say anything.
 pub(super) fn id(message: &Message) -> String {
-    if message.id.is_empty() {
-        let bytes = Sha256::digest(&message.body);
-        let name: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        return format!("unnamed-{name}");
-    }
-    message.id.clone()
+    Uuid::try_parse(&message.id).map_or_else(
+        |_| {
+            let bytes = Sha256::new().chain_update(&message.id).chain_update(&message.body).finalize();
+            let name: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("unnamed-{name}")
+        },
+        |id| id.to_string(),
+    )
 }
 
 /// The fingerprint of everything in a message.
@@ -84,11 +87,11 @@ mod tests {
         let facts = Facts::of(&message);
         assert!(facts.id.starts_with("unnamed-"), "{facts:?}");
         assert_eq!((facts.reason.as_str(), facts.operation.as_str(), facts.contact), (UNKNOWN, UNKNOWN, None));
-        message.body = br#"{"operation":"update","contact_id":"c"}"#.to_vec();
+        message.body = br#"{"operation":"update","contact_id":"01933A66-0000-7000-8000-000000000002"}"#.to_vec();
         message.headers.record_failure(Reason::Undecodable, "", Moment::from_timestamp_millis(5).unwrap());
         let facts = Facts::of(&message);
         assert_eq!((facts.reason.as_str(), facts.operation.as_str()), ("undecodable", "update"));
-        assert_eq!(facts.contact.as_deref(), Some("c"));
+        assert_eq!(facts.contact.as_deref(), Some("01933a66-0000-7000-8000-000000000002"));
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! `list`: how many, by reason and operation, or each on a line.
 
-use super::choosing::{choose, look_through};
+use super::choosing::{choose, look_through, order};
 use super::letter::Facts;
 use super::screen::{ago, rfc3339};
 use super::{Desk, DlqError, Left, Selection};
+use crate::domain::Moment;
 use crate::message::Message;
 use serde::Serialize;
 
 /// A letter on one line, without personal data.
 #[derive(Serialize)]
-struct Row<'a> {
-    id: &'a str,
-    reason: &'a str,
-    operation: &'a str,
-    contact: Option<&'a str>,
+struct Row {
+    id: String,
+    reason: String,
+    operation: String,
+    contact: Option<String>,
     first_failed_at: Option<String>,
     last_failed_at: Option<String>,
     replays: u32,
     detail: String,
+    #[serde(skip)]
+    failed: Option<Moment>,
 }
 
 pub(super) fn run(desk: &Desk, selection: &Selection, each: bool) -> Result<Left, DlqError> {
@@ -30,36 +33,48 @@ pub(super) fn run(desk: &Desk, selection: &Selection, each: bool) -> Result<Left
 }
 
 fn each_on_a_line(desk: &Desk, selection: &Selection) -> Result<Left, DlqError> {
-    let most = selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    let (mut shown, mut result) = (0, Ok(()));
+    let (mut number, mut result, mut limited) = (0, Ok(()), Vec::new());
     look_through(desk, "looking through", |facts, message| {
-        if selection.matches(facts) {
-            result = put(desk, facts, message);
-            shown += 1;
+        number += 1;
+        if !selection.matches(facts) {
+            return true;
         }
-        result.is_ok() && shown < most
+        let row = Row::of(facts, message);
+        if selection.limit.is_some() {
+            limited.push((order(facts, number), row));
+        } else {
+            result = put(desk, &row);
+        }
+        result.is_ok()
     })?;
     result?;
-    if shown == 0 && !desk.screen.json() {
-        desk.screen.note("nothing is selected")?;
-    }
+    limited.sort_by_key(|(order, _)| *order);
+    limited.truncate(selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+    limited.iter().try_for_each(|(_, row)| put(desk, row))?;
     Ok(Left::Nothing)
 }
 
-fn put(desk: &Desk, facts: &Facts, message: &Message) -> Result<(), DlqError> {
-    let detail = message.headers.failure().map(|failure| failure.detail).unwrap_or_default();
-    if desk.screen.json() {
-        return desk.screen.put_json_line(&Row {
-            id: &facts.id,
-            reason: &facts.reason,
-            operation: &facts.operation,
-            contact: facts.contact.as_deref(),
+impl Row {
+    fn of(facts: &Facts, message: &Message) -> Self {
+        Self {
+            id: facts.id.clone(),
+            reason: facts.reason.clone(),
+            operation: facts.operation.clone(),
+            contact: facts.contact.clone(),
             first_failed_at: facts.first_failed.map(rfc3339),
             last_failed_at: facts.last_failed.map(rfc3339),
             replays: message.headers.replays(),
-            detail,
-        });
+            detail: message.headers.failure().map(|failure| failure.detail).unwrap_or_default(),
+            failed: facts.last_failed,
+        }
     }
-    let (at, Facts { id, reason, operation, .. }) = (ago(facts.last_failed, chrono::Utc::now()), facts);
-    desk.screen.put(&format!("{id}  {operation:<7}  {at:<10}  {reason}: {detail}\n"))
+}
+
+fn put(desk: &Desk, row: &Row) -> Result<(), DlqError> {
+    if desk.screen.json() {
+        return desk.screen.put_json_line(row);
+    }
+    let (at, Row { id, reason, operation, detail, .. }) = (ago(row.failed, chrono::Utc::now()), row);
+    let line = format!("{id}  {operation:<7}  {at:<10}  {reason}: {detail}").replace('\n', " ");
+    desk.screen.put(&format!("{line}\n"))
 }

@@ -59,12 +59,6 @@ impl Left {
     }
 }
 
-/// What to say of letters that could not be removed.
-fn still_there(count: usize) -> Vec<String> {
-    let say = || format!("{count} of them are still in the queue, too: doing this again does no harm");
-    (count > 0).then(say).into_iter().collect()
-}
-
 /// What an operation works with.
 pub struct Desk {
     /// The dead letters.

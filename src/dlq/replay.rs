@@ -4,7 +4,7 @@ use super::choosing::{Chosen, choose_with_consent};
 use super::following::{Outcomes, Sent, follow};
 use super::screen::Report;
 use super::sending::{Pace, Portion, send_some};
-use super::{Consent, Desk, DlqError, Left, Selection, Sending, still_there};
+use super::{Consent, Desk, DlqError, Left, Selection, Sending};
 use crate::queue::QueueError;
 use crate::store::{Store, StoreError};
 use std::time::Duration;
@@ -39,15 +39,15 @@ pub(super) fn run(
         }
         let store = store.ok();
         if !canary || replay.canary_lives(store.as_deref())? {
-            replay.send_all();
+            replay.send_all(store.as_deref());
         }
         report.done = replay.sent.len() + replay.outcomes.total();
         report.interrupted = desk.stop.is_set();
-        let still = replay.chosen.sweep(desk)?;
-        replay.notes.extend(still_there(still));
+        let (still, notes) = replay.chosen.sweep(desk);
+        replay.notes.extend(notes);
         let outcomes = replay.outcomes + outcomes(desk, store.as_deref(), &replay.sent, sending.wait);
         left = selected - report.done + still + outcomes.left();
-        report.outcomes = Some(outcomes);
+        report.outcomes = (outcomes.total() > 0).then_some(outcomes);
         report.notes = replay.notes;
     }
     desk.screen.put_report(&report)?;
@@ -66,7 +66,7 @@ pub(super) fn outcomes(desk: &Desk, store: Option<&dyn Store>, sent: &[Option<Se
     let known: Vec<Sent> = sent.iter().flatten().copied().collect();
     let nameless = sent.len() - known.len();
     let count = known.len();
-    let followed = store.and_then(|store| follow(desk, store, known, wait).ok());
+    let followed = store.map(|store| follow(desk, store, known, wait));
     let mut outcomes = followed.unwrap_or(Outcomes { not_known: count, ..Outcomes::default() });
     outcomes.not_known += nameless;
     outcomes
@@ -87,9 +87,13 @@ impl Replay<'_> {
     /// Sends one and waits for its end. True if it ended well, or if no letter can be followed.
     fn canary_lives(&mut self, store: Option<&dyn Store>) -> Result<bool, DlqError> {
         let progress = self.desk.screen.progress("sending a canary", 1);
-        let portion = Portion { most: 1, to_follow: true, chosen: &mut self.chosen, sent: &mut self.sent };
-        send_some(self.desk, portion, &mut Pace::new(self.sending.rate), &progress)?;
+        let portion = Portion { store, most: 1, to_follow: true, chosen: &mut self.chosen, sent: &mut self.sent };
+        let result = send_some(self.desk, portion, &mut Pace::new(self.sending.rate), &progress);
         drop(progress);
+        if let Err(error) = result {
+            self.notes.push(format!("the canary could not be sent: {error}"));
+            return Ok(false);
+        }
         let [Some(canary)] = self.sent[..] else {
             self.desk.screen.note("None of them names an operation that could be followed: no canary.")?;
             return Ok(true);
@@ -107,14 +111,14 @@ impl Replay<'_> {
         Ok(false)
     }
 
-    fn send_all(&mut self) {
+    fn send_all(&mut self, store: Option<&dyn Store>) {
         let mut pace = Pace::new(self.sending.rate);
         let progress = self.desk.screen.progress("replaying", self.chosen.len());
         let most = PORTION.min(self.sending.rate as usize * PORTION_SECONDS).max(1);
         let mut failures = 0;
         while self.chosen.len() > 0 && !self.desk.stop.is_set() {
             let before = self.chosen.len();
-            let portion = Portion { most, to_follow: false, chosen: &mut self.chosen, sent: &mut self.sent };
+            let portion = Portion { store, most, to_follow: false, chosen: &mut self.chosen, sent: &mut self.sent };
             let result = send_some(self.desk, portion, &mut pace, &progress);
             let progressed = self.chosen.len() < before;
             match result {

@@ -139,7 +139,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
             // Writing to a text cannot fail.
-            let _ = write!(line, "{cell:<width$}  ");
+            let _ = write!(line, "{:<width$}  ", cell.replace('\n', " "));
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -225,12 +225,12 @@ impl Screen {
 
     pub(super) fn put_json(&self, value: &impl Serialize) -> Result<(), DlqError> {
         let text = serde_json::to_string_pretty(value).map_err(|error| DlqError::Failed(error.to_string()))?;
-        self.put(&format!("{text}\n"))
+        Ok(writeln!(stdout(), "{text}")?)
     }
 
     pub(super) fn put_json_line(&self, value: &impl Serialize) -> Result<(), DlqError> {
         let text = serde_json::to_string(value).map_err(|error| DlqError::Failed(error.to_string()))?;
-        self.put(&format!("{text}\n"))
+        Ok(writeln!(stdout(), "{text}")?)
     }
 
     /// For people, beside the result.
@@ -273,6 +273,10 @@ impl Screen {
 
     pub(super) fn put_report(&self, report: &Report) -> Result<(), DlqError> {
         if self.json() { self.put_json(report) } else { self.put(&report.sentence()) }
+    }
+
+    pub(super) fn note_report(&self, report: &Report) -> Result<(), DlqError> {
+        self.note(&report.sentence())
     }
 
     /// Refuses early what could not be asked later.

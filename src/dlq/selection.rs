@@ -4,22 +4,23 @@ use super::letter::Facts;
 use crate::domain::Moment;
 use chrono::{NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::Args;
+use uuid::Uuid;
 
 /// Which dead letters. All that is given must hold; a flag that may be repeated holds if one of its values does.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Selection")]
 pub struct Selection {
     /// That failed for this reason, as `list` shows it; may be repeated, also as A,B
-    #[arg(long, value_name = "REASON", value_delimiter = ',')]
+    #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: Vec<String>,
     /// That ask for this operation; may be repeated
     #[arg(long, value_name = "OPERATION", value_delimiter = ',', value_parser = ["insert", "update", "delete", super::letter::UNKNOWN])]
     pub operation: Vec<String>,
     /// That name this contact; may be repeated
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = id)]
     pub contact: Vec<String>,
     /// With this id; may be repeated
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = id)]
     pub id: Vec<String>,
     /// That failed last at this time or later: 2h (ago), 2026-11-22 or 2026-11-22T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
@@ -33,6 +34,14 @@ pub struct Selection {
     /// Every dead letter that is there now
     #[arg(long, conflicts_with_all = ["reason", "operation", "contact", "id", "since", "until"])]
     pub all: bool,
+}
+
+/// As ids are written here, however they are written there.
+fn id(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(Uuid::try_parse(text).map_or_else(|_| text.to_owned(), |id| id.to_string()))
 }
 
 fn moment(text: &str) -> Result<Moment, String> {
@@ -61,7 +70,8 @@ impl Selection {
         among(&self.reason, &facts.reason)
             && among(&self.operation, &facts.operation)
             && among(&self.id, &facts.id)
-            && among(&self.contact, facts.contact.as_deref().unwrap_or_default())
+            && (self.contact.is_empty()
+                || facts.contact.as_deref().is_some_and(|contact| among(&self.contact, contact)))
             && self.since.is_none_or(|since| facts.last_failed.is_some_and(|at| at >= since))
             && self.until.is_none_or(|until| facts.last_failed.is_some_and(|at| at < until))
     }

@@ -104,6 +104,13 @@ impl Headers {
         self.set(REPLACES, Header::Text(operation.to_owned()));
     }
 
+    /// Makes it count as replayed at least so often.
+    pub fn raise_replays(&mut self, replays: u32) {
+        if self.replays() < replays {
+            self.set(REPLAYS, Header::Number(replays.into()));
+        }
+    }
+
     /// The failure, if one was recorded.
     pub fn failure(&self) -> Option<Failure> {
         Some(Failure {

@@ -13,9 +13,12 @@ use crate::stop::Stop;
 use crate::telemetry::Component;
 use feed::{Feed, Session};
 use file::File;
+use std::fs::{OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// The file's name in the data folder.
 const FILE: &str = "queue.db";
@@ -57,7 +60,12 @@ impl Queue for Embedded {
 /// The dead letters of a folder, beside the process that works on its queue or without one.
 pub struct Beside {
     path: PathBuf,
+    /// Held during a look, as RabbitMQ does it by itself: two at once would undo what the other does.
+    lock: PathBuf,
 }
+
+/// How long to wait for another look to end.
+const OTHERS: Duration = Duration::from_secs(10);
 
 impl Beside {
     /// Opens the queue of a folder that has one, and starts a thread that adds to it for the publisher.
@@ -78,12 +86,29 @@ impl Beside {
         let thread = stop
             .spawn("queue-writer".into(), move || writer.run())
             .map_err(|error| QueueError::Lost(format!("cannot start a thread: {error}")))?;
-        Ok((Self { path }, publisher, thread))
+        Ok((Self { path, lock: folder.join("queue.lock") }, publisher, thread))
     }
 }
 
 impl DeadLetters for Beside {
     fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError> {
+        let cannot = |error: std::io::Error| QueueError::Lost(format!("cannot lock {}: {error}", self.lock.display()));
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&self.lock).map_err(cannot)?;
+        let asked = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if asked.elapsed() < OTHERS => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let path = self.path.display();
+                    return Err(QueueError::Lost(format!("another program works on the dead letters of {path}")));
+                }
+                Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            }
+        }
         look(&mut letters::Visit::new(File::open(&self.path)?)?)
     }
 }

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait until another program has done with the letters: what it holds cannot be seen.
 const OTHERS: Duration = Duration::from_secs(10);
 /// The most letters that one consumer holds.
-const WINDOW: u16 = 4_000;
+const WINDOW: u16 = 1_000;
 
 pub(super) fn look(broker: &Broker, look: &mut Look<'_>) -> Result<(), QueueError> {
     let link = Link::open(broker)?;
@@ -33,7 +33,8 @@ fn visit(link: &Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueError
     let total = count(link, queue)?;
     link.call(|channel| channel.qos(0, WINDOW, false).map_err(failed))?;
     let mut visit = Visit { link, queue, consumers: Vec::new(), total, shown: 0, current: None, held: HashMap::new() };
-    let result = look(&mut visit);
+    // What fails in it says more than the goodbye would.
+    look(&mut visit)?;
     // Dropping a consumer that may still be sent something can end the connection: let it run dry first.
     for consumer in &visit.consumers {
         link.patiently(|| consumer.cancel()).map_err(failed)?;
@@ -43,7 +44,7 @@ fn visit(link: &Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueError
             }
         }
     }
-    result
+    Ok(())
 }
 
 /// How many letters there are, once nobody else holds any.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// The most bytes of headers that are carried along; a frame has 128 KiB.
 const MAX_HEADERS: usize = 64 * 1024;
+/// What each header counts besides its name and value: very many small ones take very long to write.
+const HEADER: usize = 64;
 /// AMQP's delivery mode for messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
 
@@ -62,11 +64,13 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
         match (name.as_str(), &header) {
             // Counted by the quorum queue; it belongs to the delivery, not to the message.
             ("x-delivery-count", Header::Number(count)) => returned = u32::try_from(*count).unwrap_or(0),
+            // The same of newer versions, which count what was only looked at, too.
+            ("x-acquired-count", _) => {}
             // The broker's own history of dead-lettering; our retries are part of it and mean nothing.
             (name, _) if name.starts_with("x-first-death-") || name.starts_with("x-last-death-") => {}
             // Headers must fit into one frame, with ours beside them, or they could not be published again.
             (name, header) => {
-                room = room.saturating_sub(name.len() + size(header));
+                room = room.saturating_sub(name.len() + size(header) + HEADER);
                 if room > 0 {
                     message.headers.set(name, header.clone());
                 }
@@ -101,6 +105,15 @@ fn limit_reached(properties: &AmqpProperties) -> Option<Moment> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_broker_counts_is_not_of_the_message() {
+        let mut table = FieldTable::new();
+        table.insert("x-delivery-count".into(), AmqpValue::LongLongInt(3));
+        table.insert("x-acquired-count".into(), AmqpValue::LongLongInt(5));
+        let (message, returned) = to_message(&AmqpProperties::default().with_headers(table), Vec::new());
+        assert!(message.headers.is_empty() && returned == 3, "{message:?}");
+    }
 
     #[test]
     fn a_message_comes_back_as_it_was() {
