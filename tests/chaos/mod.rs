@@ -22,7 +22,7 @@ use std::time::Instant;
 /// Requests of all clients that must end between two faults; during a fault they go on.
 const REQUESTS: usize = 60;
 /// Faults in one round.
-const FAULTS: usize = 8;
+const FAULTS: usize = 6;
 
 /// Numbers that depend on a seed and a purpose only.
 fn random(seed: u64, purpose: u64) -> fastrand::Rng {
