@@ -2,12 +2,14 @@
 
 use crate::support::{Process, Stack, all_letters, create, eventually, new_contact, standalone, update};
 use contacts::config::BrokerSettings;
+use contacts::dlq;
 use contacts::domain::{Moment, Reason};
 use contacts::message::{Header, Message};
 use contacts::queue::embedded::Beside;
 use contacts::queue::rabbitmq::RabbitMq;
-use contacts::queue::{DeadLetters, Lane, Publisher, Queue};
+use contacts::queue::{DeadLetters, Lane, Publisher, Queue, mailbox};
 use contacts::stop::Stop;
+use contacts::store::postgres::Postgres;
 use contacts::telemetry::Health;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -311,6 +313,39 @@ fn of_twins_only_as_many_are_touched_as_were_selected() {
     }
     assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 3);
     assert_eq!(work(&stack, 3).len(), 3);
+}
+
+/// A step whose messages are not confirmed must not have cost a letter.
+#[test]
+fn what_cannot_be_published_stays() {
+    let stack = Stack::new();
+    let letters: Vec<Message> = (0..10).map(good).collect();
+    Desk::on(&stack).fill(letters.clone());
+    let (closed, mailbox) = mailbox(1);
+    drop(mailbox);
+    let (stop, url) = (Stop::default(), stack.database.settings());
+    let desk = dlq::Desk {
+        letters: Box::new(RabbitMq::new(&stack.broker.settings()).unwrap()),
+        publisher: closed,
+        open_store: Box::new(move || Ok(Box::new(Postgres::new(&url)?))),
+        stop: stop.clone(),
+        watch_signals: Box::new(|| {}),
+        screen: dlq::Screen::new(dlq::Format::Json),
+    };
+    let operation = dlq::Operation::Replay {
+        selection: dlq::Selection { all: true, ..dlq::Selection::default() },
+        sending: dlq::Sending { rate: 100, wait: Duration::ZERO },
+        no_canary: true,
+        consent: dlq::Consent { yes: true, dry_run: false },
+    };
+    // Long enough for a first try; it would go on trying for a while.
+    let stopper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        stop.ask();
+    });
+    assert_eq!(dlq::run(&desk, &operation).unwrap(), dlq::Left::Something);
+    stopper.join().unwrap();
+    assert_eq!(Desk::on(&stack).left(), letters);
 }
 
 /// A copy of a letter may stay behind when the tool is killed between a confirm and its acknowledgement.
