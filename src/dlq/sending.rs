@@ -9,7 +9,7 @@ use crate::domain::{OperationId, Status};
 use crate::message::Message;
 use crate::queue::{Lane, PublishError, QueueError};
 use crate::store::Store;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 /// How long one step may wait for its confirms.
@@ -54,13 +54,14 @@ pub(super) fn publish(
     store: Option<&dyn Store>,
     messages: &mut [Message],
 ) -> Vec<Result<(), PublishError>> {
-    let ids: Vec<OperationId> = messages.iter().filter_map(Sent::of).map(|sent| sent.id).collect();
-    let known = store.and_then(|store| store.operations(&ids).ok()).unwrap_or_default();
-    for operation in known.iter().filter(|operation| matches!(operation.status, Status::Failed(_))) {
-        for message in
-            messages.iter_mut().filter(|message| Sent::of(message).is_some_and(|sent| sent.id == operation.id))
-        {
-            message.headers.raise_replays(operation.replays.saturating_add(1));
+    let ids: Vec<Option<OperationId>> = messages.iter().map(|message| Sent::of(message).map(|sent| sent.id)).collect();
+    let asked: Vec<OperationId> = ids.iter().flatten().copied().collect();
+    let known = store.and_then(|store| store.operations(&asked).ok()).unwrap_or_default();
+    let failed = known.iter().filter(|operation| matches!(operation.status, Status::Failed(_)));
+    let replays: HashMap<OperationId, u32> = failed.map(|operation| (operation.id, operation.replays)).collect();
+    for (message, id) in messages.iter_mut().zip(&ids) {
+        if let Some(recorded) = id.and_then(|id| replays.get(&id)) {
+            message.headers.raise_replays(recorded.saturating_add(1));
         }
     }
     let batch = messages.iter().map(|message| (Lane::Work, message.clone(), Duration::ZERO));
