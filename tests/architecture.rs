@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const CONTAINED: &[(&str, &[&str])] = &[
     ("amiquip", &["queue/rabbitmq/"]),
     ("diesel", &["store/", "queue/embedded/"]),
-    ("actix_web", &["producer/", "telemetry/admin.rs", "runtime.rs"]),
+    ("actix_web", &["producer/", "telemetry/admin.rs", "runtime/"]),
     ("clap", &["cli.rs", "dlq/arguments.rs", "dlq/selection.rs"]),
 ];
 

@@ -1,0 +1,162 @@
+//! Commands that do one thing and end: migrate, prune, treat dead letters.
+
+use super::{DATABASE, RunError, watch_signals};
+use crate::config::{LogSettings, Settings};
+use crate::dlq::{self, DlqError};
+use crate::domain::SHORTEST_RETENTION;
+use crate::queue::embedded::Beside;
+use crate::queue::rabbitmq::RabbitMq;
+use crate::queue::{DeadLetters, QueueError};
+use crate::stop::{Cause, Stop};
+use crate::store::postgres::Postgres;
+use crate::store::sqlite::Sqlite;
+use crate::store::{Direction, Pruned, Store, StoreError};
+use crate::telemetry::{self, Health};
+use chrono::TimeDelta;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The database that commands outside the roles work on.
+fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match (data_dir, settings.database.url.reveal().strip_prefix("sqlite:")) {
+        (Some(folder), _) => Box::new(Sqlite::new(&folder.join(DATABASE))?),
+        (None, Some(path)) => Box::new(Sqlite::new(Path::new(path))?),
+        (None, None) => Box::new(Postgres::new(&settings.database)?),
+    })
+}
+
+/// Forgets what ended before `older_than` ago, step by step, and says how far it is.
+pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Option<&Path>) -> Result<(), RunError> {
+    let age = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
+    // The clocks of producers may differ by as much as the shortest retention.
+    if age < SHORTEST_RETENTION * 2 {
+        return Err(RunError::Failed(
+            "--older-than must be at least 1h: younger operations may still be delivered".into(),
+        ));
+    }
+    let horizon = chrono::Utc::now()
+        .checked_sub_signed(age)
+        .ok_or_else(|| RunError::Failed("--older-than is longer than time".into()))?;
+    let store = open_store(settings, data_dir)?;
+    store.check()?;
+    store.set_pruned_before(horizon)?;
+    let (mut sum, mut said) = (Pruned::default(), Instant::now());
+    let say = |sum: Pruned, done| {
+        let Pruned { operations, tombstones } = sum;
+        let so_far = if done { "" } else { " so far" };
+        // Nobody may be listening.
+        let _ = writeln!(std::io::stdout(), "pruned {operations} operations and {tombstones} deleted contacts{so_far}");
+    };
+    loop {
+        let step = store.prune(batch)?;
+        sum.operations += step.operations;
+        sum.tombstones += step.tombstones;
+        if step == Pruned::default() {
+            say(sum, true);
+            return Ok(());
+        }
+        if said.elapsed() > Duration::from_secs(2) {
+            say(sum, false);
+            said = Instant::now();
+        }
+    }
+}
+
+impl From<DlqError> for RunError {
+    fn from(error: DlqError) -> Self {
+        match error {
+            DlqError::Usage(why) => Self::Usage(why),
+            DlqError::Queue(QueueError::Misconfigured(why)) => Self::Misconfigured(why),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// Treats the dead letters of the broker, or of a folder of `standalone`.
+pub fn dlq(
+    settings: &Settings,
+    data_dir: Option<&Path>,
+    format: dlq::Format,
+    operation: &dlq::Operation,
+) -> Result<dlq::Left, RunError> {
+    // What is asked for is said on standard output; the log only says what goes wrong.
+    let level = if settings.log.level == "info" { "error".to_owned() } else { settings.log.level.clone() };
+    telemetry::init_logs(&LogSettings { level, ..settings.log.clone() });
+    let (health, stop) = (Health::default(), Stop::default());
+    let (component, waiting) = (health.component("queue"), settings.broker.max_waiting);
+    let (letters, publisher, thread): (Box<dyn DeadLetters>, _, _) = match data_dir {
+        Some(folder) => {
+            let (letters, publisher, thread) = Beside::open(folder, waiting, component, &stop)?;
+            (Box::new(letters), publisher, thread)
+        }
+        None => {
+            let rabbit = RabbitMq::new(&settings.broker)?;
+            let (publisher, thread) = rabbit.publisher(&settings.broker, component, stop.clone())?;
+            (Box::new(rabbit), publisher, thread)
+        }
+    };
+    let open_store = {
+        let (settings, folder) = (settings.clone(), data_dir.map(Path::to_path_buf));
+        move || open_store(&settings, folder.as_deref())
+    };
+    let watch_signals = {
+        let stop = stop.clone();
+        move || {
+            if let Err(error) = watch_signals_in_thread(stop.clone()) {
+                tracing::warn!(%error, "Ctrl-C will end this at once");
+            }
+        }
+    };
+    let desk = dlq::Desk {
+        letters,
+        publisher,
+        open_store: Box::new(open_store),
+        stop: stop.clone(),
+        watch_signals: Box::new(watch_signals),
+        screen: dlq::Screen::new(format),
+    };
+    let result = dlq::run(&desk, operation);
+    drop(desk);
+    // With nobody left to publish it ends, unless it waits for a broker that is away: the process ends anyway.
+    if thread.is_finished() || result.is_ok() {
+        let _ = thread.join();
+    }
+    match stop.cause() {
+        Some(Cause::Misconfigured(why)) => Err(RunError::Misconfigured(why)),
+        Some(Cause::Broken(why)) => Err(RunError::Failed(why)),
+        Some(Cause::Asked) | None => Ok(result?),
+    }
+}
+
+/// For commands that are no role: they work in threads and have no reactor.
+fn watch_signals_in_thread(stop: Stop) -> Result<(), RunError> {
+    let (ready, watching) = crossbeam_channel::bounded(1);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let system = actix_web::rt::System::new();
+        let result = system.block_on(async { watch_signals(stop) });
+        let started = result.is_ok();
+        let _ = ready.send(result);
+        if started {
+            // Until the process ends.
+            let _ = system.run();
+        }
+    })?;
+    watching.recv().unwrap_or(Ok(()))
+}
+
+/// Migrates the database of `database.url` and says what was done.
+pub fn migrate(settings: &Settings, direction: Direction) -> Result<(), RunError> {
+    let migrations = open_store(settings, None)?.migrate(direction)?;
+    let done = match direction {
+        Direction::Up => "migrated",
+        Direction::Down => "reverted",
+    };
+    for migration in &migrations {
+        println!("{done} {migration}");
+    }
+    if migrations.is_empty() {
+        println!("nothing to do: the schema is {}", if direction == Direction::Up { "current" } else { "empty" });
+    }
+    Ok(())
+}
