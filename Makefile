@@ -12,11 +12,14 @@ ARGS ?=
 # For `fuzz` and `endurance`.
 SECONDS ?= 60
 
+# For `observe`.
+STACK ?= standalone
+
 # For `chaos`.
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test chaos endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test test-otlp chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,11 +40,23 @@ test: ## Run all tests, with a real RabbitMQ and PostgreSQL (ARGS are passed on)
 		cargo test --locked $(ARGS)
 	fi
 
+test-otlp: ## The tests of a build that sends traces
+	@urls=$$(tests/services up)
+	eval "$$urls"
+	if cargo nextest --version >/dev/null 2>&1; then
+		cargo nextest run --locked --features otlp -E 'test(traces::)'
+	else
+		cargo test --locked --features otlp --test suite traces::
+	fi
+
 chaos: ## Break things for ROUNDS rounds (default 100) from SEED on, and write docs/RELIABILITY.md
 	@urls=$$(CONTACTS_TEST_PRIVATE=1 tests/services up)
 	eval "$$urls"
 	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+observe: build ## Run STACK (standalone or full) under a light load, with Prometheus and, with Docker, Grafana
+	@deploy/observe/run $(STACK)
 
 endurance: ## Roles without their peers for SECONDS (default 60): nothing lost, all answered, memory bounded
 	@urls=$$(tests/services up)
@@ -82,11 +97,12 @@ fmt: ## Format the sources
 lint: ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features otlp -- -D warnings
 
 doc: ## Build the documentation, private items included, with warnings as errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
-check: lint doc test ## All that must pass before a change is taken in
+check: lint doc test test-otlp ## All that must pass before a change is taken in
 
 clean: services-down ## Stop the test services and remove what was built
 	cargo clean

@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("telemetry", &["config"]),
     ("queue", &["domain", "message", "config", "telemetry", "stop", "backoff"]),
-    ("store", &["domain", "config"]),
+    ("store", &["domain", "config", "telemetry"]),
     ("producer", &["domain", "message", "queue", "store", "config", "telemetry"]),
     ("consumer", &["domain", "message", "queue", "store", "config", "telemetry", "stop", "backoff"]),
     ("dlq", &["domain", "message", "queue", "store", "stop"]),

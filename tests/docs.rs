@@ -53,6 +53,8 @@ fn the_readme_has_every_setting_with_its_default() {
     // Hidden when shown, and absent when not set.
     actual.insert("broker.url".into(), "amqp://guest:guest@127.0.0.1:5672/%2f".into());
     actual.insert("database.read_url".into(), "the same as `database.url`".into());
+    actual.insert("log.dir".into(), "none".into());
+    actual.insert("trace.otlp_url".into(), "none".into());
     let documented: BTreeMap<String, String> = table("setting")
         .iter()
         .map(|row| {

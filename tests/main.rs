@@ -18,8 +18,12 @@ mod delivery;
 mod dlq;
 mod docs;
 mod endurance;
+mod monitoring;
 mod poison;
 mod queues;
 mod roles;
 mod stores;
 mod support;
+mod telemetry;
+#[cfg(feature = "otlp")]
+mod traces;

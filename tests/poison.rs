@@ -99,7 +99,8 @@ fn start(
     let rabbit = RabbitMq::new(broker).unwrap();
     let health = Health::default();
     let (publisher, thread) = rabbit.publisher(broker, health.component("publisher"), stop.clone()).unwrap();
-    let parts = Parts { queue: queue(rabbit), store: Arc::new(store), publisher };
+    let parts =
+        Parts { queue: queue(rabbit), store: Arc::new(store), publisher, lateness: consumer::Lateness::default() };
     // Never given up: a panic whose backtrace is asked for can hold its worker, and the creates with it, for seconds.
     let retry = RetrySettings { delay: Duration::from_millis(100), max_attempts: 10_000 };
     let mut threads = consumer::start(parts, &ConsumerSettings::default(), &retry, &health, stop).unwrap();

@@ -36,6 +36,8 @@ pub struct Settings {
     pub shutdown: ShutdownSettings,
     /// Log lines.
     pub log: LogSettings,
+    /// Traces.
+    pub trace: TraceSettings,
 }
 
 /// `http.*`
@@ -129,7 +131,7 @@ pub struct DatabaseSettings {
     /// Where reads go, for example a replica. Default: the same as `url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_url: Option<Url>,
-    /// The most connections of one process. Default 8.
+    /// The most connections of one process, besides one that only checks whether the database answers. Default 8.
     pub max_connections: u32,
     /// How long to wait for a connection. Default `5s`.
     #[serde(with = "humantime_serde")]
@@ -239,11 +241,37 @@ pub struct LogSettings {
     pub level: String,
     /// `auto`, `text` or `json`. Default `auto`.
     pub format: LogFormat,
+    /// Whether each request and each batch gets a line with its trace and operation ids, at level `info`. Default `true`.
+    pub traffic: bool,
+    /// A folder for log files besides standard error: JSON, one for each day (UTC). Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// How many log files of one process are kept. Default 7.
+    pub keep: usize,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Auto }
+        Self { level: "info".into(), format: LogFormat::Auto, traffic: true, dir: None, keep: 7 }
+    }
+}
+
+/// `trace.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TraceSettings {
+    /// Where to send spans by OTLP over HTTP, such as `http://collector:4318/v1/traces`; needs a build with
+    /// `--features otlp`. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_url: Option<Url>,
+    /// The share of traces beginning here that are recorded, 0 to 1; those of a caller are recorded if the caller says so.
+    /// Default 1.0.
+    pub sample_ratio: f64,
+}
+
+impl Default for TraceSettings {
+    fn default() -> Self {
+        Self { otlp_url: None, sample_ratio: 1.0 }
     }
 }
 
@@ -260,6 +288,7 @@ impl Settings {
             ("broker.max_waiting", self.broker.max_waiting, 1..=1_000_000),
             ("database.max_connections", self.database.max_connections as usize, 1..=10_000),
             ("retry.max_attempts", self.retry.max_attempts as usize, 1..=1_000_000),
+            ("log.keep", self.log.keep, 1..=10_000),
         ];
         for (name, value, allowed) in counts {
             if !allowed.contains(&value) {
@@ -293,6 +322,7 @@ impl Settings {
             ("broker.url", Some(&self.broker.url), &["amqp://", "amqps://"][..]),
             ("database.url", Some(&self.database.url), &["postgres://", "postgresql://", "sqlite:"]),
             ("database.read_url", self.database.read_url.as_ref(), &["postgres://", "postgresql://"]),
+            ("trace.otlp_url", self.trace.otlp_url.as_ref(), &["http://", "https://"]),
         ];
         for (name, url, allowed) in schemes {
             if url.is_some_and(|url| !allowed.iter().any(|scheme| url.reveal().starts_with(scheme))) {
@@ -313,6 +343,9 @@ impl Settings {
         }
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
             return Err("log.level must be error, warn, info, debug or trace".into());
+        }
+        if !(0.0..=1.0).contains(&self.trace.sample_ratio) {
+            return Err("trace.sample_ratio must be from 0 to 1".into());
         }
         if self.http.api_keys.iter().any(|key| key.reveal().is_empty()) {
             return Err("http.api_keys must not hold an empty key".into());

@@ -3,14 +3,18 @@
 //! While SQL is away the batch is held and tried again. When the data is at fault the batch is halved until the faulty
 //! command stands alone; only that one fails.
 
+use super::observe::{Class, Paused, Place};
 use super::{MAX_RETURNS, MAX_SUSPICIONS, Shared, Unfinished};
 use crate::backoff::Backoff;
-use crate::domain::{Attempt, Command, Outcome, Reason};
+use crate::domain::{Attempt, Command, OperationId, Outcome, Reason};
 use crate::message::Undecodable;
 use crate::queue::Delivery;
 use crate::store::StoreError;
+use crate::telemetry::spans::{self, Kind, Span, Value};
+use crate::telemetry::trace::Trace;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What became of a message.
 pub(super) enum Verdict {
@@ -36,9 +40,11 @@ pub(super) struct Applying<'a> {
     shared: &'a Shared,
     backoff: Backoff,
     /// Since when SQL has been away without a success in between.
-    waiting_since: Option<Instant>,
+    waiting_since: Option<(Instant, Paused)>,
     /// How long that may last.
     hold: Duration,
+    /// Where those commands stand whose traces are recorded.
+    places: HashMap<OperationId, Trace>,
 }
 
 /// The shortest time that a part of a batch is held.
@@ -69,7 +75,7 @@ impl Fault {
 impl<'a> Applying<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        Self { shared, backoff, waiting_since: None, hold: shared.consumer.hold }
+        Self { shared, backoff, waiting_since: None, hold: shared.consumer.hold, places: HashMap::new() }
     }
 
     /// One verdict for each delivery, in order.
@@ -77,16 +83,20 @@ impl<'a> Applying<'a> {
         mut self,
         batch: &[Delivery],
         decoded: Vec<Result<Command, Undecodable>>,
+        places: &[Option<Place>],
     ) -> Result<Vec<Verdict>, Unfinished> {
         let mut attempts = Vec::with_capacity(batch.len());
         let mut verdicts: Vec<Option<Verdict>> = Vec::with_capacity(batch.len());
-        for (delivery, decoded) in batch.iter().zip(decoded) {
+        for ((delivery, decoded), place) in batch.iter().zip(decoded).zip(places) {
             let headers = &delivery.message.headers;
             match decoded {
                 Ok(_) if delivery.returned >= MAX_RETURNS && headers.suspicions() < MAX_SUSPICIONS => {
                     verdicts.push(Some(Verdict::Suspected));
                 }
                 Ok(command) => {
+                    if let Some(place) = place {
+                        self.places.insert(command.operation_id, place.trace);
+                    }
                     attempts.push(Attempt {
                         command,
                         replays: headers.replays(),
@@ -145,36 +155,42 @@ impl<'a> Applying<'a> {
     /// Tries until SQL takes the attempts or shows that they are at fault.
     fn persevering(&mut self, attempts: &[Attempt]) -> Result<Result<Vec<Outcome>, Fault>, Unfinished> {
         loop {
-            let started = Instant::now();
+            let (began, started) = (SystemTime::now(), Instant::now());
             match catch_unwind(AssertUnwindSafe(|| self.shared.store.apply(attempts))) {
                 Ok(Ok(outcomes)) if outcomes.len() == attempts.len() => {
                     self.shared.metrics.apply_duration.record(started.elapsed().as_secs_f64());
                     self.note_ages(attempts, &outcomes);
+                    self.trace(attempts, began);
                     self.go_on();
                     self.shared.resumed();
                     return Ok(Ok(outcomes));
                 }
-                Ok(Err(StoreError::Unavailable(why))) => self.wait(&why)?,
+                Ok(Err(StoreError::Unavailable(why))) => {
+                    self.shared.metrics.not_committed(Class::Unavailable);
+                    self.wait(&why)?;
+                }
                 Ok(Err(StoreError::Misconfigured(why))) => {
+                    self.shared.metrics.not_committed(Class::Misconfigured);
                     self.shared.stop.misconfigured(why);
                     return Err(Unfinished::Stopped);
                 }
-                Ok(Err(StoreError::Rejected(why))) => return Ok(Err(Fault::Rejected(why))),
+                Ok(Err(StoreError::Rejected(why))) => {
+                    self.shared.metrics.not_committed(Class::Rejected);
+                    return Ok(Err(Fault::Rejected(why)));
+                }
                 // A store that answers for other messages than it was asked about is as broken as one that panics.
-                Ok(Ok(_)) | Err(_) => return Ok(Err(Fault::Panicked)),
+                Ok(Ok(_)) | Err(_) => {
+                    self.shared.metrics.not_committed(Class::Panicked);
+                    return Ok(Err(Fault::Panicked));
+                }
             }
         }
     }
 
     /// Holds the batch for a while; after too long, or when the role ends, lets it go.
     fn wait(&mut self, why: &str) -> Result<(), Unfinished> {
-        let since = match self.waiting_since {
-            Some(since) => since,
-            None => {
-                self.shared.metrics.paused.increment(1.0);
-                *self.waiting_since.insert(Instant::now())
-            }
-        };
+        let (since, _) = self.waiting_since.get_or_insert_with(|| (Instant::now(), self.shared.metrics.paused()));
+        let since = *since;
         // A deadlock or a race heals at the first new try: not worth a word.
         if since.elapsed() > Duration::from_millis(500) {
             self.shared.paused(why);
@@ -193,7 +209,6 @@ impl<'a> Applying<'a> {
 
     fn go_on(&mut self) {
         if self.waiting_since.take().is_some() {
-            self.shared.metrics.paused.decrement(1.0);
             self.backoff.reset();
         }
     }
@@ -207,10 +222,24 @@ impl<'a> Applying<'a> {
     }
 }
 
-impl Drop for Applying<'_> {
-    fn drop(&mut self) {
-        if self.waiting_since.is_some() {
-            self.shared.metrics.paused.decrement(1.0);
+impl Applying<'_> {
+    /// The transaction, in the trace of each of its commands.
+    fn trace(&self, attempts: &[Attempt], began: SystemTime) {
+        if self.places.is_empty() {
+            return;
+        }
+        let ended = SystemTime::now();
+        for place in attempts.iter().filter_map(|attempt| self.places.get(&attempt.command.operation_id)) {
+            spans::record(place, || Span {
+                trace: place.child(),
+                parent: Some(place.span_id),
+                name: "apply".into(),
+                kind: Kind::Client,
+                began,
+                ended,
+                attributes: vec![("db.operation.batch.size", Value::Number(attempts.len() as i64))],
+                failed: false,
+            });
         }
     }
 }

@@ -4,7 +4,8 @@
 //! it in the retry or the dead letter lane. While SQL is away everything waits and nothing goes to the dead letters.
 
 mod applying;
-mod metrics;
+mod lateness;
+mod observe;
 mod settling;
 mod worker;
 
@@ -13,7 +14,8 @@ use crate::queue::{Publisher, Queue};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::{Component, Health};
-use metrics::Metrics;
+pub use lateness::Lateness;
+use observe::Metrics;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use worker::Worker;
@@ -42,6 +44,7 @@ struct Shared {
     consumer: ConsumerSettings,
     retry: RetrySettings,
     database: Component,
+    lateness: Lateness,
     /// Held by the one worker that takes messages which came back.
     one_at_a_time: Mutex<()>,
     metrics: Metrics,
@@ -56,6 +59,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// For retries and dead letters.
     pub publisher: Publisher,
+    /// How late the workers are.
+    pub lateness: Lateness,
 }
 
 /// Starts the workers; each ends when `stop` is set and what it holds is settled.
@@ -66,7 +71,7 @@ pub fn start(
     health: &Health,
     stop: &Stop,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let Parts { queue, store, publisher } = parts;
+    let Parts { queue, store, publisher, lateness } = parts;
     let shared = Arc::new(Shared {
         queue,
         store,
@@ -74,6 +79,7 @@ pub fn start(
         consumer: consumer.clone(),
         retry: retry.clone(),
         database: health.component("database"),
+        lateness,
         one_at_a_time: Mutex::new(()),
         metrics: Metrics::new(),
         stop: stop.clone(),

@@ -1,6 +1,7 @@
 //! Outcomes to lanes: what must be tried again or dead-lettered is published and confirmed before it is acknowledged.
 
 use super::applying::Verdict;
+use super::observe::{Tally, operation_id};
 use super::{Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::Outcome;
@@ -24,7 +25,7 @@ impl Shared {
                 Verdict::Suspected => {
                     message.headers.record_suspicion();
                     tracing::warn!(
-                        operation_id = message.id,
+                        operation_id = operation_id(&message),
                         returned = delivery.returned,
                         "comes back again and again"
                     );
@@ -36,28 +37,26 @@ impl Shared {
                 }
                 Verdict::Decided(Outcome::Failed(reason), detail) => {
                     let reason_text = reason.as_str();
-                    tracing::warn!(operation_id = message.id, reason = reason_text, detail, "dead-lettered");
+                    tracing::warn!(
+                        operation_id = operation_id(&message),
+                        reason = reason_text,
+                        detail,
+                        "dead-lettered"
+                    );
                     message.headers.record_failure(*reason, detail, now);
                     Lane::DeadLetters
                 }
             };
             moving.push((lane, message));
         }
-        self.publish(moving)?;
-        for verdict in verdicts {
-            match verdict {
-                Verdict::Decided(outcome, _) => self.metrics.settled(*outcome),
-                Verdict::Postponed | Verdict::Suspected => self.metrics.postponed(1),
-            }
-        }
-        Ok(())
+        self.publish(moving)
     }
 
     /// Puts messages back behind the others, as they are.
     pub(super) fn postpone(&self, held: Vec<Delivery>) -> Result<(), Unfinished> {
         let count = held.len();
         self.publish(held.into_iter().map(|delivery| (Lane::Retry, delivery.message)).collect())?;
-        self.metrics.postponed(count);
+        self.metrics.settled(&Tally::postponed(count));
         tracing::info!(messages = count, "given back to the queue until the database can be used");
         Ok(())
     }

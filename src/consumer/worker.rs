@@ -6,6 +6,8 @@
 //! message shows that all of those are done.
 
 use super::applying::Applying;
+use super::lateness::Oldest;
+use super::observe::Place;
 use super::{Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::{Command, Reason};
@@ -15,7 +17,7 @@ use crate::store::StoreError;
 use crate::telemetry::Component;
 use std::panic::catch_unwind;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long to wait for a message before looking at the stop signal.
 const IDLE: Duration = Duration::from_millis(200);
@@ -41,18 +43,22 @@ enum Manner {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     queue: Component,
+    oldest: Oldest,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, queue: Component) -> Self {
-        Self { shared, queue }
+        let oldest = shared.lateness.of_a_worker();
+        Self { shared, queue, oldest }
     }
 
     pub(super) fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         let mut manner = Manner::OneAtATime;
+        let mut paused = None;
         while !self.shared.stop.is_set() {
             if self.database_is_usable() {
+                paused = None;
                 let mut progress = false;
                 match self.session(manner, &mut progress) {
                     Ok(End::Stopped) => return,
@@ -78,6 +84,8 @@ impl Worker {
                 if progress {
                     backoff.reset();
                 }
+            } else if paused.is_none() {
+                paused = Some(self.shared.metrics.paused());
             }
             self.shared.stop.sleep(backoff.next_wait());
         }
@@ -138,10 +146,13 @@ impl Worker {
                 // Before the acknowledgement, which would bring the next one.
                 source.cancel()?;
             }
-            if !batch.is_empty() {
+            if batch.is_empty() {
+                self.oldest.finished();
+            } else {
                 match self.process(&mut batch) {
                     Ok(()) => {
                         source.acknowledge()?;
+                        self.oldest.finished();
                         *progress = true;
                     }
                     Err(Unfinished::Stopped) => return Ok(End::Stopped),
@@ -175,9 +186,16 @@ impl Worker {
     }
 
     fn process_together(&self, batch: &[Delivery]) -> Result<(), Unfinished> {
+        let began = SystemTime::now();
         let decoded: Vec<_> = batch.iter().map(decoded).collect();
-        let verdicts = Applying::new(&self.shared).apply(batch, decoded)?;
-        self.shared.settle(batch, &verdicts)
+        for command in decoded.iter().flatten() {
+            self.oldest.began(command.accepted_at);
+        }
+        let places: Vec<_> = batch.iter().map(|delivery| Place::of(&delivery.message)).collect();
+        let verdicts = Applying::new(&self.shared).apply(batch, decoded, &places)?;
+        self.shared.settle(batch, &verdicts)?;
+        self.shared.tell(batch, &verdicts, &places, began);
+        Ok(())
     }
 }
 

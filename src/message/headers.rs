@@ -121,7 +121,8 @@ impl Headers {
         })
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    /// The value of a header that is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
         match self.0.get(name) {
             Some(Header::Text(text)) => Some(text),
             Some(Header::Number(_)) | None => None,

@@ -68,7 +68,7 @@ pub fn server(
         reader: Reader::new(store, readers, settings.accept_timeout),
         clock: HybridClock::default(),
         keys: Keys::new(&settings.api_keys),
-        requests: Requests::default(),
+        requests: Requests::new(),
         settings: settings.clone(),
     });
     let (workers, read_timeout) = (settings.workers, settings.read_timeout);

@@ -2,15 +2,20 @@
 
 use super::auth::Caller;
 use super::conditions::{expected_version, idempotency_key};
+use super::observe::Journey;
 use super::problem::Kind;
 use super::views::Accepted;
 use super::{Api, Problem, body, identity, reads};
 use crate::domain::{Action, Command, ContactId, Moment, OperationId};
-use crate::message::Message;
-use crate::queue::Lane;
+use crate::message::{Header, Message};
+use crate::queue::{Lane, PublishError};
+use crate::telemetry::spans::{self, Kind as SpanKind, Span, Value};
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
 use actix_web::http::header::{ETAG, LOCATION, RETRY_AFTER};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use std::rc::Rc;
+use std::time::SystemTime;
 
 pub(super) async fn create(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let details = body::details(&api, &request, payload).await?;
@@ -52,16 +57,48 @@ async fn accept(
         fingerprint: key.map(|_| identity::fingerprint(contact, expects, &action)),
         action,
     };
+    let journey = request.extensions().get::<Rc<Journey>>().cloned();
+    if let Some(journey) = &journey {
+        journey.leads_to(command.operation_id);
+    }
     if !has_ended_before(api, &command).await? {
         refuse_known_conflict(api, &command).await?;
-        api.publisher.publish(Lane::Work, Message::new(&command), api.settings.accept_timeout).await?;
-        tracing::debug!(operation_id = %command.operation_id, kind = command.kind().as_str(), "accepted");
+        publish(api, &command, journey.as_deref()).await?;
     }
     Ok(HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/operations/{}", command.operation_id)))
         .insert_header((ETAG, format!("\"{}\"", command.operation_id)))
         .insert_header((RETRY_AFTER, "1"))
         .json(Accepted::new(command.operation_id, command.contact_id)))
+}
+
+/// Hands the command to the queue, with the request's trace.
+async fn publish(api: &Api, command: &Command, journey: Option<&Journey>) -> Result<(), PublishError> {
+    let mut message = Message::new(command);
+    let Some(journey) = journey else {
+        return api.publisher.publish(Lane::Work, message, api.settings.accept_timeout).await;
+    };
+    let (place, began) = (journey.trace.child(), SystemTime::now());
+    message.headers.set(TRACEPARENT, Header::Text(place.to_string()));
+    if let Some(state) = &journey.state {
+        message.headers.set(TRACESTATE, Header::Text(state.clone()));
+    }
+    let result = api.publisher.publish(Lane::Work, message, api.settings.accept_timeout).await;
+    spans::record(&place, || Span {
+        trace: place,
+        parent: Some(journey.trace.span_id),
+        name: "publish contato".into(),
+        kind: SpanKind::Producer,
+        began,
+        ended: SystemTime::now(),
+        attributes: vec![
+            ("messaging.operation.type", Value::Text("send".into())),
+            ("messaging.destination.name", Value::Text("contato".into())),
+            ("messaging.message.id", Value::Text(command.operation_id.to_string())),
+        ],
+        failed: result.is_err(),
+    });
+    result
 }
 
 /// The time in whole microseconds, which is what every store keeps.

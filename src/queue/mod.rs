@@ -10,6 +10,7 @@ pub mod rabbitmq;
 
 pub use publisher::{Condition, Mailbox, Publication, PublishError, Publisher, mailbox};
 
+use crate::domain::Moment;
 use crate::message::Message;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 3] = [Self::Work, Self::Retry, Self::DeadLetters];
+
     /// The queue's name without the prefix.
     pub const fn name(self) -> &'static str {
         match self {
@@ -110,4 +114,29 @@ pub type Look<'a> = dyn FnMut(&mut dyn Letters) -> Result<(), QueueError> + 'a;
 pub trait DeadLetters: Send + Sync {
     /// Lets `look` look. On RabbitMQ only one look at a time is possible: it waits a little for another to end.
     fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError>;
+}
+
+/// What waits in a lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages that can be handed out.
+    pub messages: u64,
+    /// How many take from it, if the queue can tell.
+    pub consumers: Option<u32>,
+    /// Since when the first of them has been there, if the queue can tell: a dead letter since it first failed, any other
+    /// since it was accepted.
+    pub oldest: Option<Moment>,
+}
+
+/// Looks at the lanes from time to time, without taking anything.
+pub trait Monitor: Send {
+    /// What waits in each lane.
+    fn backlogs(&mut self) -> Result<[(Lane, Backlog); 3], QueueError>;
+}
+
+/// Since when a message waits, as far as it tells itself.
+fn waits_since(lane: Lane, message: &Message) -> Option<Moment> {
+    let failed = message.headers.failure().filter(|_| lane == Lane::DeadLetters).and_then(|failure| failure.first_at);
+    let accepted = || i64::try_from(message.timestamp).ok().filter(|seconds| *seconds > 0);
+    failed.or_else(|| Moment::from_timestamp(accepted()?, 0))
 }

@@ -4,7 +4,10 @@
 
 use super::Lane;
 use crate::message::Message;
-use crate::telemetry::metrics::{PUBLISH_DURATION, PUBLISHED, QUEUE_BLOCKED, QUEUE_CONNECTED};
+use crate::telemetry::metrics::{
+    CONFIRM_DURATION, PUBLISH_DURATION, PUBLISH_IN_FLIGHT, PUBLISH_WAITING, PUBLISH_WAITING_LIMIT, PUBLISHED,
+    QUEUE_BLOCKED, QUEUE_CONNECTED,
+};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::sync::Arc;
@@ -104,6 +107,9 @@ pub struct Condition {
     blocked: AtomicBool,
     connected_gauge: Gauge,
     blocked_gauge: Gauge,
+    waiting: Gauge,
+    in_flight: Gauge,
+    confirm_duration: Histogram,
 }
 
 impl Condition {
@@ -118,6 +124,11 @@ impl Condition {
         self.blocked.store(blocked, Ordering::Relaxed);
         self.blocked_gauge.set(f64::from(u8::from(blocked)));
     }
+
+    /// Notes how long `count` messages took from being sent to being safe.
+    pub fn confirmed(&self, count: usize, took: Duration) {
+        self.confirm_duration.record_many(took.as_secs_f64(), count);
+    }
 }
 
 /// The thread's end of the mailbox.
@@ -126,6 +137,14 @@ pub struct Mailbox {
     pub inbox: Receiver<Publication>,
     /// The state shown to those who publish.
     pub condition: Arc<Condition>,
+}
+
+impl Mailbox {
+    /// Shows how many publications wait to be sent and how many to be confirmed.
+    pub fn show_load(&self, in_flight: usize) {
+        self.condition.waiting.set(self.inbox.len() as f64);
+        self.condition.in_flight.set(in_flight as f64);
+    }
 }
 
 impl Drop for Mailbox {
@@ -155,7 +174,11 @@ pub fn mailbox(capacity: usize) -> (Publisher, Mailbox) {
         blocked: AtomicBool::new(false),
         connected_gauge: gauge!(QUEUE_CONNECTED),
         blocked_gauge: gauge!(QUEUE_BLOCKED),
+        waiting: gauge!(PUBLISH_WAITING),
+        in_flight: gauge!(PUBLISH_IN_FLIGHT),
+        confirm_duration: histogram!(CONFIRM_DURATION),
     });
+    gauge!(PUBLISH_WAITING_LIMIT).set(capacity as f64);
     condition.set_connected(false);
     condition.set_blocked(false);
     (

@@ -4,9 +4,10 @@
 //! clear line, on what no waiting can heal. Asked to end, it finishes what it has begun within `shutdown.grace`.
 
 mod tools;
+mod watch;
 
 use crate::config::Settings;
-use crate::consumer;
+use crate::consumer::{self, Lateness};
 use crate::producer::{self, ServeError};
 use crate::queue::embedded::Embedded;
 use crate::queue::rabbitmq::RabbitMq;
@@ -15,7 +16,9 @@ use crate::stop::{Cause, Stop};
 use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Store, StoreError};
-use crate::telemetry::{self, Health, metrics::BUILD_INFO};
+use crate::telemetry::metrics::{BUILD_INFO, Exposition};
+use crate::telemetry::spans::{self, SpansError};
+use crate::telemetry::{self, Health, LogError};
 use actix_web::dev::{Server, ServerHandle};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::Write;
@@ -97,6 +100,18 @@ impl From<ServeError> for RunError {
     }
 }
 
+impl From<LogError> for RunError {
+    fn from(error: LogError) -> Self {
+        Self::Misconfigured(error.to_string())
+    }
+}
+
+impl From<SpansError> for RunError {
+    fn from(error: SpansError) -> Self {
+        Self::Misconfigured(error.to_string())
+    }
+}
+
 impl From<std::io::Error> for RunError {
     fn from(error: std::io::Error) -> Self {
         Self::Failed(error.to_string())
@@ -115,37 +130,40 @@ struct Running {
 
 /// Runs a role until it is asked to end, or cannot go on.
 pub fn run(role: Role, settings: &Settings) -> Result<(), RunError> {
-    telemetry::init_logs(&settings.log);
+    telemetry::init_logs(&settings.log, role.name())?;
+    spans::start(&settings.trace, &format!("contacts-{}", role.name()))?;
     let system = actix_web::rt::System::new();
     let result = system.block_on(serve(role, settings));
     // Dropped, it would wait without a limit for reads that still hang in a database. The process ends instead.
     std::mem::forget(system);
+    spans::finish();
     result
 }
 
 async fn serve(role: Role, settings: &Settings) -> Result<(), RunError> {
-    let recorder = telemetry::metrics::install().map_err(|error| RunError::Failed(error.to_string()))?;
+    let exposition = Exposition::install().map_err(|error| RunError::Failed(error.to_string()))?;
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "role" => role.name()).set(1.0);
     let (health, stop) = (Health::default(), Stop::default());
     watch_signals(stop.clone())?;
     let process = health.component("process");
 
-    let upkeep = recorder.clone();
+    let (upkeep, parts) = (exposition.clone(), health.clone());
+    exposition.before_scrape(move || parts.export());
     actix_web::rt::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
             upkeep.run_upkeep();
         }
     });
-    let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), recorder)
+    let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), exposition.clone())
         .map_err(|error| RunError::Failed(format!("cannot listen on {} (admin): {error}", settings.admin.listen)))?;
     actix_web::rt::spawn(admin);
     tracing::info!(role = role.name(), version = env!("CARGO_PKG_VERSION"), admin = %address, "starting");
 
     let running = match role {
         Role::Producer => start_producer(settings, &health, &stop)?,
-        Role::Consumer => start_consumer(settings, &health, &stop)?,
-        Role::Standalone => start_standalone(settings, &health, &stop)?,
+        Role::Consumer => start_consumer(settings, &health, &stop, &exposition)?,
+        Role::Standalone => start_standalone(settings, &health, &stop, &exposition)?,
     };
     process.ready();
 
@@ -219,22 +237,34 @@ fn start_producer(settings: &Settings, health: &Health, stop: &Stop) -> Result<R
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
-    let http = start_http(settings, publisher, store, settings.database.max_connections as usize)?;
+    let http = start_http(settings, publisher, store.clone())?;
+    watch::start(rabbit.monitor(), store, stop)?;
     Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
 }
 
-fn start_consumer(settings: &Settings, health: &Health, stop: &Stop) -> Result<Running, RunError> {
+fn start_consumer(
+    settings: &Settings,
+    health: &Health,
+    stop: &Stop,
+    exposition: &Exposition,
+) -> Result<Running, RunError> {
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("publisher"), stop.clone())?;
-    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher };
+    watch::start(rabbit.monitor(), store.clone(), stop)?;
+    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lateness: shown_lateness(exposition) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: None, threads, _lock: None })
 }
 
-fn start_standalone(settings: &Settings, health: &Health, stop: &Stop) -> Result<Running, RunError> {
+fn start_standalone(
+    settings: &Settings,
+    health: &Health,
+    stop: &Stop,
+    exposition: &Exposition,
+) -> Result<Running, RunError> {
     producer::refuse_open_door(&settings.http)?;
     let folder = &settings.standalone.data_dir;
     let lock = open_data_folder(folder)?;
@@ -246,13 +276,21 @@ fn start_standalone(settings: &Settings, health: &Health, stop: &Stop) -> Result
     let (queue, publisher, thread) =
         Embedded::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
     // The port first: if it is taken, nothing has begun.
-    let http = start_http(settings, publisher.clone(), store.clone(), settings.database.max_connections as usize)?;
-    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher };
+    let http = start_http(settings, publisher.clone(), store.clone())?;
+    watch::start(queue.monitor()?, store.clone(), stop)?;
+    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lateness: shown_lateness(exposition) };
     // SQLite has one writer, so more workers would only wait for each other.
     let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
     let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: Some(http), threads, _lock: Some(lock) })
+}
+
+fn shown_lateness(exposition: &Exposition) -> Lateness {
+    let lateness = Lateness::default();
+    let shown = lateness.clone();
+    exposition.before_scrape(move || shown.export());
+    lateness
 }
 
 /// An older schema ends the start; a database that does not answer does not: roles wait for it.
@@ -267,12 +305,9 @@ fn require_schema(store: &dyn Store) -> Result<(), RunError> {
     }
 }
 
-fn start_http(
-    settings: &Settings,
-    publisher: Publisher,
-    store: Arc<dyn Store>,
-    readers: usize,
-) -> Result<ServerHandle, RunError> {
+fn start_http(settings: &Settings, publisher: Publisher, store: Arc<dyn Store>) -> Result<ServerHandle, RunError> {
+    // As many again may wait for a connection, so that the pool shows when it is too small.
+    let readers = settings.database.max_connections as usize * 2;
     let (server, address): (Server, SocketAddr) =
         producer::server(&settings.http, publisher, store, readers, settings.shutdown.grace)?;
     let handle = server.handle();

@@ -7,6 +7,7 @@
 mod columns;
 mod error;
 mod migrating;
+mod pool;
 pub mod postgres;
 pub mod sqlite;
 

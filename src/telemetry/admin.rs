@@ -1,13 +1,13 @@
 //! The admin port: `/livez`, `/readyz` and `/metrics`, never on the public one.
 
 use super::Health;
+use super::metrics::Exposition;
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::{SocketAddr, TcpListener};
 
 /// Binds the admin port and makes its server; the caller runs it.
-pub fn server(listen: SocketAddr, health: Health, metrics: PrometheusHandle) -> std::io::Result<(Server, SocketAddr)> {
+pub fn server(listen: SocketAddr, health: Health, metrics: Exposition) -> std::io::Result<(Server, SocketAddr)> {
     let listener = TcpListener::bind(listen)?;
     let address = listener.local_addr()?;
     let server = HttpServer::new(move || {
@@ -39,6 +39,6 @@ async fn ready(health: web::Data<Health>) -> HttpResponse {
     answer.json(serde_json::json!({ "ready": ready, "parts": parts }))
 }
 
-async fn render(metrics: web::Data<PrometheusHandle>) -> HttpResponse {
+async fn render(metrics: web::Data<Exposition>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render())
 }

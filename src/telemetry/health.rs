@@ -1,6 +1,9 @@
 //! Readiness: each part of a role says whether it can work, and why not.
 
+use super::metrics::COMPONENT_READY;
+use metrics::gauge;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The parts of a role that must be ready; clones share them.
@@ -58,6 +61,17 @@ impl Health {
             Report { name: component.name.to_owned(), ready: reason.is_none(), reason }
         };
         lock(&self.0).iter().map(report).collect()
+    }
+
+    /// Sets the gauge of each part; of several of one name, that of the least ready.
+    pub fn export(&self) {
+        let mut ready = BTreeMap::new();
+        for component in lock(&self.0).iter() {
+            *ready.entry(component.name).or_insert(true) &= component.reason().is_none();
+        }
+        for (component, ready) in ready {
+            gauge!(COMPONENT_READY, "component" => component).set(f64::from(u8::from(ready)));
+        }
     }
 }
 

@@ -1,13 +1,30 @@
-//! Logs: one line each, text for a person at a terminal, JSON for machines.
+//! Logs: one line each, text for a person at a terminal, JSON for machines, and files that outlive the process.
 
 use crate::config::{LogFormat, LogSettings};
+use std::error::Error;
 use std::io::IsTerminal;
+use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-/// Starts logging to standard error.
-pub fn init(settings: &LogSettings) {
+/// The target of the lines for each request and each batch, which `log.traffic` turns off.
+pub const TRAFFIC: &str = "contacts::traffic";
+
+/// The log files cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("log.dir: {0}")]
+pub struct LogError(String);
+
+impl From<InitError> for LogError {
+    fn from(error: InitError) -> Self {
+        // The error itself only says that it failed.
+        Self(error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
+    }
+}
+
+/// Starts logging to standard error, and to files for `process` if there is a folder for them.
+pub fn init(settings: &LogSettings, process: &str) -> Result<(), LogError> {
     let level = match settings.level.as_str() {
         "error" => LevelFilter::ERROR,
         "warn" => LevelFilter::WARN,
@@ -15,8 +32,10 @@ pub fn init(settings: &LogSettings) {
         "trace" => LevelFilter::TRACE,
         _ => LevelFilter::INFO,
     };
+    let traffic = if settings.traffic { level } else { LevelFilter::OFF };
     // The libraries below say at "warn" what matters to an operator; more only drowns our own lines.
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("contacts", level);
+    let filter =
+        Targets::new().with_default(LevelFilter::WARN).with_target("contacts", level).with_target(TRAFFIC, traffic);
     let terminal = std::io::stderr().is_terminal();
     let text = match settings.format {
         LogFormat::Auto => terminal,
@@ -24,12 +43,30 @@ pub fn init(settings: &LogSettings) {
         LogFormat::Json => false,
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let layer = fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    // Only tests start two roles in one process; the first one's logging stays.
-    let _ = if text {
-        registry.with(layer.with_ansi(colours).with_target(false)).try_init()
+    let console = fmt::layer().with_writer(std::io::stderr);
+    let console = if text {
+        console.with_ansi(colours).with_target(false).boxed()
     } else {
-        registry.with(layer.json().flatten_event(true)).try_init()
+        console.json().flatten_event(true).boxed()
     };
+    let files = match &settings.dir {
+        Some(folder) => {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| LogError(format!("cannot make {}: {error}", folder.display())))?;
+            // Pods that share a volume have names of their own.
+            let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+            let name = host.map_or_else(|| format!("contacts-{process}"), |host| format!("contacts-{process}-{host}"));
+            let appender = RollingFileAppender::builder()
+                .rotation(Rotation::DAILY)
+                .filename_prefix(name)
+                .filename_suffix("log")
+                .max_log_files(settings.keep)
+                .build(folder)?;
+            Some(fmt::layer().json().flatten_event(true).with_writer(appender))
+        }
+        None => None,
+    };
+    // Only tests start two roles in one process; the first one's logging stays.
+    let _ = tracing_subscriber::registry().with(filter).with(console).with(files).try_init();
+    Ok(())
 }

@@ -6,6 +6,8 @@ pub mod admin;
 mod health;
 mod logs;
 pub mod metrics;
+pub mod spans;
+pub mod trace;
 
 pub use health::{Component, Health};
-pub use logs::init as init_logs;
+pub use logs::{LogError, TRAFFIC, init as init_logs};

@@ -195,6 +195,19 @@ impl File {
         })
     }
 
+    /// How many messages are in a lane, and the first of them.
+    pub(super) fn waiting(&mut self, lane: Lane) -> Result<(u64, Option<Numbered>), QueueError> {
+        let count: i64 =
+            message::table.filter(within(lane)).count().get_result(&mut self.connection).map_err(failed)?;
+        let row: QueryResult<Option<Row>> = message::table
+            .filter(within(lane))
+            .order(message::seq)
+            .select(Row::as_select())
+            .first(&mut self.connection)
+            .optional();
+        Ok((u64::try_from(count).unwrap_or_default(), row.map_err(failed)?.map(Numbered::from)))
+    }
+
     /// When the first retry is due, in milliseconds since 1970.
     pub(super) fn next_due(&mut self) -> Result<Option<i64>, QueueError> {
         message::table

@@ -6,9 +6,10 @@
 mod feed;
 mod file;
 mod letters;
+mod monitor;
 mod writer;
 
-use super::{DeadLetters, Look, Publisher, Queue, QueueError, Work, mailbox};
+use super::{DeadLetters, Look, Monitor, Publisher, Queue, QueueError, Work, mailbox};
 use crate::stop::Stop;
 use crate::telemetry::Component;
 use feed::{Feed, Session};
@@ -26,6 +27,7 @@ const FILE: &str = "queue.db";
 /// The embedded queue.
 pub struct Embedded {
     feed: Arc<Feed>,
+    path: PathBuf,
 }
 
 impl Embedded {
@@ -46,7 +48,12 @@ impl Embedded {
         let thread = stop
             .spawn("queue-writer".into(), move || writer.run())
             .map_err(|error| QueueError::Lost(format!("cannot start a thread: {error}")))?;
-        Ok((Self { feed }, publisher, thread))
+        Ok((Self { feed, path }, publisher, thread))
+    }
+
+    /// What looks at the queue, by a connection of its own.
+    pub fn monitor(&self) -> Result<impl Monitor + use<>, QueueError> {
+        Ok(monitor::Watcher::new(File::open(&self.path)?))
     }
 }
 

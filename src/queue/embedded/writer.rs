@@ -70,6 +70,7 @@ impl Writer {
             publication.answer(Err(PublishError::TimedOut));
         }
         let due = self.next_due.is_some_and(|due| due <= now_millis);
+        self.mailbox.show_load(group.len());
         if group.is_empty() && self.settled.is_empty() && !due {
             return;
         }
@@ -77,6 +78,9 @@ impl Writer {
             Ok(()) => {
                 if self.component.ready() {
                     tracing::info!("the queue file can be written");
+                }
+                if !group.is_empty() {
+                    self.mailbox.condition.confirmed(group.len(), now.elapsed());
                 }
                 for publication in group {
                     publication.answer(Ok(()));

@@ -6,12 +6,13 @@
 mod endpoint;
 mod letters;
 mod link;
+mod monitor;
 mod properties;
 mod publishing;
 mod source;
 mod topology;
 
-use super::{DeadLetters, Look, Mailbox, Publisher, Queue, QueueError, Work, mailbox};
+use super::{DeadLetters, Look, Mailbox, Monitor, Publisher, Queue, QueueError, Work, mailbox};
 use crate::config::BrokerSettings;
 use crate::stop::Stop;
 use crate::telemetry::Component;
@@ -58,6 +59,11 @@ impl RabbitMq {
             publishing::Publishing::new(self.broker.clone(), mailbox, settings.max_in_flight, component, stop.clone());
         let thread = stop.spawn("publisher".into(), move || publishing.run())?;
         Ok((publisher, thread))
+    }
+
+    /// What looks at the queues, by a connection of its own.
+    pub fn monitor(&self) -> impl Monitor + use<> {
+        monitor::Watcher::new(self.broker.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The publisher thread: it owns the connection, keeps many messages in flight, and wakes each caller by its own
 //! confirm. What was not confirmed when a connection is lost is published again on the next one.
 
-use super::super::{Lane, Mailbox, Publication, PublishError, QueueError};
+use super::super::{Condition, Lane, Mailbox, Publication, PublishError, QueueError};
 use super::link::{Link, describe, lost};
 use super::{Broker, Topology, properties};
 use crate::backoff::Backoff;
@@ -75,10 +75,12 @@ impl Publishing {
 
     pub(super) fn run(mut self) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let connections = counter!(QUEUE_CONNECTIONS, "user" => "publisher");
+        self.mailbox.show_load(0);
         loop {
             let error = match Link::open(&self.broker) {
                 Ok(link) => {
-                    counter!(QUEUE_CONNECTIONS).increment(1);
+                    connections.increment(1);
                     tracing::info!(broker = %self.broker.endpoint, "publisher connected");
                     backoff.reset();
                     self.component.ready();
@@ -115,6 +117,7 @@ impl Publishing {
         loop {
             let now = Instant::now();
             self.unconfirmed = discard_stale(std::mem::take(&mut self.unconfirmed), now);
+            self.mailbox.show_load(self.unconfirmed.len());
             if now >= until {
                 return false;
             }
@@ -210,6 +213,7 @@ impl Publishing {
             let _ = select.ready_timeout(TICK);
             let now = Instant::now();
             if now >= next_tick {
+                self.mailbox.show_load(flight.slots.len());
                 flight.expire(now);
                 if let Some(lane) = flight.refusing(now) {
                     let queue = self.broker.topology.queue(lane);
@@ -257,7 +261,7 @@ impl Publishing {
             flight.give_back(&returned, &self.broker.topology);
             unroutable = true;
         }
-        flight.confirm(confirm);
+        flight.confirm(confirm, &self.mailbox.condition);
         if unroutable {
             // A queue was deleted under us: make it again for those who retry.
             link.call(|channel| self.broker.topology.declare(channel))?;
@@ -297,7 +301,8 @@ impl Flight {
     }
 
     /// Answers what a confirm covers.
-    fn confirm(&mut self, confirm: Confirm) {
+    fn confirm(&mut self, confirm: Confirm, condition: &Condition) {
+        let now = Instant::now();
         let (payload, result) = match confirm {
             Confirm::Ack(payload) => (payload, Ok(())),
             Confirm::Nack(payload) => (payload, Err(PublishError::Refused)),
@@ -305,14 +310,16 @@ impl Flight {
         let first = if payload.multiple { self.first_tag } else { payload.delivery_tag };
         for tag in first..=payload.delivery_tag {
             let index = tag.checked_sub(self.first_tag).and_then(|offset| usize::try_from(offset).ok());
-            let slot = index.and_then(|index| self.slots.get_mut(index));
-            if let Some(publication) = slot.and_then(|slot| slot.publication.take()) {
-                match result {
-                    Ok(()) => drop(self.refusing.remove(&publication.lane)),
-                    Err(_) => drop(self.refusing.entry(publication.lane).or_insert_with(Instant::now)),
+            let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) else { continue };
+            let Some(publication) = slot.publication.take() else { continue };
+            match result {
+                Ok(()) => {
+                    condition.confirmed(1, now - slot.sent);
+                    self.refusing.remove(&publication.lane);
                 }
-                publication.answer(result);
+                Err(_) => drop(self.refusing.entry(publication.lane).or_insert(now)),
             }
+            publication.answer(result);
         }
         while self.slots.front().is_some_and(|slot| slot.publication.is_none()) {
             self.slots.pop_front();

@@ -19,8 +19,9 @@ const FORGOTTEN: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_millis(200);
 
 pub(super) fn session(broker: &Broker, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
+    let connections = counter!(QUEUE_CONNECTIONS, "user" => "worker");
     let link = Link::open(broker)?;
-    counter!(QUEUE_CONNECTIONS).increment(1);
+    connections.increment(1);
     let result = consume(&link, &broker.topology.queue(Lane::Work), prefetch, |source| work(source));
     match result {
         Ok(()) => link.close(),

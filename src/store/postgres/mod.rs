@@ -5,13 +5,14 @@ mod schema;
 mod statements;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe};
+use super::pool::{Connections, Use};
 use super::{Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::r2d2::CustomizeConnection;
 use diesel::sql_types::{BigInt, Bool, Timestamptz};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use rows::{ContactRow, FinishedRow, OperationRow, StandingRow};
@@ -25,14 +26,12 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Any number of ours: two migrations at once wait for each other by it.
 const MIGRATION_LOCK: i64 = 0x00C0_47AC_7500;
 
-type Connections = Pool<ConnectionManager<PgConnection>>;
-type Connected = PooledConnection<ConnectionManager<PgConnection>>;
-
 /// A PostgreSQL database.
 #[derive(Clone)]
 pub struct Postgres {
-    writes: Connections,
-    reads: Connections,
+    writes: Connections<PgConnection>,
+    reads: Connections<PgConnection>,
+    checks: Connections<PgConnection>,
 }
 
 /// What decides whether a database can be ours.
@@ -66,24 +65,20 @@ impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Session {
 impl Postgres {
     /// Prepares the pools; the first use connects.
     pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
-        let writes = pool(&settings.url, settings)?;
+        let writes = pool(Use::Writes, &settings.url, settings)?;
+        let checks = pool(Use::Checks, &settings.url, &DatabaseSettings { max_connections: 1, ..settings.clone() })?;
         let reads = match &settings.read_url {
-            Some(url) if *url != settings.url => pool(url, settings)?,
+            Some(url) if *url != settings.url => pool(Use::Reads, url, settings)?,
             _ => writes.clone(),
         };
-        Ok(Self { writes, reads })
+        Ok(Self { writes, reads, checks })
     }
 }
 
-fn pool(url: &Url, settings: &DatabaseSettings) -> Result<Connections, StoreError> {
+fn pool(purpose: Use, url: &Url, settings: &DatabaseSettings) -> Result<Connections<PgConnection>, StoreError> {
     let url = with_defaults(url, settings.connect_timeout)?;
-    Ok(Pool::builder()
-        .max_size(settings.max_connections)
-        .min_idle(Some(0))
-        .connection_timeout(settings.connect_timeout)
-        .connection_customizer(Box::new(Session { statement_timeout: settings.statement_timeout }))
-        .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
-        .build_unchecked(ConnectionManager::new(url)))
+    let session = Session { statement_timeout: settings.statement_timeout };
+    Ok(Connections::new(purpose, url, settings.max_connections, settings.connect_timeout, session))
 }
 
 /// Adds what notices a dead peer, where the URL does not say otherwise. Source: libpq, "Parameter Key Words".
@@ -118,10 +113,6 @@ fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreEr
 fn percent_encoding_is_whole(url: &str) -> bool {
     let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     url.split('%').skip(1).all(digits)
-}
-
-fn connect(pool: &Connections) -> Result<Connected, StoreError> {
-    pool.get().map_err(StoreError::pool)
 }
 
 /// Another worker got there first; the next try sees what it wrote.
@@ -175,15 +166,12 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
 
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        connect(&self.writes)?.transaction(|connection| apply_in(connection, batch))
+        self.writes.get()?.transaction(|connection| apply_in(connection, batch))
     }
 
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
-        let row: Option<ContactRow> = contacts::table
-            .find(id.uuid())
-            .select(ContactRow::as_select())
-            .first(&mut connect(&self.reads)?)
-            .optional()?;
+        let row: Option<ContactRow> =
+            contacts::table.find(id.uuid()).select(ContactRow::as_select()).first(&mut self.reads.get()?).optional()?;
         row.map(ContactRow::read).transpose()
     }
 
@@ -200,19 +188,19 @@ impl Store for Postgres {
         if let Some(after) = after {
             query = query.filter(contacts::id.gt(after.uuid()));
         }
-        query.load(&mut connect(&self.reads)?)?.into_iter().map(ContactRow::read).collect()
+        query.load(&mut self.reads.get()?)?.into_iter().map(ContactRow::read).collect()
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
         let rows: Vec<OperationRow> = operations::table
             .filter(operations::id.eq_any(ids.iter().map(|id| id.uuid())))
             .select(OperationRow::as_select())
-            .load(&mut connect(&self.reads)?)?;
+            .load(&mut self.reads.get()?)?;
         rows.into_iter().map(OperationRow::read).collect()
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        let mut connection = connect(&self.writes)?;
+        let mut connection = self.checks.get()?;
         let facts: Facts = diesel::sql_query(format!(
             "SELECT to_regclass('{}') IS NOT NULL AS migrated, getdatabaseencoding() = 'UTF8' AS utf8",
             migrating::TABLE
@@ -229,7 +217,7 @@ impl Store for Postgres {
     fn probe(&self) -> Result<(), StoreError> {
         self.check()?;
         let batch = probe()?;
-        Probed::result(connect(&self.writes)?.transaction(|connection| {
+        Probed::result(self.writes.get()?.transaction(|connection| {
             apply_in(connection, &batch).map_err(Probed::Failed)?;
             Err(Probed::Undone)
         }))
@@ -241,16 +229,16 @@ impl Store for Postgres {
             "INSERT INTO retention (one, pruned_before) VALUES (true, $1) \
              ON CONFLICT (one) DO UPDATE SET pruned_before = greatest(retention.pruned_before, excluded.pruned_before)",
         );
-        remember.bind::<Timestamptz, _>(moment).execute(&mut connect(&self.writes)?)?;
+        remember.bind::<Timestamptz, _>(moment).execute(&mut self.writes.get()?)?;
         Ok(())
     }
 
     fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
-        Ok(horizon(&mut *connect(&self.reads)?)?)
+        Ok(horizon(&mut *self.reads.get()?)?)
     }
 
     fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
-        let mut connection = connect(&self.writes)?;
+        let mut connection = self.writes.get()?;
         let Some(horizon) = horizon(&mut connection)? else { return Ok(Pruned::default()) };
         // What a worker holds is left for the next step, so neither waits for the other. Both times must be old: clocks
         // of producers differ.
@@ -270,7 +258,7 @@ impl Store for Postgres {
     }
 
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
-        let mut connection = connect(&self.writes)?;
+        let mut connection = self.writes.get()?;
         // A migration may take long, and so may waiting for another's.
         connection.batch_execute(&format!(
             "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"

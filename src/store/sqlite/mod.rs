@@ -4,11 +4,12 @@ mod rows;
 mod schema;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe, status_text};
+use super::pool::{Connections, Use};
 use super::{Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, PooledConnection};
+use diesel::r2d2::CustomizeConnection;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -23,14 +24,11 @@ const READERS: u32 = 4;
 /// How long to wait for a connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-type Connections = Pool<ConnectionManager<SqliteConnection>>;
-type Connected = PooledConnection<ConnectionManager<SqliteConnection>>;
-
 /// A SQLite database.
 #[derive(Clone)]
 pub struct Sqlite {
-    writes: Connections,
-    reads: Connections,
+    writes: Connections<SqliteConnection>,
+    reads: Connections<SqliteConnection>,
 }
 
 /// What tells whether a file is ours.
@@ -57,21 +55,9 @@ impl Sqlite {
     pub fn new(path: &Path) -> Result<Self, StoreError> {
         let path =
             path.to_str().ok_or_else(|| StoreError::Misconfigured("the path of the database is not UTF-8".into()))?;
-        let pool = |size| {
-            Pool::builder()
-                .max_size(size)
-                .min_idle(Some(0))
-                .connection_timeout(TIMEOUT)
-                .connection_customizer(Box::new(Session))
-                .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
-                .build_unchecked(ConnectionManager::new(path))
-        };
-        Ok(Self { writes: pool(1), reads: pool(READERS) })
+        let pool = |purpose, size| Connections::new(purpose, path.to_owned(), size, TIMEOUT, Session);
+        Ok(Self { writes: pool(Use::Writes, 1), reads: pool(Use::Reads, READERS) })
     }
-}
-
-fn connect(pool: &Connections) -> Result<Connected, StoreError> {
-    pool.get().map_err(StoreError::pool)
 }
 
 fn horizon(connection: &mut SqliteConnection) -> Result<Option<Moment>, StoreError> {
@@ -117,14 +103,14 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
 
 impl Store for Sqlite {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        connect(&self.writes)?.immediate_transaction(|connection| apply_in(connection, batch))
+        self.writes.get()?.immediate_transaction(|connection| apply_in(connection, batch))
     }
 
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
         let row: Option<ContactRow> = contacts::table
             .find(blob(id.uuid()))
             .select(ContactRow::as_select())
-            .first(&mut connect(&self.reads)?)
+            .first(&mut self.reads.get()?)
             .optional()?;
         row.map(ContactRow::read).transpose()
     }
@@ -142,19 +128,19 @@ impl Store for Sqlite {
         if let Some(after) = after {
             query = query.filter(contacts::id.gt(blob(after.uuid())));
         }
-        query.load(&mut connect(&self.reads)?)?.into_iter().map(ContactRow::read).collect()
+        query.load(&mut self.reads.get()?)?.into_iter().map(ContactRow::read).collect()
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
         let rows: Vec<OperationRow> = operations::table
             .filter(operations::id.eq_any(ids.iter().map(|id| blob(id.uuid()))))
             .select(OperationRow::as_select())
-            .load(&mut connect(&self.reads)?)?;
+            .load(&mut self.reads.get()?)?;
         rows.into_iter().map(OperationRow::read).collect()
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        let mut connection = connect(&self.reads)?;
+        let mut connection = self.reads.get()?;
         let facts: Facts = diesel::sql_query(format!(
             "SELECT count(*) AS tables FROM sqlite_master WHERE type = 'table' AND name = '{}'",
             migrating::TABLE
@@ -166,7 +152,7 @@ impl Store for Sqlite {
     fn probe(&self) -> Result<(), StoreError> {
         self.check()?;
         let batch = probe()?;
-        Probed::result(connect(&self.writes)?.immediate_transaction(|connection| {
+        Probed::result(self.writes.get()?.immediate_transaction(|connection| {
             apply_in(connection, &batch).map_err(Probed::Failed)?;
             Err(Probed::Undone)
         }))
@@ -178,16 +164,16 @@ impl Store for Sqlite {
             "INSERT INTO retention (one, pruned_before) VALUES (1, ?1) \
              ON CONFLICT (one) DO UPDATE SET pruned_before = max(retention.pruned_before, excluded.pruned_before)",
         );
-        remember.bind::<BigInt, _>(micros(moment)).execute(&mut connect(&self.writes)?)?;
+        remember.bind::<BigInt, _>(micros(moment)).execute(&mut self.writes.get()?)?;
         Ok(())
     }
 
     fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
-        horizon(&mut *connect(&self.reads)?)
+        horizon(&mut *self.reads.get()?)
     }
 
     fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
-        connect(&self.writes)?.immediate_transaction(|connection| {
+        self.writes.get()?.immediate_transaction(|connection| {
             let Some(horizon) = horizon(connection)?.map(micros) else { return Ok(Pruned::default()) };
             let operations = diesel::sql_query(
                 "DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE completed_at < ?1 \
@@ -206,6 +192,6 @@ impl Store for Sqlite {
     }
 
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
-        migrating::migrate(&mut *connect(&self.writes)?, MIGRATIONS, direction)
+        migrating::migrate(&mut *self.writes.get()?, MIGRATIONS, direction)
     }
 }

@@ -1,0 +1,109 @@
+//! A pool of connections that shows how busy it is.
+
+use super::StoreError;
+use crate::telemetry::metrics::{
+    CONNECTION_TIMEOUTS, CONNECTION_WAIT, CONNECTIONS, CONNECTIONS_LIMIT, CONNECTIONS_WAITING,
+};
+use diesel::r2d2::event::{CheckinEvent, CheckoutEvent, TimeoutEvent};
+use diesel::r2d2::{
+    ConnectionManager, CustomizeConnection, Error, HandleEvent, NopErrorHandler, Pool, PooledConnection, R2D2Connection,
+};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use std::time::Duration;
+
+/// What a pool is for, as its metrics name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Use {
+    /// Everything, or what the other does not take.
+    Writes,
+    /// Reads that go elsewhere.
+    Reads,
+    /// Looking whether the database answers, which must not wait for what the others do. Not shown.
+    Checks,
+}
+
+/// A pool; clones share it.
+pub(super) struct Connections<C: R2D2Connection + 'static> {
+    pool: Pool<ConnectionManager<C>>,
+    waiting: Gauge,
+}
+
+impl<C: R2D2Connection + 'static> Clone for Connections<C> {
+    fn clone(&self) -> Self {
+        Self { pool: self.pool.clone(), waiting: self.waiting.clone() }
+    }
+}
+
+impl<C: R2D2Connection + 'static> Connections<C> {
+    /// Prepares a pool; the first use connects.
+    pub(super) fn new(
+        purpose: Use,
+        url: String,
+        size: u32,
+        timeout: Duration,
+        session: impl CustomizeConnection<C, Error>,
+    ) -> Self {
+        let (waiting, events) = match purpose {
+            Use::Writes => shown("writes", size),
+            Use::Reads => shown("reads", size),
+            Use::Checks => (Gauge::noop(), Events::none()),
+        };
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(0))
+            .connection_timeout(timeout)
+            .connection_customizer(Box::new(session))
+            .error_handler(Box::new(NopErrorHandler))
+            .event_handler(Box::new(events))
+            .build_unchecked(ConnectionManager::new(url));
+        Self { pool, waiting }
+    }
+
+    /// A connection, once one is free or could be made.
+    pub(super) fn get(&self) -> Result<PooledConnection<ConnectionManager<C>>, StoreError> {
+        self.waiting.increment(1.0);
+        let got = self.pool.get();
+        self.waiting.decrement(1.0);
+        got.map_err(StoreError::pool)
+    }
+}
+
+/// The metrics of a pool.
+fn shown(pool: &'static str, size: u32) -> (Gauge, Events) {
+    gauge!(CONNECTIONS_LIMIT, "pool" => pool).set(f64::from(size));
+    let events = Events {
+        in_use: gauge!(CONNECTIONS, "pool" => pool),
+        wait: histogram!(CONNECTION_WAIT, "pool" => pool),
+        timeouts: counter!(CONNECTION_TIMEOUTS, "pool" => pool),
+    };
+    (gauge!(CONNECTIONS_WAITING, "pool" => pool), events)
+}
+
+/// What the pool tells of itself.
+#[derive(Debug)]
+struct Events {
+    in_use: Gauge,
+    wait: Histogram,
+    timeouts: Counter,
+}
+
+impl Events {
+    fn none() -> Self {
+        Self { in_use: Gauge::noop(), wait: Histogram::noop(), timeouts: Counter::noop() }
+    }
+}
+
+impl HandleEvent for Events {
+    fn handle_checkout(&self, event: CheckoutEvent) {
+        self.in_use.increment(1.0);
+        self.wait.record(event.duration().as_secs_f64());
+    }
+
+    fn handle_checkin(&self, _event: CheckinEvent) {
+        self.in_use.decrement(1.0);
+    }
+
+    fn handle_timeout(&self, _event: TimeoutEvent) {
+        self.timeouts.increment(1);
+    }
+}

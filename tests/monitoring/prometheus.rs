@@ -1,0 +1,116 @@
+//! A real Prometheus with our rules, in a hurry: a minute of theirs is a second here.
+
+use super::{root, texts};
+use crate::support::{Client, eventually};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs::File;
+use std::net::TcpListener;
+use std::process::{Child, Command};
+use tempfile::TempDir;
+
+pub struct Prometheus {
+    child: Child,
+    client: Client,
+    folder: TempDir,
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Prometheus {
+    /// Watches targets, each with its job, address, more of its configuration, and role.
+    pub fn watch(targets: &[(&str, &str, &str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(root().join("deploy/prometheus/rules")).unwrap() {
+            let path = entry.unwrap().path();
+            let rules = texts::in_a_hurry(&std::fs::read_to_string(&path).unwrap());
+            std::fs::write(folder.path().join(path.file_name().unwrap()), rules).unwrap();
+        }
+        let mut configuration =
+            "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\nrule_files: ['*.yml']\nscrape_configs:\n"
+                .to_owned();
+        let mut jobs: Vec<&str> = targets.iter().map(|(job, ..)| *job).collect();
+        jobs.dedup();
+        for job in jobs {
+            let of_job: Vec<_> = targets.iter().filter(|(name, ..)| *name == job).collect();
+            writeln!(configuration, "- job_name: {job}\n  {}\n  static_configs:", of_job[0].2).unwrap();
+            for (_, address, _, role) in of_job {
+                writeln!(
+                    configuration,
+                    "  - targets: ['{address}']\n    labels: {{namespace: test, pod: {role}-0, role: {role}}}"
+                )
+                .unwrap();
+            }
+        }
+        // Its name does not end like those of the rules.
+        std::fs::write(folder.path().join("prometheus.yaml"), configuration).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let log = File::create(folder.path().join("log")).unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", folder.path().join("prometheus.yaml").display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("prometheus comes with `make test`");
+        let mut prometheus = Self { child, client: Client::new(&address), folder };
+        eventually("Prometheus is ready", || {
+            if let Some(status) = prometheus.child.try_wait().unwrap() {
+                panic!("Prometheus ended with {status}:\n{}", prometheus.log());
+            }
+            (prometheus.client.send("GET", "/-/ready", &[], None).ok()?.status == 200).then_some(())
+        });
+        prometheus
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The values of a query, of each series.
+    #[track_caller]
+    pub fn query(&self, query: &str) -> Vec<f64> {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let answer = self.client.get(&format!("/api/v1/query?query={encoded}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        let answer = answer.json();
+        let series = answer["data"]["result"].as_array().unwrap();
+        series.iter().map(|one| one["value"][1].as_str().unwrap().parse().unwrap()).collect()
+    }
+
+    /// The names of the alerts that fire.
+    pub fn firing(&self) -> BTreeSet<String> {
+        let answer = self.client.get("/api/v1/alerts").json();
+        let alerts = answer["data"]["alerts"].as_array().unwrap();
+        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+        firing.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Every rule's name and expression.
+    pub fn rules(&self) -> Vec<(String, String)> {
+        let answer = self.client.get("/api/v1/rules").json();
+        let groups = answer["data"]["groups"].as_array().unwrap();
+        let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
+        rules.map(|rule| (rule["name"].as_str().unwrap().into(), rule["query"].as_str().unwrap().into())).collect()
+    }
+
+    /// What a failed test wants to know.
+    pub fn state(&self) -> String {
+        self.client.get("/api/v1/alerts").body
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            eprintln!("--- end of Prometheus' log:\n{}", log.lines().rev().take(5).collect::<Vec<_>>().join("\n"));
+        }
+    }
+}
