@@ -89,6 +89,14 @@ enum Command {
         #[arg(long, global = true, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Ask a running role on this machine whether it lives: for containers, which may have no other program to ask with.
+    ///
+    /// Asks /livez at admin.listen, so it needs the same settings as the role. Exit codes: 0 yes, 1 no.
+    Healthcheck {
+        /// Whether it can work (/readyz), not only whether it lives.
+        #[arg(long)]
+        ready: bool,
+    },
     /// Print the settings in effect, secrets hidden.
     Config,
     /// Print what makes a shell complete our command lines.
@@ -179,6 +187,7 @@ fn run(command: &Command, settings: &Settings) -> Result<Left, RunError> {
             let operation = operation.clone().unwrap_or_default();
             return runtime::dlq(settings, data_dir.as_deref(), *output, &operation);
         }
+        Command::Healthcheck { ready } => runtime::healthcheck(settings, *ready)?,
         Command::Config => print!("{}", settings.to_toml()),
         Command::Completions { shell } => completions(*shell)?,
         Command::Man { dir } => manual(dir.as_deref())?,

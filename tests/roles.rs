@@ -60,6 +60,39 @@ fn what_no_waiting_can_heal_ends_the_start_with_one_line() {
 }
 
 #[test]
+fn a_role_can_be_asked_for_its_health() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = standalone(folder.path(), &[]);
+    process.ready();
+    let admin = process.said("starting")[0]["admin"].as_str().unwrap().to_owned();
+    let ask = |arguments: &[&str], admin: &str| Process::run(arguments, &[("CONTACTS__ADMIN__LISTEN", admin)]);
+    let everywhere = admin.replace("127.0.0.1", "0.0.0.0");
+    for (arguments, admin) in [
+        (&["healthcheck"][..], &admin),
+        (&["healthcheck", "--ready"], &admin),
+        (&["healthcheck"], &everywhere),
+    ] {
+        let (status, said) = ask(arguments, admin);
+        assert!(status.success() && said.is_empty(), "{arguments:?}: {said}");
+    }
+    process.terminate();
+    let (status, said) = ask(&["healthcheck"], &admin);
+    assert!(status.code() == Some(1) && said.contains(&admin), "{said}");
+
+    // One that lives and cannot work.
+    let stack = Stack::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("amqp://{nobody}");
+    let mut producer = stack.start_with("producer", &[("CONTACTS__BROKER__URL", &url)]);
+    let admin = producer.admin();
+    eventually("it says why", || admin.get("/readyz").body.contains("cannot connect").then_some(()));
+    let admin = producer.said("starting")[0]["admin"].as_str().unwrap().to_owned();
+    assert!(ask(&["healthcheck"], &admin).0.success());
+    let (status, said) = ask(&["healthcheck", "--ready"], &admin);
+    assert!(status.code() == Some(1) && said.contains("503") && said.contains("cannot connect"), "{said}");
+}
+
+#[test]
 fn an_older_schema_is_refused() {
     let database = Database::new();
     for role in ["producer", "consumer"] {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-pub use tools::{dlq, migrate, prune};
+pub use tools::{dlq, healthcheck, migrate, prune};
 
 /// Exit code when a second signal cuts the end short: 128 and the number of SIGTERM, as a shell shows it.
 const KILLED: i32 = 143;

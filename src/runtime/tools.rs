@@ -13,7 +13,8 @@ use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Pruned, Store, StoreError};
 use crate::telemetry::{self, Health};
 use chrono::TimeDelta;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -143,6 +144,38 @@ fn watch_signals_in_thread(stop: Stop) -> Result<(), RunError> {
         }
     })?;
     watching.recv().unwrap_or(Ok(()))
+}
+
+/// How long a role may take to answer a health check.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks the role whose admin port is where the settings say.
+pub fn healthcheck(settings: &Settings, ready: bool) -> Result<(), RunError> {
+    let mut address = settings.admin.listen;
+    // "Everywhere" is an address to listen at, not one to ask.
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let path = if ready { "/readyz" } else { "/livez" };
+    let answer = ask(address, path).map_err(|error| RunError::Failed(format!("no answer at {address}{path}: {error}")))?;
+    let status = answer.split(' ').nth(1).unwrap_or_default();
+    if status == "200" {
+        return Ok(());
+    }
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Err(RunError::Failed(format!("{address}{path} answers {status}: {body}")))
+}
+
+fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    // The role is ours; whatever else listens there is not waited for without an end.
+    stream.take(64 * 1024).read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// Migrates the database of `database.url` and says what was done.
