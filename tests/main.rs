@@ -22,6 +22,7 @@ mod monitoring;
 mod poison;
 mod queues;
 mod roles;
+mod rolling;
 mod stores;
 mod support;
 mod telemetry;

@@ -17,6 +17,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 const FORGOTTEN: Duration = Duration::from_secs(20);
 /// How long nothing must arrive before a cancel, unless no more may be on the way.
 const QUIET: Duration = Duration::from_millis(200);
+/// How long to wait for that: under a steady load it is never quiet, and what arrives meanwhile waits.
+const QUIET_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) fn session(broker: &Broker, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
     let connections = counter!(QUEUE_CONNECTIONS, "user" => "worker");
@@ -169,7 +171,8 @@ impl Source for Session<'_> {
     fn cancel(&mut self) -> Result<(), QueueError> {
         // A quorum queue takes back, and counts as returned, what is on its way when the cancel arrives: so let it arrive
         // first. While nothing is acknowledged, no more than the window can come.
-        while self.ended.is_none() && self.taken + self.arrived.len() < self.window {
+        let until = Instant::now() + QUIET_WITHIN;
+        while self.ended.is_none() && self.taken + self.arrived.len() < self.window && Instant::now() < until {
             let Ok(message) = self.consumer.receiver().recv_timeout(QUIET) else { break };
             let delivery = self.accept(message);
             self.arrived.extend(delivery);
