@@ -19,7 +19,7 @@ STACK ?= standalone
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test test-otlp chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test test-otlp test-image chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ test-otlp: ## The tests of a build that sends traces
 	else
 		cargo test --locked --features otlp --test suite traces::
 	fi
+
+test-image: ## Build the image and run it as Kubernetes would, over TLS to RabbitMQ and PostgreSQL
+	tests/image
 
 chaos: ## Break things for ROUNDS rounds (default 100) from SEED on, and write docs/RELIABILITY.md
 	@urls=$$(CONTACTS_TEST_PRIVATE=1 tests/services up)
@@ -102,7 +105,7 @@ lint: ## Check the formatting, and run clippy with warnings as errors
 doc: ## Build the documentation, private items included, with warnings as errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
-check: lint doc test test-otlp ## All that must pass before a change is taken in
+check: lint doc test test-otlp test-image ## All that must pass before a change is taken in
 
 clean: services-down ## Stop the test services and remove what was built
 	cargo clean

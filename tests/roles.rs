@@ -67,11 +67,9 @@ fn a_role_can_be_asked_for_its_health() {
     let admin = process.said("starting")[0]["admin"].as_str().unwrap().to_owned();
     let ask = |arguments: &[&str], admin: &str| Process::run(arguments, &[("CONTACTS__ADMIN__LISTEN", admin)]);
     let everywhere = admin.replace("127.0.0.1", "0.0.0.0");
-    for (arguments, admin) in [
-        (&["healthcheck"][..], &admin),
-        (&["healthcheck", "--ready"], &admin),
-        (&["healthcheck"], &everywhere),
-    ] {
+    for (arguments, admin) in
+        [(&["healthcheck"][..], &admin), (&["healthcheck", "--ready"], &admin), (&["healthcheck"], &everywhere)]
+    {
         let (status, said) = ask(arguments, admin);
         assert!(status.success() && said.is_empty(), "{arguments:?}: {said}");
     }

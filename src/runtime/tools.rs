@@ -159,7 +159,8 @@ pub fn healthcheck(settings: &Settings, ready: bool) -> Result<(), RunError> {
         _ => {}
     }
     let path = if ready { "/readyz" } else { "/livez" };
-    let answer = ask(address, path).map_err(|error| RunError::Failed(format!("no answer at {address}{path}: {error}")))?;
+    let answer =
+        ask(address, path).map_err(|error| RunError::Failed(format!("no answer at {address}{path}: {error}")))?;
     let status = answer.split(' ').nth(1).unwrap_or_default();
     if status == "200" {
         return Ok(());

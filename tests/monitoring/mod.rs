@@ -71,7 +71,8 @@ impl Watched {
             ("postgres", &exporter.address, "", "postgres"),
         ]);
         let client = Load::start(producer.client());
-        let watched = Self { client, prometheus, producer, consumer, broker, database, reads, _exporter: exporter, stack };
+        let watched =
+            Self { client, prometheus, producer, consumer, broker, database, reads, _exporter: exporter, stack };
         eventually("everything is watched and work is done", || {
             let up = watched.prometheus.query("sum(up)");
             let applied = watched.prometheus.query("rate(contacts_consumer_messages_total{outcome=\"applied\"}[10s])");
