@@ -22,7 +22,7 @@ SEED ?= 1
 .PHONY: help run build test test-otlp test-image chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run the service on its own (ARGS are passed on)
 	cargo run --locked -- standalone $(ARGS)
@@ -109,3 +109,6 @@ check: lint doc test test-otlp test-image ## All that must pass before a change 
 
 clean: services-down ## Stop the test services and remove what was built
 	cargo clean
+
+# The image, and Kubernetes on any cluster or on Azure.
+include deploy/deploy.mk

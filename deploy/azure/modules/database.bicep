@@ -1,0 +1,108 @@
+// PostgreSQL: only in the virtual network, only by TLS. The roles use the login `contacts`.
+param location string
+param serverName string
+param tags object
+param version string
+param tier string
+param size string
+param storageGB int
+param highAvailability string
+param backupRetentionDays int
+param geoRedundantBackup bool
+param subnetId string
+param zoneId string
+param workspaceId string
+@secure()
+param password string
+
+resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
+  name: serverName
+  location: location
+  tags: tags
+  sku: {
+    name: size
+    tier: tier
+  }
+  properties: {
+    version: version
+    administratorLogin: 'contacts'
+    // None leaves the present one.
+    administratorLoginPassword: empty(password) ? null : password
+    authConfig: {
+      activeDirectoryAuth: 'Disabled'
+      passwordAuth: 'Enabled'
+    }
+    network: {
+      delegatedSubnetResourceId: subnetId
+      privateDnsZoneArmResourceId: zoneId
+    }
+    highAvailability: {
+      mode: highAvailability
+    }
+    storage: {
+      storageSizeGB: storageGB
+      autoGrow: 'Enabled'
+    }
+    backup: {
+      backupRetentionDays: backupRetentionDays
+      geoRedundantBackup: geoRedundantBackup ? 'Enabled' : 'Disabled'
+    }
+    maintenanceWindow: {
+      customWindow: 'Enabled'
+      dayOfWeek: 0
+      startHour: 6
+      startMinute: 0
+    }
+  }
+}
+
+resource contacts 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-01' = {
+  parent: server
+  name: 'contacts'
+  properties: {
+    charset: 'UTF8'
+    collation: 'en_US.utf8'
+  }
+}
+
+// One after the other: the server takes only one change at a time.
+resource tls 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+  parent: server
+  name: 'require_secure_transport'
+  dependsOn: [
+    contacts
+  ]
+  properties: {
+    value: 'on'
+    source: 'user-override'
+  }
+}
+
+resource tlsVersion 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+  parent: server
+  name: 'ssl_min_protocol_version'
+  dependsOn: [
+    tls
+  ]
+  properties: {
+    value: 'TLSv1.2'
+    source: 'user-override'
+  }
+}
+
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  scope: server
+  name: 'logs'
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'PostgreSQLLogs'
+        enabled: true
+      }
+    ]
+  }
+}
+
+output host string = server.properties.fullyQualifiedDomainName
+output user string = server.properties.administratorLogin
