@@ -270,7 +270,7 @@ fn a_database_that_reads_but_does_not_write_fills_no_dead_letters() {
     consumer.ready();
     stack.database.execute(
         "CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$; \
+         $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$; \
          CREATE TRIGGER disk_full BEFORE INSERT ON contacts EXECUTE FUNCTION disk_full()",
     );
     let commands: Vec<Command> = (0..30).map(|_| create(new_contact(), "Ana")).collect();

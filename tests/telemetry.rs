@@ -245,9 +245,9 @@ fn log_files_outlive_the_process() {
         assert_eq!(process.client().create("Ana").status, 202);
         process.terminate();
     }
-    let files: Vec<_> = std::fs::read_dir(&logs).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> = std::fs::read_dir(logs.join("pod-1")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let names: Vec<_> = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
-    assert!(names.iter().all(|name| name.starts_with("contacts-standalone-pod-1.") && name.ends_with(".log")));
+    assert!(names.iter().all(|name| name.starts_with("contacts-standalone.") && name.ends_with(".log")));
     let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let messages: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let count = |message: &str| messages.iter().filter(|line| line["message"] == message).count();
@@ -375,6 +375,20 @@ fn no_personal_data_is_seen_in_logs_and_metrics() {
     stack.publish([foreign, undecodable, broken]);
     // What the database refuses, quoting the row.
     stack.database.execute("ALTER TABLE contacts ADD CONSTRAINT no_marks CHECK (name NOT LIKE 'Refused%')");
+    // What a trigger says, in the words of a broken rule and in its own.
+    stack.database.execute(
+        "CREATE FUNCTION telling() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF NEW.name LIKE 'Told%' THEN RAISE '%, %, %', NEW.name, NEW.phone, NEW.email USING ERRCODE = '23514'; END IF; \
+         IF NEW.name LIKE 'Slow%' AND NEW.created_at > now() - interval '4 seconds' \
+         THEN RAISE 'not yet: %, %', NEW.name, NEW.email; END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER telling BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION telling()",
+    );
+    let told = create(new_contact(), "Told Zyxwvut Qponmlk");
+    let mut slow = create(new_contact(), "Slow Zyxwvut Qponmlk");
+    slow.accepted_at = chrono::Utc::now();
+    stack.publish([&told, &slow].map(Message::new));
+    assert_eq!(client.ended(&told.operation_id.to_string())["status"], "failed");
+    assert_eq!(client.ended(&slow.operation_id.to_string())["status"], "applied");
     let refused = create(new_contact(), "Refused Zyxwvut Qponmlk");
     let missing = update(new_contact(), 5, "Zyxwvut Qponmlk");
     stack.publish([&refused, &missing].map(Message::new));

@@ -215,7 +215,9 @@ impl<'a> Applying<'a> {
 
     fn note_ages(&self, attempts: &[Attempt], outcomes: &[Outcome]) {
         let now = chrono::Utc::now();
-        for (attempt, _) in attempts.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Applied) {
+        // One that an operator replayed is late by the time that it waited for the operator.
+        let counted = |(attempt, outcome): &(&Attempt, &Outcome)| **outcome == Outcome::Applied && attempt.replays == 0;
+        for (attempt, _) in attempts.iter().zip(outcomes).filter(counted) {
             let age = now.signed_duration_since(attempt.command.accepted_at).num_microseconds().unwrap_or(i64::MAX);
             self.shared.metrics.age_at_commit.record(age.max(0) as f64 / 1e6);
         }

@@ -128,7 +128,7 @@ pub struct Backlog {
     pub oldest: Option<Moment>,
 }
 
-/// Looks at the lanes from time to time, without taking anything.
+/// Looks at the lanes from time to time, and leaves everything there.
 pub trait Monitor: Send {
     /// What waits in each lane.
     fn backlogs(&mut self) -> Result<[(Lane, Backlog); 3], QueueError>;

@@ -161,7 +161,7 @@ async fn serve(role: Role, settings: &Settings) -> Result<(), RunError> {
     tracing::info!(role = role.name(), version = env!("CARGO_PKG_VERSION"), admin = %address, "starting");
 
     let running = match role {
-        Role::Producer => start_producer(settings, &health, &stop)?,
+        Role::Producer => start_producer(settings, &health, &stop, &exposition)?,
         Role::Consumer => start_consumer(settings, &health, &stop, &exposition)?,
         Role::Standalone => start_standalone(settings, &health, &stop, &exposition)?,
     };
@@ -195,8 +195,9 @@ fn watch_signals(stop: Stop) -> Result<(), RunError> {
             }
             match asked {
                 None => {
-                    tracing::info!("asked to end: finishing what has begun");
+                    // First: a log that nobody reads must not hold up the end.
                     stop.ask();
+                    tracing::info!("asked to end: finishing what has begun");
                     asked = Some(Instant::now());
                 }
                 Some(first) if first.elapsed() < SAME_WISH => {}
@@ -231,14 +232,19 @@ impl Running {
     }
 }
 
-fn start_producer(settings: &Settings, health: &Health, stop: &Stop) -> Result<Running, RunError> {
+fn start_producer(
+    settings: &Settings,
+    health: &Health,
+    stop: &Stop,
+    exposition: &Exposition,
+) -> Result<Running, RunError> {
     producer::refuse_open_door(&settings.http)?;
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
     let http = start_http(settings, publisher, store.clone())?;
-    watch::start(rabbit.monitor(), store, stop)?;
+    watch::start(rabbit.monitor(), store, stop, exposition)?;
     Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
 }
 
@@ -252,7 +258,7 @@ fn start_consumer(
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("publisher"), stop.clone())?;
-    watch::start(rabbit.monitor(), store.clone(), stop)?;
+    watch::start(rabbit.monitor(), store.clone(), stop, exposition)?;
     let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lateness: shown_lateness(exposition) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
     threads.push(thread);
@@ -277,7 +283,7 @@ fn start_standalone(
         Embedded::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
     // The port first: if it is taken, nothing has begun.
     let http = start_http(settings, publisher.clone(), store.clone())?;
-    watch::start(queue.monitor()?, store.clone(), stop)?;
+    watch::start(queue.monitor()?, store.clone(), stop, exposition)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lateness: shown_lateness(exposition) };
     // SQLite has one writer, so more workers would only wait for each other.
     let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };

@@ -6,9 +6,11 @@ use crate::domain::Moment;
 use crate::queue::{Backlog, Lane, Monitor};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::{DATABASE_UP, QUEUE_CONSUMERS, QUEUE_MESSAGES, QUEUE_OLDEST_AGE, SCHEMA_CURRENT};
+use crate::telemetry::metrics::{
+    DATABASE_UP, Exposition, QUEUE_CONSUMERS, QUEUE_MESSAGES, QUEUE_OLDEST_AGE, SCHEMA_CURRENT,
+};
 use metrics::{Gauge, gauge};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often to look, unless looking takes long.
@@ -18,8 +20,29 @@ const REST: u32 = 20;
 /// No look is older than this, besides the time it took.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
+/// What was found longer ago than this is not known any more: whoever is asked may hang instead of refusing.
+const STALE: Duration = Duration::from_secs(12);
+
 /// Starts to look until the role ends.
-pub(super) fn start(mut monitor: impl Monitor + 'static, store: Arc<dyn Store>, stop: &Stop) -> std::io::Result<()> {
+pub(super) fn start(
+    mut monitor: impl Monitor + 'static,
+    store: Arc<dyn Store>,
+    stop: &Stop,
+    exposition: &Exposition,
+) -> std::io::Result<()> {
+    let (queue_seen, database_seen) = (Seen::default(), Seen::default());
+    let lanes = Lane::ALL.map(Shown::new);
+    let (up, current) = (gauge!(DATABASE_UP), gauge!(SCHEMA_CURRENT));
+    let (queue, database) = (queue_seen.clone(), database_seen.clone());
+    exposition.before_scrape(move || {
+        if queue.is_stale() {
+            lanes.iter().for_each(|lane| lane.set(None));
+        }
+        if database.is_stale() {
+            up.set(0.0);
+            current.set(f64::NAN);
+        }
+    });
     let watching = stop.clone();
     let lanes = Lane::ALL.map(|lane| (lane, Shown::new(lane)));
     stop.spawn("watch-queue".into(), move || {
@@ -30,6 +53,7 @@ pub(super) fn start(mut monitor: impl Monitor + 'static, store: Arc<dyn Store>, 
                 let backlog = backlogs.as_ref().ok().and_then(|all| all.iter().find(|(of, _)| of == lane));
                 shown.set(backlog.map(|(_, backlog)| backlog));
             }
+            queue_seen.now();
             if rest(&watching, began) {
                 return;
             }
@@ -49,12 +73,28 @@ pub(super) fn start(mut monitor: impl Monitor + 'static, store: Arc<dyn Store>, 
             };
             up.set(answers);
             current.set(fits);
+            database_seen.now();
             if rest(&watching, began) {
                 return;
             }
         }
     })?;
     Ok(())
+}
+
+/// When something was last seen; clones share it.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Option<Instant>>>);
+
+impl Seen {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Not while nothing was seen yet: that is another state.
+    fn is_stale(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|seen| seen.elapsed() > STALE)
+    }
 }
 
 /// Waits for the time of the next look; true if the role ends.
@@ -85,8 +125,8 @@ impl Shown {
         self.messages.set(backlog.map_or(f64::NAN, |backlog| backlog.messages as f64));
         self.consumers.set(backlog.and_then(|backlog| backlog.consumers).map_or(f64::NAN, f64::from));
         self.oldest_age.set(match backlog {
-            Some(Backlog { messages: 0, .. }) => 0.0,
             Some(Backlog { oldest: Some(since), .. }) => age(*since),
+            Some(Backlog { messages: 0, .. }) => 0.0,
             Some(Backlog { oldest: None, .. }) | None => f64::NAN,
         });
     }

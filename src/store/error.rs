@@ -1,6 +1,6 @@
 //! What can go wrong in SQL, classed where it arises: the class decides between waiting and the dead letters.
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
 /// A failure of the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,11 +32,11 @@ impl From<DieselError> for StoreError {
     /// Only what is known to lie in the data is a rejection: everything unknown is held to be temporary, because waiting
     /// loses nothing. A unique violation is a race with another worker, which the next try will see.
     ///
-    /// The details of a database error quote the row, so only its message is kept.
+    /// A database's words may quote the row, also those of a trigger; see [`words`].
     fn from(error: DieselError) -> Self {
         match &error {
             DieselError::DatabaseError(kind, information) => {
-                let message = one_line(information.message());
+                let message = words(kind, &**information);
                 match kind {
                     DatabaseErrorKind::NotNullViolation
                     | DatabaseErrorKind::CheckViolation
@@ -54,6 +54,57 @@ impl From<DieselError> for StoreError {
             }
             other => Self::Unavailable(one_line(&other.to_string())),
         }
+    }
+}
+
+/// How messages begin that PostgreSQL and SQLite have about themselves, and that an operator needs.
+const OPERATIONAL: &[&str] = &[
+    "canceling ",
+    "cannot execute ",
+    "connection ",
+    "could not connect",
+    "could not extend file",
+    "could not obtain lock",
+    "could not receive data",
+    "could not send data",
+    "could not serialize",
+    "could not write",
+    "current transaction is aborted",
+    "database ",
+    "deadlock detected",
+    "disk I/O error",
+    "no connection to the server",
+    "no such table",
+    "out of memory",
+    "out of shared memory",
+    "password authentication failed",
+    "permission denied",
+    "relation \"",
+    "remaining connection slots",
+    "server closed the connection",
+    "sorry, too many clients",
+    "SSL ",
+    "terminating connection",
+    "the database system",
+    "unable to open database file",
+    "attempt to write a readonly database",
+];
+
+/// What may be said of a database's error: the rule that was broken, by its name, or a message that is about the database
+/// itself. Any other may quote a value, as those of triggers and conversions do.
+fn words(kind: &DatabaseErrorKind, information: &dyn DatabaseErrorInformation) -> String {
+    let message = one_line(information.message());
+    let rule = information.constraint_name().or_else(|| information.column_name());
+    match (kind, rule) {
+        (DatabaseErrorKind::Unknown | DatabaseErrorKind::ClosedConnection, _)
+        | (DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ReadOnlyTransaction, _)
+        | (DatabaseErrorKind::UnableToSendCommand, _)
+            if OPERATIONAL.iter().any(|beginning| message.starts_with(beginning)) =>
+        {
+            message
+        }
+        (_, Some(rule)) => format!("{kind:?} of {rule}"),
+        (kind, None) => format!("{kind:?}; the database's own log has its words, which may quote data"),
     }
 }
 

@@ -19,6 +19,7 @@ pub fn server(listen: SocketAddr, health: Health, metrics: Exposition) -> std::i
             .route("/metrics", web::get().to(render))
     })
     .workers(1)
+    .max_connections(64)
     .disable_signals()
     .shutdown_timeout(1)
     .listen(listener)?

@@ -51,14 +51,15 @@ pub fn init(settings: &LogSettings, process: &str) -> Result<(), LogError> {
     };
     let files = match &settings.dir {
         Some(folder) => {
-            std::fs::create_dir_all(folder)
+            // Pods that share a volume have folders of their own: old files are told by how their names begin.
+            let host = std::env::var("HOSTNAME").unwrap_or_default();
+            let named = !host.is_empty() && !host.starts_with('.') && !host.contains('/');
+            let folder = if named { folder.join(host) } else { folder.clone() };
+            std::fs::create_dir_all(&folder)
                 .map_err(|error| LogError(format!("cannot make {}: {error}", folder.display())))?;
-            // Pods that share a volume have names of their own.
-            let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-            let name = host.map_or_else(|| format!("contacts-{process}"), |host| format!("contacts-{process}-{host}"));
             let appender = RollingFileAppender::builder()
                 .rotation(Rotation::DAILY)
-                .filename_prefix(name)
+                .filename_prefix(format!("contacts-{process}"))
                 .filename_suffix("log")
                 .max_log_files(settings.keep)
                 .build(folder)?;

@@ -99,7 +99,7 @@ catalogue! {
     DEAD_LETTERS = "contacts_consumer_dead_letters_total", Kind::Counter, ["reason"],
         "Messages moved to the dead letter queue, by reason.";
     AGE_AT_COMMIT = "contacts_consumer_age_at_commit_seconds", Kind::Histogram(AGE), [],
-        "Time from a command's acceptance to the commit of its effect, in seconds.";
+        "Time from a command's acceptance to the commit of its effect, in seconds; without those that were replayed from the dead letters.";
     UNAPPLIED_AGE = "contacts_consumer_oldest_unapplied_age_seconds", Kind::Gauge, [],
         "Age of the oldest message that a worker took and could not finish yet, in seconds since it was accepted; 0 if there is none.";
     PAUSED = "contacts_consumer_paused", Kind::Gauge, [],

@@ -174,10 +174,15 @@ impl Stack {
         let component = Health::default().component("queue");
         let rabbit = RabbitMq::new(&settings).unwrap();
         let (publisher, _thread) = rabbit.publisher(&settings, component, Stop::default()).unwrap();
-        let batch = messages.into_iter().map(|message| (Lane::Work, message, Duration::ZERO));
-        for result in publisher.publish_all(batch, PATIENCE) {
-            result.unwrap();
-        }
+        let mut messages: Vec<Message> = messages.into_iter().collect();
+        eventually("all are confirmed", || {
+            let batch = messages.iter().map(|message| (Lane::Work, message.clone(), Duration::ZERO));
+            let results = publisher.publish_all(batch, PATIENCE);
+            // A queue that is being made may refuse one, as a busy RabbitMQ did: a producer would tell its client to repeat.
+            let refused = std::mem::take(&mut messages).into_iter().zip(results).filter(|(_, result)| result.is_err());
+            messages = refused.map(|(message, _)| message).collect();
+            messages.is_empty().then_some(())
+        });
     }
 
     /// Up to 2,000 dead letters.

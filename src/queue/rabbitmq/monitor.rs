@@ -5,17 +5,34 @@ use super::link::{Link, describe, lost};
 use super::{Broker, properties};
 use crate::domain::Moment;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub(super) struct Watcher {
     broker: Arc<Broker>,
     link: Option<Link>,
     /// What the last look at the first dead letter showed.
-    oldest: Option<Moment>,
+    seen: Option<Seen>,
 }
+
+/// The first dead letter, as it was seen.
+#[derive(Clone, Copy)]
+struct Seen {
+    since: Option<Moment>,
+    /// How many there were.
+    letters: u64,
+    at: Instant,
+    /// How often it had been given back by then.
+    returned: u32,
+}
+
+/// How long what was seen is held to be true while letters only come and none goes.
+const SEEN_FOR: Duration = Duration::from_secs(60 * 60);
+/// A letter that was given back so often is not looked at again: a policy of the broker may limit how often it can be.
+const MAX_LOOKS: u32 = 10;
 
 impl Watcher {
     pub(super) fn new(broker: Arc<Broker>) -> Self {
-        Self { broker, link: None, oldest: None }
+        Self { broker, link: None, seen: None }
     }
 
     fn look(&mut self, link: &Link) -> Result<[(Lane, Backlog); 3], QueueError> {
@@ -29,19 +46,25 @@ impl Watcher {
             backlog.messages = messages.unwrap_or_default().into();
             backlog.consumers = consumers;
             if *lane == Lane::DeadLetters {
-                self.oldest = self.first_dead_letter(link, *backlog)?;
-                backlog.oldest = self.oldest;
+                self.seen = self.first_dead_letter(link, *backlog)?;
+                backlog.oldest = self.seen.and_then(|seen| seen.since);
             }
         }
         Ok(backlogs)
     }
 
-    /// Since when the first dead letter waits. It is taken and given back at once, which leaves it where it was; while
-    /// somebody else looks at the letters, what is known must do. Only dead letters can be looked at like this: elsewhere
-    /// a return counts against the message.
-    fn first_dead_letter(&self, link: &Link, backlog: Backlog) -> Result<Option<Moment>, QueueError> {
-        if backlog.messages == 0 || backlog.consumers != Some(0) {
-            return Ok(self.oldest.filter(|_| backlog.consumers != Some(0)));
+    /// The first dead letter. It is taken and given back at once; while somebody else looks at the letters, and while none
+    /// was removed since, what is known must do. Only dead letters can be looked at like this: elsewhere a return counts
+    /// against the message.
+    fn first_dead_letter(&self, link: &Link, backlog: Backlog) -> Result<Option<Seen>, QueueError> {
+        let letters = backlog.messages;
+        match self.seen {
+            _ if backlog.consumers != Some(0) => return Ok(self.seen),
+            _ if letters == 0 => return Ok(None),
+            Some(seen) if letters >= seen.letters && (seen.at.elapsed() < SEEN_FOR || seen.returned >= MAX_LOOKS) => {
+                return Ok(Some(Seen { letters, ..seen }));
+            }
+            _ => {}
         }
         let queue = self.broker.topology.queue(Lane::DeadLetters);
         let first = link.call(|channel| {
@@ -50,8 +73,10 @@ impl Watcher {
             first.nack(channel, true).map_err(failed)?;
             Ok(Some(properties))
         })?;
-        let message = first.map(|properties| properties::to_message(&properties, Vec::new()).0);
-        Ok(message.and_then(|message| waits_since(Lane::DeadLetters, &message)))
+        Ok(first.map(|properties| {
+            let (message, returned) = properties::to_message(&properties, Vec::new());
+            Seen { since: waits_since(Lane::DeadLetters, &message), letters, at: Instant::now(), returned }
+        }))
     }
 }
 
