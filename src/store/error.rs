@@ -32,7 +32,7 @@ impl From<DieselError> for StoreError {
     /// Only what is known to lie in the data is a rejection: everything unknown is held to be temporary, because waiting
     /// loses nothing. A unique violation is a race with another worker, which the next try will see.
     ///
-    /// A database's words may quote the row, also those of a trigger; see [`words`].
+    /// A database's words may quote the row, also those of a trigger, so only some of them are kept.
     fn from(error: DieselError) -> Self {
         match &error {
             DieselError::DatabaseError(kind, information) => {
