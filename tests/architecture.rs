@@ -10,7 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("stop", &[]),
     ("backoff", &[]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["domain", "config"]),
     ("queue", &["domain", "message", "config", "telemetry", "stop", "backoff"]),
     ("store", &["domain", "config", "telemetry"]),
     ("producer", &["domain", "message", "queue", "store", "config", "telemetry"]),

@@ -16,9 +16,9 @@ use crate::stop::{Cause, Stop};
 use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Store, StoreError};
-use crate::telemetry::metrics::{BUILD_INFO, Exposition};
+use crate::telemetry::metrics::{BUILD_INFO, Exposition, LOG_LINES_DROPPED};
 use crate::telemetry::spans::{self, SpansError};
-use crate::telemetry::{self, Health, LogError};
+use crate::telemetry::{self, Health, LogError, Logs};
 use actix_web::dev::{Server, ServerHandle};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::Write;
@@ -130,17 +130,18 @@ struct Running {
 
 /// Runs a role until it is asked to end, or cannot go on.
 pub fn run(role: Role, settings: &Settings) -> Result<(), RunError> {
-    telemetry::init_logs(&settings.log, role.name())?;
+    // Held to the end, so that the last lines are written.
+    let logs = telemetry::init_logs(&settings.log, role.name())?;
     spans::start(&settings.trace, &format!("contacts-{}", role.name()))?;
     let system = actix_web::rt::System::new();
-    let result = system.block_on(serve(role, settings));
+    let result = system.block_on(serve(role, settings, &logs));
     // Dropped, it would wait without a limit for reads that still hang in a database. The process ends instead.
     std::mem::forget(system);
     spans::finish();
     result
 }
 
-async fn serve(role: Role, settings: &Settings) -> Result<(), RunError> {
+async fn serve(role: Role, settings: &Settings, logs: &Logs) -> Result<(), RunError> {
     let exposition = Exposition::install().map_err(|error| RunError::Failed(error.to_string()))?;
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "role" => role.name()).set(1.0);
     let (health, stop) = (Health::default(), Stop::default());
@@ -149,6 +150,8 @@ async fn serve(role: Role, settings: &Settings) -> Result<(), RunError> {
 
     let (upkeep, parts) = (exposition.clone(), health.clone());
     exposition.before_scrape(move || parts.export());
+    let (dropped, lines) = (logs.dropped(), metrics::counter!(LOG_LINES_DROPPED));
+    exposition.before_scrape(move || lines.absolute(dropped()));
     actix_web::rt::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;

@@ -83,7 +83,7 @@ pub fn dlq(
 ) -> Result<dlq::Left, RunError> {
     // What is asked for is said on standard output; the log only says what goes wrong.
     let level = if settings.log.level == "info" { "error".to_owned() } else { settings.log.level.clone() };
-    telemetry::init_logs(&LogSettings { level, ..settings.log.clone() }, "dlq-drain")?;
+    let _logs = telemetry::init_logs(&LogSettings { level, ..settings.log.clone() }, "dlq-drain")?;
     let (health, stop) = (Health::default(), Stop::default());
     let (component, waiting) = (health.component("queue"), settings.broker.max_waiting);
     let (letters, publisher, thread): (Box<dyn DeadLetters>, _, _) = match data_dir {

@@ -1,8 +1,12 @@
 //! Logs: one line each, text for a person at a terminal, JSON for machines, and files that outlive the process.
 
+use super::line::JsonLine;
 use crate::config::{LogFormat, LogSettings};
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::thread::sleep;
+use std::time::Duration;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
@@ -10,6 +14,57 @@ use tracing_subscriber::prelude::*;
 
 /// The target of the lines for each request and each batch, which `log.traffic` turns off.
 pub const TRAFFIC: &str = "contacts::traffic";
+
+/// Lines that may wait to be written. More are dropped and counted: a log that nobody reads must not stop the work.
+const WAITING: usize = 8_192;
+/// How long lines gather after some were written: under load, waking up for each costs more than writing it.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// What writes the logs, as long as this lives; when it ends, what waits is written, for a second at most.
+#[must_use = "without it, lines that wait are lost"]
+pub struct Logs {
+    dropped: Vec<ErrorCounter>,
+    _writers: Vec<WorkerGuard>,
+}
+
+impl Logs {
+    /// How many lines were dropped because too many waited; can be asked at any time.
+    pub fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let counters = self.dropped.clone();
+        move || counters.iter().map(|counter| counter.dropped_lines() as u64).sum()
+    }
+
+    /// A writer that never waits, in front of a thread that does.
+    fn behind(&mut self, writer: impl Write + Send + 'static) -> NonBlocking {
+        let builder = NonBlockingBuilder::default().thread_name("log").buffered_lines_limit(WAITING).lossy(true);
+        let (writer, guard) = builder.finish(Gathering { writer: BufWriter::new(writer), lines: 0 });
+        self.dropped.push(writer.error_counter());
+        self._writers.push(guard);
+        writer
+    }
+}
+
+/// Its thread flushes when no line waits. If there were several since the last time, it lets more gather before it looks
+/// again.
+struct Gathering<W: Write> {
+    writer: BufWriter<W>,
+    lines: usize,
+}
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.lines += 1;
+        self.writer.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()?;
+        if std::mem::take(&mut self.lines) > 1 {
+            sleep(GATHER);
+        }
+        Ok(())
+    }
+}
 
 /// The log files cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +79,8 @@ impl From<InitError> for LogError {
 }
 
 /// Starts logging to standard error, and to files for `process` if there is a folder for them.
-pub fn init(settings: &LogSettings, process: &str) -> Result<(), LogError> {
+pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
+    let mut logs = Logs { dropped: Vec::new(), _writers: Vec::new() };
     let level = match settings.level.as_str() {
         "error" => LevelFilter::ERROR,
         "warn" => LevelFilter::WARN,
@@ -36,18 +92,18 @@ pub fn init(settings: &LogSettings, process: &str) -> Result<(), LogError> {
     // The libraries below say at "warn" what matters to an operator; more only drowns our own lines.
     let filter =
         Targets::new().with_default(LevelFilter::WARN).with_target("contacts", level).with_target(TRAFFIC, traffic);
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = io::stderr().is_terminal();
     let text = match settings.format {
         LogFormat::Auto => terminal,
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let console = fmt::layer().with_writer(std::io::stderr);
+    let console = fmt::layer().with_writer(logs.behind(io::stderr()));
     let console = if text {
         console.with_ansi(colours).with_target(false).boxed()
     } else {
-        console.json().flatten_event(true).boxed()
+        console.with_ansi(false).event_format(JsonLine).boxed()
     };
     let files = match &settings.dir {
         Some(folder) => {
@@ -63,11 +119,11 @@ pub fn init(settings: &LogSettings, process: &str) -> Result<(), LogError> {
                 .filename_suffix("log")
                 .max_log_files(settings.keep)
                 .build(folder)?;
-            Some(fmt::layer().json().flatten_event(true).with_writer(appender))
+            Some(fmt::layer().with_ansi(false).event_format(JsonLine).with_writer(logs.behind(appender)))
         }
         None => None,
     };
     // Only tests start two roles in one process; the first one's logging stays.
     let _ = tracing_subscriber::registry().with(filter).with(console).with(files).try_init();
-    Ok(())
+    Ok(logs)
 }

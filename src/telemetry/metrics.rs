@@ -118,6 +118,8 @@ catalogue! {
         "Time to get a connection from the pool, in seconds.";
     CONNECTION_TIMEOUTS = "contacts_database_connection_timeouts_total", Kind::Counter, ["pool"],
         "Times that no connection came within database.connect_timeout.";
+    LOG_LINES_DROPPED = "contacts_log_lines_dropped_total", Kind::Counter, [],
+        "Lines of the log that were dropped because too many waited to be written.";
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, [],
         "CPU time used, in whole seconds.";
     PROCESS_MEMORY = "process_resident_memory_bytes", Kind::Gauge, [],

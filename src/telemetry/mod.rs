@@ -4,10 +4,11 @@
 
 pub mod admin;
 mod health;
+mod line;
 mod logs;
 pub mod metrics;
 pub mod spans;
 pub mod trace;
 
 pub use health::{Component, Health};
-pub use logs::{LogError, TRAFFIC, init as init_logs};
+pub use logs::{LogError, Logs, TRAFFIC, init as init_logs};

@@ -1,0 +1,49 @@
+//! A moment as text. Every message and every line of the log has one.
+
+use super::Moment;
+use chrono::{Datelike, Timelike};
+use std::fmt;
+
+/// A moment as RFC 3339 with microseconds, always as long, as `2026-01-02T03:04:05.123456Z`.
+pub struct Micros(pub Moment);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at) = self;
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        // A leap second is shown as the one before.
+        let micros = (at.nanosecond() / 1_000).min(999_999);
+        let parts = [
+            (0, 4, at.year().clamp(0, 9_999).unsigned_abs()),
+            (5, 2, at.month()),
+            (8, 2, at.day()),
+            (11, 2, at.hour()),
+            (14, 2, at.minute()),
+            (17, 2, at.second()),
+            (20, 6, micros),
+        ];
+        for (first, length, mut value) in parts {
+            for digit in text.iter_mut().skip(first).take(length).rev() {
+                *digit = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Micros;
+    use crate::domain::Moment;
+    use chrono::SecondsFormat;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_is_the_time_that_others_write(micros in 0i64..253_402_300_799_999_999) {
+            let at = Moment::from_timestamp_micros(micros).unwrap();
+            prop_assert_eq!(Micros(at).to_string(), at.to_rfc3339_opts(SecondsFormat::Micros, true));
+        }
+    }
+}
