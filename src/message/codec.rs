@@ -1,20 +1,22 @@
 //! The body: JSON, schema 1. Unknown fields are ignored, so that a newer producer can add some.
 
 use crate::domain::{
-    Action, Command, ContactId, Details, Email, Fingerprint, Invalid, Moment, Name, OperationId, OperationKind, Phone,
-    Reason, Stamp,
+    Action, Command, ContactId, Details, Email, Fingerprint, Invalid, Micros, Moment, Name, OperationId, OperationKind,
+    Phone, Reason, Stamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 use uuid::Uuid;
 
 /// Its first second. A stamp or a time beyond it would make everything after it look old.
 const YEAR_3000: i64 = 32_503_680_000;
+/// Bytes that most bodies fit into.
+const ROOMY: usize = 512;
 /// The only schema number this version writes and reads.
 const SCHEMA: u64 = 1;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Body<'a> {
     schema: u64,
     #[serde(borrow)]
@@ -22,13 +24,35 @@ struct Body<'a> {
     operation_id: Uuid,
     contact_id: Uuid,
     stamp: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     expects: Option<Uuid>,
     accepted_at: Moment,
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, borrow)]
     fingerprint: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, borrow)]
     contact: Option<Person<'a>>,
+}
+
+/// The same, as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    schema: u64,
+    operation: &'a str,
+    operation_id: Uuid,
+    contact_id: Uuid,
+    stamp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expects: Option<Uuid>,
+    #[serde(serialize_with = "as_text")]
+    accepted_at: Micros,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<Person<'a>>,
+}
+
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,19 +107,21 @@ pub fn encode(command: &Command) -> Vec<u8> {
         }
         Action::Delete => None,
     };
-    let body = Body {
+    let body = Written {
         schema: SCHEMA,
-        operation: command.kind().as_str().into(),
+        operation: command.kind().as_str(),
         operation_id: command.operation_id.uuid(),
         contact_id: command.contact_id.uuid(),
         stamp: command.stamp.raw(),
         expects: command.expects.map(OperationId::uuid),
-        accepted_at: command.accepted_at,
-        fingerprint: command.fingerprint.map(|print| format!("{:032x}", print.0).into()),
+        accepted_at: Micros(command.accepted_at),
+        fingerprint: command.fingerprint.map(|print| format!("{:032x}", print.0)),
         contact,
     };
+    let mut text = Vec::with_capacity(ROOMY);
     // Writing plain strings and numbers into memory cannot fail.
-    serde_json::to_vec(&body).unwrap_or_default()
+    let _ = serde_json::to_writer(&mut text, &body);
+    text
 }
 
 /// Reads a message body.

@@ -3,6 +3,7 @@
 use crate::domain::{Contact, ContactId, Life, Moment, OperationId, Status};
 use crate::store::Operation;
 use serde::Serialize;
+use uuid::Uuid;
 
 /// A live contact.
 #[derive(Serialize)]
@@ -49,25 +50,19 @@ pub(super) struct Page {
 /// The body of a 202.
 #[derive(Serialize)]
 pub(super) struct Accepted {
-    operation_id: String,
-    contact_id: String,
-    version: String,
+    operation_id: Uuid,
+    contact_id: Uuid,
+    version: Uuid,
     status: &'static str,
 }
 
 impl Accepted {
     pub(super) fn new(operation: OperationId, contact: ContactId) -> Self {
-        let operation = operation.to_string();
-        Self {
-            version: operation.clone(),
-            operation_id: operation,
-            contact_id: contact.to_string(),
-            status: "accepted",
-        }
+        let operation = operation.uuid();
+        Self { version: operation, operation_id: operation, contact_id: contact.uuid(), status: "accepted" }
     }
 }
 
-/// An operation. One that SQL does not know yet has only its id and its status.
 #[derive(Serialize)]
 pub(super) struct OperationView {
     id: String,
