@@ -26,7 +26,7 @@ pub fn phone(text: &[u8]) {
 pub fn query(text: &[u8]) {
     let Some(listing) = str::from_utf8(text).ok().and_then(|text| Listing::parse(text).ok()) else { return };
     assert!((1..=200).contains(&listing.limit));
-    let Some(last) = listing.after else { return };
+    let Some(last) = &listing.after else { return };
     let next = listing.path_after(last);
     let (path, query) = next.split_once('?').unwrap();
     assert_eq!((path, Listing::parse(query).unwrap()), ("/contacts", listing));

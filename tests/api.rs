@@ -190,7 +190,22 @@ fn bad_input_names_its_field_and_reaches_no_queue() {
         assert_eq!(send(method, path, &[], None), is(404, "not-found"), "{path}");
     }
     assert_eq!(send("PUT", "/contacts/x", &json, body), is(404, "not-found"));
-    for query in ["ddd=20", "ddd=1", "ddd=abc", "limit=0", "limit=x", "cursor=x", "dd=11", "ddd=11&ddd=12"] {
+    for query in [
+        "ddd=20",
+        "ddd=1",
+        "ddd=abc",
+        "state=XX",
+        "region=Leste",
+        "q=",
+        "q=%00",
+        "q=a&cursor=a01933a66000070008000000000000001",
+        "cursor=bAZM6ZgAAcACAAAAAAAAAAWFuYQ",
+        "limit=0",
+        "limit=x",
+        "cursor=x",
+        "dd=11",
+        "ddd=11&ddd=12",
+    ] {
         assert_eq!(send("GET", &format!("/contacts?{query}"), &[], None), is(422, "validation"), "{query}");
     }
     let long_key = "k".repeat(256);
@@ -200,6 +215,66 @@ fn bad_input_names_its_field_and_reaches_no_queue() {
     }
     assert_eq!(served.published(), 0, "nothing of it reached the queue");
     assert_eq!(client.get("/contacts").json()["items"], json!([]));
+}
+
+/// The names on this page and on all that its links lead to.
+fn names_of_all_pages(client: &Client, path: &str) -> Vec<String> {
+    let (mut names, mut path) = (Vec::new(), path.to_owned());
+    loop {
+        let answer = client.get(&path);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        let page = answer.json();
+        names.extend(
+            page["items"].as_array().unwrap().iter().map(|contact| contact["name"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else {
+            assert_eq!(answer.header("link"), "");
+            return names;
+        };
+        let link = answer.header("link").to_owned();
+        assert!(link.contains(next) && link.ends_with("; rel=\"next\""), "{link}");
+        path = link.trim_start_matches('<').split_once('>').unwrap().0.to_owned();
+    }
+}
+
+#[test]
+fn a_list_is_filtered_by_place_and_name() {
+    let served = serve(&[]);
+    let client = &served.client;
+    let mut operations = Vec::new();
+    for (name, phone) in [
+        ("José da Silva", "(11) 98765-4321"),
+        ("JOSE Antônio", "(27) 98765-4321"),
+        ("Josefa & Cia", "(85) 98765-4321"),
+        ("Bia", "(19) 98765-4321"),
+        ("Ana", "(61) 98765-4321"),
+    ] {
+        let mut body = person(name);
+        body["phone"] = json!(phone);
+        operations.push(client.write("POST", "/contacts", &[], &body).text("operation_id"));
+    }
+    for operation in &operations {
+        client.ended(operation);
+    }
+    for (query, expected) in [
+        ("q=jos%C3%A9", &["JOSE Antônio", "José da Silva", "Josefa & Cia"][..]),
+        ("q=JOSE+d", &["José da Silva"]),
+        ("q=josefa+%26", &["Josefa & Cia"]),
+        ("q=zulmira", &[]),
+        ("state=sp", &["José da Silva", "Bia"]),
+        ("region=sudeste", &["José da Silva", "JOSE Antônio", "Bia"]),
+        ("region=Centro-Oeste", &["Ana"]),
+        ("region=sudeste&state=ES", &["JOSE Antônio"]),
+        ("region=sudeste&state=CE", &[]),
+        ("q=jose&region=Sudeste", &["JOSE Antônio", "José da Silva"]),
+        ("q=jose&state=SP&ddd=11&region=SUDESTE", &["José da Silva"]),
+        ("q=jose&ddd=19", &[]),
+    ] {
+        for limit in [1, 2, 50] {
+            let path = format!("/contacts?{query}&limit={limit}");
+            assert_eq!(names_of_all_pages(client, &path), expected, "{path}");
+        }
+    }
 }
 
 #[test]
@@ -215,21 +290,7 @@ fn a_list_is_read_page_by_page() {
     for operation in &operations {
         client.ended(operation);
     }
-    let (mut names, mut path) = (Vec::new(), "/contacts?ddd=11&limit=7".to_owned());
-    loop {
-        let answer = client.get(&path);
-        let page = answer.json();
-        names.extend(
-            page["items"].as_array().unwrap().iter().map(|contact| contact["name"].as_str().unwrap().to_owned()),
-        );
-        let Some(next) = page["next"].as_str() else {
-            assert_eq!(answer.header("link"), "");
-            break;
-        };
-        let link = answer.header("link").to_owned();
-        assert!(link.contains(next) && link.ends_with("; rel=\"next\""), "{link}");
-        path = link.trim_start_matches('<').split_once('>').unwrap().0.to_owned();
-    }
+    let names = names_of_all_pages(client, "/contacts?ddd=11&limit=7");
     // Without keys, ids grow with time.
     let expected: Vec<String> =
         (0..25).filter(|number| number % 5 != 0).map(|number| format!("Ana {number}")).collect();
@@ -321,7 +382,7 @@ fn problems_look_the_same_for_ever() {
         show("POST", "/contacts", &json, Some(b"{")),
         show("POST", "/contacts", &[("content-type", "text/csv")], Some(b"")),
         show("POST", "/contacts", &json, Some(&[b' '; 20_000])),
-        show("GET", "/contacts?ddd=10&limit=0&q=a", &[], None),
+        show("GET", "/contacts?ddd=10&limit=0&state=XX&region=Leste&q=&page=2", &[], None),
         show("GET", "/contacts/x", &[], None),
         show("GET", "/nowhere", &[], None),
         show("PATCH", "/contacts", &[], None),

@@ -19,6 +19,7 @@ mod dlq;
 mod docs;
 mod endurance;
 mod monitoring;
+mod plans;
 mod poison;
 mod queues;
 mod roles;

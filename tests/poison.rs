@@ -12,7 +12,7 @@ use contacts::queue::rabbitmq::RabbitMq;
 use contacts::queue::{Delivery, Lane, Queue, QueueError, Source, Work};
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
-use contacts::store::{Direction, Filter, Operation, Pruned, Store, StoreError};
+use contacts::store::{After, Direction, Filter, Operation, Pruned, Store, StoreError};
 use contacts::telemetry::Health;
 use std::process::{Command as Run, Stdio};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Store for Harmed {
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
         self.store.contact(id)
     }
-    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+    fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError> {
         self.store.contacts(filter, after, limit)
     }
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {

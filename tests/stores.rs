@@ -2,22 +2,29 @@
 
 use crate::support::{Database, command, create, delete, details, new_contact, update};
 use contacts::domain::{
-    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Fingerprint, Life, Moment, OperationId,
-    OperationKind, Outcome, Phone, Reason, Status,
+    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Fingerprint, Life, Moment, NameKey, OperationId,
+    OperationKind, Outcome, Phone, Reason, Region, State, Status,
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
-use contacts::store::{Direction, Filter, Pruned, Store, StoreError};
+use contacts::store::{After, Direction, Filter, Pruned, Store, StoreError};
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
+/// How many migrations there are.
+const MIGRATIONS: usize = 2;
+
 trait Subject {
     type Store: Store + Clone + 'static;
     fn empty() -> Self;
     fn store(&self) -> &Self::Store;
+    /// Runs SQL that both databases understand.
+    fn execute(&self, sql: &str);
 }
 
 struct OnPostgres {
@@ -34,21 +41,28 @@ impl Subject for OnPostgres {
     fn store(&self) -> &Postgres {
         &self.store
     }
+    fn execute(&self, sql: &str) {
+        self.database.execute(sql);
+    }
 }
 
 struct OnSqlite {
     store: Sqlite,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Subject for OnSqlite {
     type Store = Sqlite;
     fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { store: Sqlite::new(&folder.path().join("contacts.db")).unwrap(), _folder: folder }
+        Self { store: Sqlite::new(&folder.path().join("contacts.db")).unwrap(), folder }
     }
     fn store(&self) -> &Sqlite {
         &self.store
+    }
+    fn execute(&self, sql: &str) {
+        let file = self.folder.path().join("contacts.db");
+        SqliteConnection::establish(file.to_str().unwrap()).unwrap().batch_execute(sql).unwrap();
     }
 }
 
@@ -83,10 +97,12 @@ fn the_schema_is_asked_for_made_and_unmade<S: Subject>() {
     let store = subject.store();
     let Err(StoreError::Misconfigured(text)) = store.check() else { panic!("an empty database has no schema") };
     assert!(text.contains("contacts migrate"), "{text}");
-    assert_eq!(store.migrate(Direction::Up).unwrap().len(), 1);
+    assert_eq!(store.migrate(Direction::Up).unwrap().len(), MIGRATIONS);
     assert_eq!(store.migrate(Direction::Up).unwrap().len(), 0);
     store.check().unwrap();
-    assert_eq!(store.migrate(Direction::Down).unwrap().len(), 1);
+    for _ in 0..MIGRATIONS {
+        assert_eq!(store.migrate(Direction::Down).unwrap().len(), 1);
+    }
     assert_eq!(store.migrate(Direction::Down).unwrap().len(), 0);
     assert!(matches!(store.check(), Err(StoreError::Misconfigured(_))));
 }
@@ -111,7 +127,7 @@ fn a_contact_lives_changes_and_dies<S: Subject>() {
     let gone = delete(id, 20);
     assert_eq!(apply(store, &[&gone]), [Outcome::Applied]);
     assert_eq!(read(store, id).life, Life::Deleted { at: gone.accepted_at });
-    assert_eq!(store.contacts(Filter::default(), None, 10).unwrap(), []);
+    assert_eq!(store.contacts(&Filter::default(), None, 10).unwrap(), []);
     assert_eq!(apply(store, &[&update(id, 99, "Ghost")]), [Outcome::Failed(Reason::ContactDeleted)]);
 }
 
@@ -192,18 +208,128 @@ fn pages_follow_each_other_without_gaps<S: Subject>() {
         }
     }
     apply(store, &commands.iter().collect::<Vec<_>>());
-    let filter = Filter { area: AreaCode::new(11).ok() };
+    expected.sort();
+    let ids = |filter: &Filter| listed(store, filter).iter().map(|contact| contact.id).collect::<Vec<_>>();
+    assert_eq!(ids(&areas(|area| area.number() == 11)), expected);
+    let everyone = ids(&Filter::default());
+    assert!(everyone.is_sorted());
+    assert_eq!(everyone.len(), 29);
+    // Pages of several areas are merged.
+    assert_eq!(ids(&areas(|_| true)), everyone);
+    assert_eq!(ids(&areas(|area| matches!(area.number(), 11 | 85))), everyone);
+    assert!(ids(&areas(|_| false)).is_empty());
+}
+
+/// All pages of a list, each of at most four.
+fn listed(store: &impl Store, filter: &Filter) -> Vec<Contact> {
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page = store.contacts(filter, after, 4).unwrap();
-        let Some(last) = page.last() else { break };
+        let page = store.contacts(filter, after.as_ref(), 4).unwrap();
         assert!(page.len() <= 4);
-        after = Some(last.id);
-        seen.extend(page.iter().map(|contact| contact.id));
+        let Some(last) = page.last() else { return seen };
+        after = Some(filter.after(last));
+        seen.extend(page);
     }
+}
+
+fn areas(choose: impl Fn(AreaCode) -> bool) -> Filter {
+    let mut filter = Filter::default();
+    filter.within(AreaCode::all().filter(|area| choose(*area)));
+    filter
+}
+
+fn named(prefix: &str) -> Filter {
+    Filter { name: Some(NameKey::prefix(prefix).unwrap()), ..Filter::default() }
+}
+
+fn names(store: &impl Store, filter: &Filter) -> Vec<String> {
+    let name = |contact: &Contact| match &contact.life {
+        Life::Live(details) => details.name.as_str().to_owned(),
+        Life::Deleted { .. } => panic!("a deleted contact is listed"),
+    };
+    listed(store, filter).iter().map(name).collect()
+}
+
+fn create_at(area: u8, name: &str) -> Command {
+    let phone = Phone::parse(&format!("{area}987654321")).unwrap();
+    command(new_contact(), 1, Action::Create(Details { phone, ..details(name) }))
+}
+
+fn names_are_found_by_their_beginning<S: Subject>() {
+    let subject = migrated::<S>();
+    let store = subject.store();
+    let all = [
+        create_at(11, "José da Silva"),
+        create_at(21, "JOSE  DA COSTA"),
+        create_at(85, "jose\u{301} antônio"),
+        create_at(11, "Josefa"),
+        create_at(27, "Joana"),
+        create_at(95, "Élida"),
+        create_at(19, "\u{10ffff}\u{10ffff}"),
+    ];
+    apply(store, &all.iter().collect::<Vec<_>>());
+    let jose = ["josé antônio", "JOSE  DA COSTA", "José da Silva"];
+    for prefix in ["JOSÉ", "jose", " Jos\u{e9}"] {
+        assert_eq!(names(store, &named(prefix)), [&jose[..], &["Josefa"]].concat(), "{prefix}");
+    }
+    assert_eq!(names(store, &named("josé da")), jose[1..]);
+    assert_eq!(names(store, &named("jose da silva")), jose[2..]);
+    assert_eq!(names(store, &named("elida")), ["Élida"]);
+    assert_eq!(names(store, &named("\u{10ffff}")), ["\u{10ffff}\u{10ffff}"]);
+    for nobody in ["josé da silva x", "%", "_", "jos%", "silva"] {
+        assert!(names(store, &named(nobody)).is_empty(), "{nobody}");
+    }
+    // With other filters.
+    let both = |prefix: &str, areas: Filter| names(store, &Filter { areas: areas.areas, ..named(prefix) });
+    assert_eq!(both("jos", areas(|area| area.state() == State::Sp)), ["José da Silva", "Josefa"]);
+    assert_eq!(both("jo", areas(|area| area.state().region() == Region::Sudeste)).len(), 4);
+    assert!(both("elida", areas(|area| area.number() == 11)).is_empty());
+    assert!(both("jose", areas(|_| false)).is_empty());
+    // A renamed contact is found by its new name only, a deleted one by none.
+    let (renamed, gone) = (all[0].contact_id, all[1].contact_id);
+    apply(store, &[&update(renamed, 9, "Álvaro Lima"), &delete(gone, 9)]);
+    assert_eq!(names(store, &named("jose")), ["josé antônio", "Josefa"]);
+    assert_eq!(names(store, &named("alvaro l")), ["Álvaro Lima"]);
+}
+
+fn pages_of_names_go_on_beside_changes<S: Subject>() {
+    let subject = migrated::<S>();
+    let store = subject.store();
+    // Many of one name: ids break the tie.
+    let all: Vec<Command> = (0..30).map(|number| create_at(11, &format!("Ana {}", number / 10))).collect();
+    apply(store, &all.iter().collect::<Vec<_>>());
+    let filter = named("ana");
+    let first = store.contacts(&filter, None, 12).unwrap();
+    let place = filter.after(first.last().unwrap());
+    let before = create_at(11, "Ana");
+    let within = create_at(11, "Ana 2");
+    apply(store, &[&before, &within, &delete(first[11].id, 9), &delete(all[29].contact_id, 9)]);
+    let rest = store.contacts(&filter, Some(&place), 100).unwrap();
+    let mut expected: Vec<ContactId> = all[12..29].iter().map(|command| command.contact_id).collect();
+    expected.push(within.contact_id);
     expected.sort();
+    let mut seen: Vec<ContactId> = rest.iter().map(|contact| contact.id).collect();
+    seen.sort();
     assert_eq!(seen, expected);
-    assert_eq!(store.contacts(Filter::default(), None, 100).unwrap().len(), 29);
+    // A place from elsewhere does no harm.
+    let elsewhere = After { name: NameKey::read("a"), ..place.clone() };
+    assert_eq!(store.contacts(&filter, Some(&elsewhere), 100).unwrap().len(), 30);
+    let beyond = After { name: NameKey::read("b"), ..place };
+    assert_eq!(store.contacts(&filter, Some(&beyond), 100).unwrap(), []);
+}
+
+/// What an older version of the program wrote has no key.
+fn names_without_a_key_get_one_by_migrating<S: Subject>() {
+    let subject = migrated::<S>();
+    let store = subject.store();
+    let all: Vec<Command> = (0..2100).map(|number| create_at(11, &format!("João {number}"))).collect();
+    apply(store, &all.iter().collect::<Vec<_>>());
+    apply(store, &[&delete(all[7].contact_id, 9)]);
+    subject.execute("UPDATE contacts SET name_key = NULL");
+    assert!(names(store, &named("joao")).is_empty());
+    assert_eq!(store.migrate(Direction::Up).unwrap().len(), 0);
+    assert_eq!(store.contacts(&named("JOAO"), None, 5000).unwrap().len(), 2099);
+    assert_eq!(names(store, &named("joão 1234")), ["João 1234"]);
 }
 
 /// P2 and P3 on a real database: any commands, in any batches and any order, with any repetition.
@@ -359,6 +485,9 @@ conformance! {
     what_must_wait_leaves_no_trace,
     a_replay_of_a_failed_operation_is_a_new_try,
     pages_follow_each_other_without_gaps,
+    names_are_found_by_their_beginning,
+    pages_of_names_go_on_beside_changes,
+    names_without_a_key_get_one_by_migrating,
     any_order_and_repetition_ends_the_same,
     workers_side_by_side_do_not_harm_each_other,
     what_is_pruned_neither_comes_back_nor_happens_twice,
@@ -401,5 +530,26 @@ fn two_migrations_at_once_wait_for_each_other() {
             .collect();
         both.into_iter().map(|one| one.join().unwrap()).sum()
     });
-    assert_eq!(run, 1);
+    assert_eq!(run, MIGRATIONS);
+}
+
+/// While a rolling change runs, the version before the search changes names without their keys.
+#[test]
+fn a_name_that_an_older_version_changed_is_not_found_by_its_old_one() {
+    let subject = migrated::<OnPostgres>();
+    let store = &subject.store;
+    let all = [create_at(11, "Ana Souza"), create_at(11, "Ana Lima"), create_at(11, "Ana Costa")];
+    apply(store, &all.iter().collect::<Vec<_>>());
+    let [changed, erased, same] = all.each_ref().map(|command| command.contact_id);
+    subject.database.execute(&format!(
+        "UPDATE contacts SET name = 'Bia' WHERE id = '{changed}'; \
+         UPDATE contacts SET name = 'ANÁ  COSTA' WHERE id = '{same}'; \
+         UPDATE contacts SET deleted_at = now(), name = NULL, phone = NULL, ddd = NULL, email = NULL \
+         WHERE id = '{erased}'"
+    ));
+    assert_eq!(names(store, &named("a")), ["ANÁ  COSTA"]);
+    assert!(names(store, &named("bia")).is_empty());
+    assert_eq!(subject.database.count("contacts WHERE deleted_at IS NOT NULL AND name_key IS NOT NULL"), 0);
+    store.migrate(Direction::Up).unwrap();
+    assert_eq!(names(store, &named("bia")), ["Bia"]);
 }

@@ -42,6 +42,21 @@ pub const AREAS: [(u8, State); 67] = [
 ];
 
 impl State {
+    /// All of them.
+    #[rustfmt::skip]
+    pub const ALL: [Self; 27] = [
+        Ac, Al, Am, Ap, Ba, Ce, Df, Es, Go, Ma, Mg, Ms, Mt, Pa, Pb, Pe, Pi, Pr, Rj, Rn, Ro, Rr, Rs, Sc, Se, Sp, To,
+    ];
+
+    /// Reads an abbreviation, in upper or lower case.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text)).ok_or(Invalid::new(
+            "unknown_state",
+            "is not a state (UF): AC, AL, AM, AP, BA, CE, DF, ES, GO, MA, MG, MS, MT, PA, PB, PE, PI, PR, RJ, RN, RO, RR, \
+             RS, SC, SE, SP, TO",
+        ))
+    }
+
     /// The two-letter abbreviation, upper case.
     #[rustfmt::skip]
     pub const fn as_str(self) -> &'static str {
@@ -65,6 +80,17 @@ impl State {
 }
 
 impl Region {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Norte, Self::Nordeste, Self::CentroOeste, Self::Sudeste, Self::Sul];
+
+    /// Reads a name, in upper or lower case.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::ALL
+            .into_iter()
+            .find(|region| region.as_str().eq_ignore_ascii_case(text))
+            .ok_or(Invalid::new("unknown_region", "is not a region: Norte, Nordeste, Centro-Oeste, Sudeste, Sul"))
+    }
+
     /// The region's name in Portuguese.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -92,6 +118,11 @@ impl AreaCode {
             .find(|(known, _)| *known == code)
             .map(|&(code, state)| Self { code, state })
             .ok_or(Invalid::new("unknown_area_code", "is not one of Brazil's 67 area codes (DDD), such as 11 or 85"))
+    }
+
+    /// All 67, in ascending order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        AREAS.into_iter().map(|(code, state)| Self { code, state })
     }
 
     /// Reads exactly two digits.
@@ -140,6 +171,24 @@ mod tests {
         assert_eq!(by_region(Region::CentroOeste), 1 + 2 + 2 + 1);
         assert_eq!(by_region(Region::Norte), 1 + 1 + 3 + 2 + 1 + 1 + 1);
         assert_eq!(by_region(Region::Nordeste), 5 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 2);
+    }
+
+    #[test]
+    fn states_and_regions_are_read_in_any_case() {
+        for state in State::ALL {
+            assert_eq!(State::parse(&state.as_str().to_lowercase()), Ok(state));
+            assert!(AreaCode::all().any(|area| area.state() == state), "{state:?} has no area code");
+        }
+        assert!(State::ALL.windows(2).all(|pair| pair[0].as_str() < pair[1].as_str()));
+        for region in Region::ALL {
+            assert_eq!(Region::parse(&region.as_str().to_uppercase()), Ok(region));
+            assert_eq!(Region::parse(region.as_str()), Ok(region));
+            assert!(State::ALL.iter().any(|state| state.region() == region));
+        }
+        for (wrong, code) in [("", "unknown_state"), ("XX", "unknown_state"), ("SPX", "unknown_state")] {
+            assert_eq!(State::parse(wrong).map_err(|invalid| invalid.code), Err(code));
+        }
+        assert_eq!(Region::parse("Centro Oeste").map_err(|invalid| invalid.code), Err("unknown_region"));
     }
 
     #[test]

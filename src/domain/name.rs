@@ -1,6 +1,6 @@
 //! A contact's name.
 
-use super::Invalid;
+use super::{Invalid, NameKey};
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 
@@ -38,6 +38,11 @@ impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name as it is searched.
+    pub fn key(&self) -> NameKey {
+        NameKey::of(self)
     }
 }
 

@@ -40,15 +40,15 @@ pub(super) async fn contact(api: Data<Api>, request: HttpRequest, path: Path<Str
 
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let listing = Listing::parse(request.query_string())?;
-    let (filter, after, limit) = (listing.filter, listing.after, listing.limit);
+    let (filter, after, limit) = (listing.filter.clone(), listing.after.clone(), listing.limit);
     // One more than asked for tells whether there is a next page.
-    let mut contacts = api.reader.read(move |store| store.contacts(filter, after, limit + 1)).await?;
+    let mut contacts = api.reader.read(move |store| store.contacts(&filter, after.as_ref(), limit + 1)).await?;
     let more = contacts.len() > limit as usize;
     contacts.truncate(limit as usize);
-    let last = contacts.last().filter(|_| more).map(|last| last.id);
-    let next = last.map(Listing::cursor_after);
+    let last = contacts.last().filter(|_| more).map(|last| listing.filter.after(last));
+    let next = last.as_ref().map(Listing::cursor_after);
     let mut response = HttpResponse::Ok();
-    if let Some(last) = last {
+    if let Some(last) = &last {
         response.insert_header((LINK, format!("<{}>; rel=\"next\"", listing.path_after(last))));
     }
     Ok(response.json(Page { items: contacts.iter().filter_map(ContactView::new).collect(), next }))

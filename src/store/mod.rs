@@ -14,8 +14,11 @@ pub mod sqlite;
 pub use error::StoreError;
 
 use crate::domain::{
-    AreaCode, Attempt, Contact, ContactId, Fingerprint, Moment, OperationId, OperationKind, Outcome, Status,
+    AreaCode, Attempt, Contact, ContactId, Fingerprint, Life, Moment, NameKey, OperationId, OperationKind, Outcome,
+    Status,
 };
+use std::collections::BTreeSet;
+use uuid::Uuid;
 
 /// An operation that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +42,54 @@ pub struct Operation {
 }
 
 /// Which contacts to list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only those of this area code.
-    pub area: Option<AreaCode>,
+    /// Only those of these area codes.
+    pub areas: Option<BTreeSet<AreaCode>>,
+    /// Only those whose names begin so. They come in the order of their names, all others in that of their ids.
+    pub name: Option<NameKey>,
+}
+
+impl Filter {
+    /// Keeps of its areas only those that are also among these.
+    pub fn within(&mut self, areas: impl Iterator<Item = AreaCode>) {
+        let areas: BTreeSet<AreaCode> = areas.collect();
+        self.areas = Some(match self.areas.take() {
+            Some(known) => known.intersection(&areas).copied().collect(),
+            None => areas,
+        });
+    }
+
+    /// Where the page after this contact begins.
+    pub fn after(&self, last: &Contact) -> After {
+        let name = match (&self.name, &last.life) {
+            (Some(_), Life::Live(details)) => Some(details.name.key()),
+            _ => None,
+        };
+        After { name, id: last.id }
+    }
+
+    /// Whether no contact can meet it.
+    fn is_impossible(&self) -> bool {
+        self.areas.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+}
+
+/// The place in a list that a page comes after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    /// The key of the last name, where names give the order.
+    pub name: Option<NameKey>,
+    /// The last id.
+    pub id: ContactId,
+}
+
+/// The key and the id that a page of names comes after. On the first page that is the prefix itself, before any id.
+fn by_name<'a>(prefix: &'a NameKey, after: Option<&'a After>) -> (&'a str, Uuid) {
+    match after {
+        Some(After { name: Some(name), id }) if name >= prefix => (name.as_str(), id.uuid()),
+        _ => (prefix.as_str(), Uuid::nil()),
+    }
 }
 
 /// What a step of pruning removed.
@@ -72,8 +119,8 @@ pub trait Store: Send + Sync {
     /// A contact, live or deleted.
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError>;
 
-    /// Up to `limit` live contacts with ids greater than `after`, in the order of their ids.
-    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError>;
+    /// Up to `limit` live contacts that meet the filter, in its order, that come after this place.
+    fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError>;
 
     /// Those of these operations that have ended, in no order.
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError>;

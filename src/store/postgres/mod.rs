@@ -1,28 +1,33 @@
 //! PostgreSQL: native types, one set-wise statement for each step of a batch, rows locked in the order of their ids.
 
+mod listing;
 mod rows;
 mod schema;
 mod statements;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe};
 use super::pool::{Connections, Use};
-use super::{Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
+use super::{After, Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
 use crate::config::{DatabaseSettings, Url};
-use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, OperationId, Outcome};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, NameKey, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::CustomizeConnection;
-use diesel::sql_types::{BigInt, Bool, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use listing::{Explain, ListContacts};
 use rows::{ContactRow, FinishedRow, OperationRow, StandingRow};
 use schema::{contacts, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
 use std::time::Duration;
+use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// How long a batch waits for a row that another session has locked. Ours hold theirs for milliseconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many names get their keys in one transaction.
+const KEYS_AT_ONCE: i64 = 1000;
 /// Any number of ours: two migrations at once wait for each other by it.
 const MIGRATION_LOCK: i64 = 0x00C0_47AC_7500;
 
@@ -51,11 +56,13 @@ struct Session {
 
 impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Session {
     fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
+        // A statement is planned once for a session. Planned while the tables are small, it would read them from end to
+        // end for as long as the session lives, however large they grow; every one of ours has an index to go by.
         let timeout = self.statement_timeout.as_millis();
         connection
             .batch_execute(&format!(
                 "SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout}; \
-                 SET lock_timeout = {}",
+                 SET enable_seqscan = off; SET lock_timeout = {}",
                 LOCK_TIMEOUT.as_millis()
             ))
             .map_err(diesel::r2d2::Error::QueryError)
@@ -72,6 +79,13 @@ impl Postgres {
             _ => writes.clone(),
         };
         Ok(Self { writes, reads, checks })
+    }
+
+    /// How PostgreSQL would do exactly what [`Store::contacts`] asks of it.
+    pub fn explain(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<String, StoreError> {
+        let mut connection = self.reads.get()?;
+        let lines: Vec<String> = Explain(ListContacts::new(filter, after, limit)).load(&mut *connection)?;
+        Ok(lines.join("\n"))
     }
 }
 
@@ -122,6 +136,42 @@ fn raced(what: &str) -> StoreError {
 
 fn horizon(connection: &mut PgConnection) -> QueryResult<Option<Moment>> {
     retention::table.select(retention::pruned_before).first(connection).optional()
+}
+
+/// Gives names that have no key theirs, in small steps: consumers go on beside it. Rows are locked in the order of their
+/// ids, as theirs are.
+fn add_name_keys(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut after = Some(Uuid::nil());
+    while let Some(id) = after {
+        after = connection.transaction(|connection| add_some_name_keys(connection, id))?;
+    }
+    Ok(())
+}
+
+/// The last row of a step, if there was one.
+fn add_some_name_keys(connection: &mut PgConnection, after: Uuid) -> QueryResult<Option<Uuid>> {
+    let rows: Vec<(Uuid, Option<String>)> = contacts::table
+        .filter(contacts::deleted_at.is_null())
+        .filter(contacts::name_key.is_null())
+        .filter(contacts::id.gt(after))
+        // The order of the index, where those without a key stand together.
+        .order((contacts::name_key, contacts::id))
+        .limit(KEYS_AT_ONCE)
+        .for_update()
+        .select((contacts::id, contacts::name))
+        .load(connection)?;
+    let last = rows.last().map(|(id, _)| *id);
+    let key = |name: Option<String>| Name::parse(&name?).ok().map(|name| name.key());
+    let (ids, keys): (Vec<Uuid>, Vec<Option<NameKey>>) = rows.into_iter().map(|(id, name)| (id, key(name))).unzip();
+    let keys: Vec<Option<&str>> = keys.iter().map(|key| key.as_ref().map(NameKey::as_str)).collect();
+    diesel::sql_query(
+        "UPDATE contacts SET name_key = new.name_key FROM unnest($1, $2) AS new (id, name_key) \
+         WHERE contacts.id = new.id",
+    )
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<Nullable<Text>>, _>(keys)
+    .execute(connection)?;
+    Ok(last)
 }
 
 fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
@@ -175,20 +225,13 @@ impl Store for Postgres {
         row.map(ContactRow::read).transpose()
     }
 
-    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError> {
-        let mut query = contacts::table
-            .filter(contacts::deleted_at.is_null())
-            .order(contacts::id)
-            .limit(limit.into())
-            .select(ContactRow::as_select())
-            .into_boxed();
-        if let Some(area) = filter.area {
-            query = query.filter(contacts::ddd.eq(i16::from(area.number())));
+    fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        if filter.is_impossible() {
+            return Ok(Vec::new());
         }
-        if let Some(after) = after {
-            query = query.filter(contacts::id.gt(after.uuid()));
-        }
-        query.load(&mut self.reads.get()?)?.into_iter().map(ContactRow::read).collect()
+        let mut connection = self.reads.get()?;
+        let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(&mut *connection)?;
+        rows.into_iter().map(ContactRow::read).collect()
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
@@ -263,7 +306,10 @@ impl Store for Postgres {
         connection.batch_execute(&format!(
             "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
         ))?;
-        let result = migrating::migrate(&mut *connection, MIGRATIONS, direction);
+        let mut result = migrating::migrate(&mut *connection, MIGRATIONS, direction);
+        if result.is_ok() && direction == Direction::Up {
+            result = add_name_keys(&mut connection).and(result);
+        }
         connection.batch_execute(&format!(
             "SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET statement_timeout; RESET lock_timeout"
         ))?;

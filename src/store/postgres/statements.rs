@@ -20,6 +20,7 @@ struct ContactColumns<'a> {
     updated_at: Vec<Moment>,
     deleted_at: Vec<Option<Moment>>,
     name: Vec<Option<&'a str>>,
+    name_key: Vec<Option<String>>,
     phone: Vec<Option<String>>,
     ddd: Vec<Option<i16>>,
     email: Vec<Option<&'a str>>,
@@ -41,6 +42,7 @@ impl<'a> ContactColumns<'a> {
             };
             columns.deleted_at.push(deleted_at);
             columns.name.push(details.map(|details| details.name.as_str()));
+            columns.name_key.push(details.map(|details| details.name.key().into()));
             columns.phone.push(details.map(|details| details.phone.to_string()));
             columns.ddd.push(details.map(|details| details.phone.area().number().into()));
             columns.email.push(details.map(|details| details.email.as_str()));
@@ -71,9 +73,11 @@ impl<'a> ContactColumns<'a> {
         out.push_bind_param::<Array<Nullable<SmallInt>>, _>(&self.ddd)?;
         out.push_sql("::smallint[], ");
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.email)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.name_key)?;
         out.push_sql(
             "::text[]) AS new (id, version, stamp, created_by, created_at, updated_at, deleted_at, name, phone, ddd, \
-             email)",
+             email, name_key)",
         );
         Ok(())
     }
@@ -92,7 +96,7 @@ impl QueryFragment<Pg> for InsertContacts<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "INSERT INTO contacts (id, version, stamp, created_by, created_at, updated_at, deleted_at, name, phone, \
-             ddd, email) SELECT * FROM ",
+             ddd, email, name_key) SELECT * FROM ",
         );
         self.0.bind(&mut out)?;
         out.push_sql(" ON CONFLICT (id) DO NOTHING");
@@ -113,7 +117,8 @@ impl QueryFragment<Pg> for UpdateContacts<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "UPDATE contacts SET version = new.version, stamp = new.stamp, updated_at = new.updated_at, deleted_at = \
-             new.deleted_at, name = new.name, phone = new.phone, ddd = new.ddd, email = new.email FROM ",
+             new.deleted_at, name = new.name, phone = new.phone, ddd = new.ddd, email = new.email, name_key = \
+             new.name_key FROM ",
         );
         self.0.bind(&mut out)?;
         out.push_sql(" WHERE contacts.id = new.id");

@@ -1,26 +1,31 @@
 //! SQLite, for `contacts standalone`: one writer, many readers (WAL), every commit on disk before it returns.
 
+mod listing;
 mod rows;
 mod schema;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe, status_text};
 use super::pool::{Connections, Use};
-use super::{Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
-use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, OperationId, Outcome};
+use super::{After, Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::CustomizeConnection;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use listing::ListContacts;
 use rows::{ContactRow, FinishedRow, NewContact, NewOperation, OperationRow, StandingRow, blob, micros, moment};
 use schema::{contacts, operations, retention};
 use std::path::Path;
 use std::time::Duration;
+use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// The most connections that read at once.
 const READERS: u32 = 4;
+/// How many names get their keys in one transaction.
+const KEYS_AT_ONCE: i64 = 1000;
 /// How long to wait for a connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -63,6 +68,34 @@ impl Sqlite {
 fn horizon(connection: &mut SqliteConnection) -> Result<Option<Moment>, StoreError> {
     let micros: Option<i64> = retention::table.select(retention::pruned_before).first(connection).optional()?;
     micros.map(moment).transpose()
+}
+
+/// Gives names that have no key theirs, in small steps.
+fn add_name_keys(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut after = Some(blob(Uuid::nil()));
+    while let Some(id) = after {
+        after = connection.immediate_transaction(|connection| add_some_name_keys(connection, id))?;
+    }
+    Ok(())
+}
+
+/// The last row of a step, if there was one.
+fn add_some_name_keys(connection: &mut SqliteConnection, after: Vec<u8>) -> QueryResult<Option<Vec<u8>>> {
+    let rows: Vec<(Vec<u8>, Option<String>)> = contacts::table
+        .filter(contacts::deleted_at.is_null())
+        .filter(contacts::name_key.is_null())
+        .filter(contacts::id.gt(after))
+        .order((contacts::name_key, contacts::id))
+        .limit(KEYS_AT_ONCE)
+        .select((contacts::id, contacts::name))
+        .load(connection)?;
+    for (id, name) in &rows {
+        if let Ok(name) = Name::parse(name.as_deref().unwrap_or_default()) {
+            let row = diesel::update(contacts::table.find(id));
+            row.set(contacts::name_key.eq(name.key().as_str())).execute(connection)?;
+        }
+    }
+    Ok(rows.into_iter().last().map(|(id, _)| id))
 }
 
 fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
@@ -115,20 +148,13 @@ impl Store for Sqlite {
         row.map(ContactRow::read).transpose()
     }
 
-    fn contacts(&self, filter: Filter, after: Option<ContactId>, limit: u32) -> Result<Vec<Contact>, StoreError> {
-        let mut query = contacts::table
-            .filter(contacts::deleted_at.is_null())
-            .order(contacts::id)
-            .limit(limit.into())
-            .select(ContactRow::as_select())
-            .into_boxed();
-        if let Some(area) = filter.area {
-            query = query.filter(contacts::ddd.eq(i32::from(area.number())));
+    fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        if filter.is_impossible() {
+            return Ok(Vec::new());
         }
-        if let Some(after) = after {
-            query = query.filter(contacts::id.gt(blob(after.uuid())));
-        }
-        query.load(&mut self.reads.get()?)?.into_iter().map(ContactRow::read).collect()
+        let mut connection = self.reads.get()?;
+        let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(&mut *connection)?;
+        rows.into_iter().map(ContactRow::read).collect()
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
@@ -192,6 +218,11 @@ impl Store for Sqlite {
     }
 
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
-        migrating::migrate(&mut *self.writes.get()?, MIGRATIONS, direction)
+        let mut connection = self.writes.get()?;
+        let run = migrating::migrate(&mut *connection, MIGRATIONS, direction)?;
+        if direction == Direction::Up {
+            add_name_keys(&mut connection)?;
+        }
+        Ok(run)
     }
 }

@@ -128,6 +128,7 @@ pub(super) struct NewContact<'a> {
     phone: Option<String>,
     ddd: Option<i32>,
     email: Option<&'a str>,
+    name_key: Option<String>,
 }
 
 impl<'a> NewContact<'a> {
@@ -148,6 +149,7 @@ impl<'a> NewContact<'a> {
             phone: details.map(|details| details.phone.to_string()),
             ddd: details.map(|details| details.phone.area().number().into()),
             email: details.map(|details| details.email.as_str()),
+            name_key: details.map(|details| details.name.key().into()),
         }
     }
 }

@@ -13,6 +13,7 @@ diesel::table! {
         phone -> Nullable<Text>,
         ddd -> Nullable<Integer>,
         email -> Nullable<Text>,
+        name_key -> Nullable<Text>,
     }
 }
 
