@@ -12,6 +12,9 @@ ARGS ?=
 # For `fuzz` and `endurance`.
 SECONDS ?= 60
 
+# For `bench-counts`.
+ACCEPT ?=
+
 # For `observe`.
 STACK ?= standalone
 
@@ -19,7 +22,7 @@ STACK ?= standalone
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test test-otlp test-image chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test test-otlp test-image bench bench-counts chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +60,17 @@ chaos: ## Break things for ROUNDS rounds (default 100) from SEED on, and write d
 	eval "$$urls"
 	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+bench: ## Measure it beside its limits and its peers (ARGS are passed on, see ARGS=--help; about 40 minutes)
+	@urls=$$(tests/services up)
+	eval "$$urls"
+	bench/peers/install
+	cargo bench --locked --bench bench -- $(ARGS)
+
+bench-counts: ## Hold instructions and allocations of fixed work against bench/baseline.json (ACCEPT=1 renews it)
+	@urls=$$(tests/services up)
+	eval "$$urls"
+	cargo bench --locked --bench bench -- --counts $(if $(ACCEPT),--accept)
 
 observe: build ## Run STACK (standalone or full) under a light load, with Prometheus and, with Docker, Grafana
 	@deploy/observe/run $(STACK)

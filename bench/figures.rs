@@ -1,0 +1,141 @@
+//! What was measured: samples by name, the targets they are held against, and how they are shown.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// The samples of one figure; the report shows their median and spread.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Figure {
+    pub unit: &'static str,
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+    pub samples: Vec<f64>,
+}
+
+/// A bound on a figure.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Target {
+    pub figure: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+}
+
+/// The targets, as ratios within one run.
+pub const TARGETS: [Target; 11] = [
+    at_least("producer.efficiency", 0.80),
+    at_least("consumer.efficiency", 0.75),
+    at_least("consumer.speedup", 15.0),
+    at_least("producer.over_node", 1.2),
+    at_least("consumer.over_node", 3.0),
+    at_least("standalone.over_stack", 1.0),
+    at_least("growth.drain_10m_over_empty", 0.80),
+    at_most("growth.last_page_over_first", 1.5),
+    at_most("latency.accepted_p99_over_bare", 2.0),
+    at_most("producer.rss_peak", 40.0),
+    at_most("consumer.rss_peak", 40.0),
+];
+
+const fn at_least(figure: &'static str, bound: f64) -> Target {
+    Target { figure, at_least: Some(bound), at_most: None }
+}
+
+const fn at_most(figure: &'static str, bound: f64) -> Target {
+    Target { figure, at_least: None, at_most: Some(bound) }
+}
+
+/// Everything measured so far.
+#[derive(Default)]
+pub struct Figures(BTreeMap<String, Figure>);
+
+impl Figures {
+    /// Adds a sample, and says so.
+    pub fn add(&mut self, name: &str, unit: &'static str, value: f64) -> f64 {
+        eprintln!("  {name:<44} {:>12} {unit}", shown(value));
+        let figure = self.0.entry(name.to_owned()).or_default();
+        figure.unit = unit;
+        figure.samples.push(value);
+        let mut sorted = figure.samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        figure.median =
+            if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
+        figure.min = sorted[0];
+        figure.max = sorted[sorted.len() - 1];
+        value
+    }
+
+    pub fn median(&self, name: &str) -> Option<f64> {
+        self.0.get(name).map(|figure| figure.median)
+    }
+
+    /// The latest sample.
+    pub fn last(&self, name: &str) -> f64 {
+        self.0.get(name).and_then(|figure| figure.samples.last().copied()).unwrap_or(f64::NAN)
+    }
+
+    /// Each target with what was measured, if it was.
+    pub fn verdicts(&self) -> Vec<(Target, Option<f64>, Option<bool>)> {
+        let verdict = |target: Target| {
+            let measured = self.median(target.figure);
+            let met = measured.map(|value| {
+                target.at_least.is_none_or(|bound| value >= bound) && target.at_most.is_none_or(|bound| value <= bound)
+            });
+            (target, measured, met)
+        };
+        TARGETS.into_iter().map(verdict).collect()
+    }
+
+    /// The report as JSON.
+    pub fn json(&self, machine: &BTreeMap<&'static str, String>, rounds: usize) -> String {
+        let targets: Vec<_> = self
+            .verdicts()
+            .into_iter()
+            .map(|(target, measured, met)| serde_json::json!({ "target": target, "measured": measured, "met": met }))
+            .collect();
+        let report = serde_json::json!({
+            "schema": 1, "machine": machine, "rounds": rounds, "figures": self.0, "targets": targets,
+        });
+        serde_json::to_string_pretty(&report).unwrap()
+    }
+
+    /// The figures and the targets as tables.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from("| target | bound | measured | met |\n| --- | --- | --- | --- |\n");
+        for (target, measured, met) in self.verdicts() {
+            let bound = match (target.at_least, target.at_most) {
+                (Some(bound), _) => format!("at least {}", shown(bound)),
+                (None, bound) => format!("at most {}", shown(bound.unwrap_or_default())),
+            };
+            let met = met.map_or("not measured", |met| if met { "yes" } else { "no" });
+            let measured = measured.map_or_else(|| "–".to_owned(), shown);
+            writeln!(text, "| `{}` | {bound} | {measured} | {met} |", target.figure).unwrap();
+        }
+        text.push_str("\n| figure | unit | median | min | max |\n| --- | --- | --- | --- | --- |\n");
+        for (name, Figure { unit, median, min, max, .. }) in &self.0 {
+            let (median, min, max) = (shown(*median), shown(*min), shown(*max));
+            writeln!(text, "| `{name}` | {unit} | {median} | {min} | {max} |").unwrap();
+        }
+        text
+    }
+}
+
+/// As many digits as say something.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 0.1 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// The value below which this share of the samples lies, in milliseconds.
+pub fn percentile(samples: &mut [std::time::Duration], share: f64) -> f64 {
+    samples.sort_unstable();
+    let place = ((samples.len() as f64 * share).ceil() as usize).clamp(1, samples.len()) - 1;
+    samples[place].as_secs_f64() * 1e3
+}
