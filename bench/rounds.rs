@@ -6,7 +6,7 @@ use super::load::{self, Steady};
 use super::peers::Peer;
 use super::process::{Process, drained, free_port};
 use super::stand::{Schema, Stand};
-use contacts::config::{DatabaseSettings, Url};
+use contacts::config::{ConsumerSettings, DatabaseSettings, Url};
 use contacts::domain::Attempt;
 use contacts::queue::Lane;
 use contacts::queue::embedded::Embedded;
@@ -20,10 +20,6 @@ use std::time::{Duration, Instant};
 
 /// Messages in flight of the bare publisher; as many as the producer allows itself.
 const WINDOW: usize = 4_096;
-/// The same numbers as the settings' defaults.
-const WORKERS: usize = 2;
-const PREFETCH: u16 = 512;
-const BATCH: usize = 256;
 /// Backlogs of those that need not so many to show their rate.
 const SMALL: usize = 20;
 
@@ -110,13 +106,13 @@ pub fn consumer(stand: &Stand, plan: Plan, figures: &mut Figures) {
 
     schema.empty();
     broker::publish(&stand.broker, &schema.queue(), &load::messages(plan.backlog), WINDOW);
-    let began = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| broker::consume(&stand.broker, &schema.queue(), plan.backlog / WORKERS, PREFETCH, BATCH));
-        }
+    let ConsumerSettings { workers, prefetch, batch_max, .. } = ConsumerSettings::default();
+    let slowest = thread::scope(|scope| {
+        let take = || broker::consume(&stand.broker, &schema.queue(), plan.backlog / workers, prefetch, batch_max);
+        let takers: Vec<_> = (0..workers).map(|_| scope.spawn(take)).collect();
+        takers.into_iter().map(|taker| taker.join().unwrap()).max().unwrap()
     });
-    let consume = figures.add("limit.consume", "messages/s", plan.backlog as f64 / began.elapsed().as_secs_f64());
+    let consume = figures.add("limit.consume", "messages/s", plan.backlog as f64 / slowest.as_secs_f64());
 
     let sql = figures.add("limit.sql", "commands/s", straight(&schema, plan.backlog));
     figures.add("consumer.efficiency", "", rate / bound(consume, sql));
@@ -146,6 +142,7 @@ pub fn consumer(stand: &Stand, plan: Plan, figures: &mut Figures) {
 /// The statements of the consumer sent to PostgreSQL by as many connections and in as large batches, from memory.
 fn straight(schema: &Schema<'_>, count: usize) -> f64 {
     schema.empty();
+    let ConsumerSettings { workers, batch_max, .. } = ConsumerSettings::default();
     let settings = DatabaseSettings { url: Url::from(schema.url().as_str()), ..DatabaseSettings::default() };
     let store = Postgres::new(&settings).unwrap();
     let attempts: Vec<Attempt> = load::commands(count)
@@ -154,9 +151,9 @@ fn straight(schema: &Schema<'_>, count: usize) -> f64 {
         .collect();
     let began = Instant::now();
     thread::scope(|scope| {
-        for share in attempts.chunks(count.div_ceil(WORKERS)) {
+        for share in attempts.chunks(count.div_ceil(workers)) {
             let store = &store;
-            scope.spawn(move || share.chunks(BATCH).for_each(|batch| drop(store.apply(batch).unwrap())));
+            scope.spawn(move || share.chunks(batch_max).for_each(|batch| drop(store.apply(batch).unwrap())));
         }
     });
     let rate = count as f64 / began.elapsed().as_secs_f64();

@@ -173,9 +173,9 @@ impl Default for StandaloneSettings {
 pub struct ConsumerSettings {
     /// Workers, each with its own connection to the queue and to SQL. Default 2.
     pub workers: usize,
-    /// The most messages in one transaction. Default 256.
+    /// The most messages in one transaction. Default 1024.
     pub batch_max: usize,
-    /// The most messages a worker holds unacknowledged; at least `batch_max`. Default 512.
+    /// The most messages a worker holds unacknowledged; at least `batch_max`. Default 2048.
     pub prefetch: u16,
     /// How long a worker holds its messages while SQL is away before it gives them back to the queue. Default `10s`.
     #[serde(with = "humantime_serde")]
@@ -184,7 +184,7 @@ pub struct ConsumerSettings {
 
 impl Default for ConsumerSettings {
     fn default() -> Self {
-        Self { workers: 2, batch_max: 256, prefetch: 512, hold: Duration::from_secs(10) }
+        Self { workers: 2, batch_max: 1_024, prefetch: 2_048, hold: Duration::from_secs(10) }
     }
 }
 

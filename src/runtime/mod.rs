@@ -288,9 +288,10 @@ fn start_standalone(
     let http = start_http(settings, publisher.clone(), store.clone())?;
     watch::start(queue.monitor()?, store.clone(), stop, exposition)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lateness: shown_lateness(exposition) };
-    // SQLite has one writer, so more workers would only wait for each other.
-    let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
-    let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
+    // SQLite has one writer: while one worker writes, another takes and reads its batch. More would only wait.
+    let workers = settings.consumer.workers.min(2);
+    let consumer = crate::config::ConsumerSettings { workers, ..settings.consumer.clone() };
+    let mut threads = consumer::start(parts, &consumer, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: Some(http), threads, _lock: Some(lock) })
 }

@@ -22,13 +22,13 @@ const CONNECTIONS = Number(env('CONNECTIONS', '10'));
 
 // `values` below is in the order of these columns.
 const INSERT = `
-  INSERT INTO contacts (id, version, stamp, created_by, created_at, updated_at, name, phone, ddd, email)
-  VALUES ($1, $2, 0, $2, $3, $3, $4, $5, $6, $7)
+  INSERT INTO contacts (id, version, stamp, created_by, created_at, updated_at, name, phone, ddd, email, name_key)
+  VALUES ($1, $2, 0, $2, $3, $3, $4, $5, $6, $7, $8)
   ON CONFLICT (id) DO NOTHING`;
 
 function values({ operation_id, contact_id, accepted_at, contact: { name, phone, email } }) {
   // +5511987654321: the area code follows the country's.
-  return [contact_id, operation_id, accepted_at, name, phone, Number(phone.slice(3, 5)), email];
+  return [contact_id, operation_id, accepted_at, name, phone, Number(phone.slice(3, 5)), email, name.toLowerCase()];
 }
 
 const pool = new pg.Pool({ connectionString: DATABASE_URL, max: CONNECTIONS, options: `-c search_path=${SCHEMA}` });

@@ -44,6 +44,7 @@ contacts = Table(
     Column("phone", Text),
     Column("ddd", SmallInteger),
     Column("email", Text),
+    Column("name_key", Text),
 )
 # The columns are those of the table above; the handler gives their values by name.
 INSERT = insert(contacts).on_conflict_do_nothing(index_elements=["id"])
@@ -94,6 +95,7 @@ async def handle(command: Command) -> None:
         # +5511987654321: the area code follows the country's.
         "ddd": int(contact.phone[3:5]),
         "email": contact.email,
+        "name_key": contact.name.lower(),
     }
     try:
         async with engine.connect() as connection:
