@@ -34,13 +34,16 @@ pub fn guard(stand: &Stand, accept: bool) -> bool {
         return true;
     }
     let known: Counts = serde_json::from_str(&fs::read_to_string(baseline()).unwrap()).unwrap();
-    let mut fine = true;
+    let mut fine = known.keys().eq(counts.keys());
     println!("{:<24} {:>12} {:>12} {:>8}", "for one command", "baseline", "now", "ratio");
     for (name, now) in &counts {
         let before = known.get(name).copied().unwrap_or_else(|| panic!("bench/baseline.json has no {name}"));
         let ratio = now / before;
         println!("{name:<24} {before:>12.1} {now:>12.1} {ratio:>8.3}");
-        if ratio > MARGIN {
+        if ratio.is_nan() || ratio <= 0.5 {
+            fine = false;
+            println!("  cannot be: something was not counted");
+        } else if ratio > MARGIN {
             fine = false;
             println!(
                 "  more than {MARGIN} times the baseline: see bench/counts.rs; if it is worth it, `make bench-counts ACCEPT=1`"

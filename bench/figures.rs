@@ -1,13 +1,13 @@
 //! What was measured: samples by name, the targets they are held against, and how they are shown.
 
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// The samples of one figure; the report shows their median and spread.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Figure {
-    pub unit: &'static str,
+    pub unit: String,
     pub median: f64,
     pub min: f64,
     pub max: f64,
@@ -49,14 +49,27 @@ const fn at_most(figure: &'static str, bound: f64) -> Target {
 
 /// Everything measured so far.
 #[derive(Default)]
-pub struct Figures(BTreeMap<String, Figure>);
+pub struct Figures {
+    all: BTreeMap<String, Figure>,
+    /// Those that this run has measured.
+    new: BTreeSet<String>,
+}
 
 impl Figures {
+    /// Those of an earlier report; this run adds its own, and begins anew what it measures.
+    pub fn of_report(text: &str) -> Self {
+        let mut report: serde_json::Value = serde_json::from_str(text).unwrap();
+        Self { all: serde_json::from_value(report["figures"].take()).unwrap(), new: BTreeSet::new() }
+    }
+
     /// Adds a sample, and says so.
     pub fn add(&mut self, name: &str, unit: &'static str, value: f64) -> f64 {
         eprintln!("  {name:<44} {:>12} {unit}", shown(value));
-        let figure = self.0.entry(name.to_owned()).or_default();
-        figure.unit = unit;
+        let figure = self.all.entry(name.to_owned()).or_default();
+        if self.new.insert(name.to_owned()) {
+            figure.samples.clear();
+        }
+        figure.unit = unit.to_owned();
         figure.samples.push(value);
         let mut sorted = figure.samples.clone();
         sorted.sort_by(f64::total_cmp);
@@ -69,12 +82,12 @@ impl Figures {
     }
 
     pub fn median(&self, name: &str) -> Option<f64> {
-        self.0.get(name).map(|figure| figure.median)
+        self.all.get(name).map(|figure| figure.median)
     }
 
     /// The latest sample.
     pub fn last(&self, name: &str) -> f64 {
-        self.0.get(name).and_then(|figure| figure.samples.last().copied()).unwrap_or(f64::NAN)
+        self.all.get(name).and_then(|figure| figure.samples.last().copied()).unwrap_or(f64::NAN)
     }
 
     /// Each target with what was measured, if it was.
@@ -97,7 +110,7 @@ impl Figures {
             .map(|(target, measured, met)| serde_json::json!({ "target": target, "measured": measured, "met": met }))
             .collect();
         let report = serde_json::json!({
-            "schema": 1, "machine": machine, "rounds": rounds, "figures": self.0, "targets": targets,
+            "schema": 1, "machine": machine, "rounds": rounds, "figures": self.all, "targets": targets,
         });
         serde_json::to_string_pretty(&report).unwrap()
     }
@@ -115,7 +128,7 @@ impl Figures {
             writeln!(text, "| `{}` | {bound} | {measured} | {met} |", target.figure).unwrap();
         }
         text.push_str("\n| figure | unit | median | min | max |\n| --- | --- | --- | --- | --- |\n");
-        for (name, Figure { unit, median, min, max, .. }) in &self.0 {
+        for (name, Figure { unit, median, min, max, .. }) in &self.all {
             let (median, min, max) = (shown(*median), shown(*min), shown(*max));
             writeln!(text, "| `{name}` | {unit} | {median} | {min} | {max} |").unwrap();
         }
@@ -135,6 +148,9 @@ fn shown(value: f64) -> String {
 
 /// The value below which this share of the samples lies, in milliseconds.
 pub fn percentile(samples: &mut [std::time::Duration], share: f64) -> f64 {
+    if samples.is_empty() {
+        return f64::NAN;
+    }
     samples.sort_unstable();
     let place = ((samples.len() as f64 * share).ceil() as usize).clamp(1, samples.len()) - 1;
     samples[place].as_secs_f64() * 1e3

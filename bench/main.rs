@@ -60,6 +60,9 @@ struct Arguments {
     /// Only these; all if none is given.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// Keep those figures of the last report that this run does not measure.
+    #[arg(long)]
+    keep: bool,
     /// Leave out the peers.
     #[arg(long)]
     no_peers: bool,
@@ -91,10 +94,14 @@ fn main() {
         std::process::exit(i32::from(!counts::guard(&stand, arguments.accept)));
     }
     let machine = machine::describe(&stand);
-    let mut figures = Figures::default();
+    let mut figures = match arguments.keep {
+        true => Figures::of_report(&fs::read_to_string(stand.folder.join("report.json")).unwrap()),
+        false => Figures::default(),
+    };
     let plan = rounds::Plan { seconds: arguments.seconds, backlog: arguments.backlog, peers: !arguments.no_peers };
-    for round in 1..=arguments.rounds {
-        eprintln!("round {round} of {}", arguments.rounds);
+    let rounds = if arguments.only == [Part::Growth] { 0 } else { arguments.rounds };
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
         if wants(Part::Producer) {
             rounds::producer(&stand, plan, &mut figures);
         }

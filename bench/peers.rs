@@ -8,7 +8,8 @@ use std::process::Command;
 /// A stack to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    Node,
+    /// In so many processes.
+    Node(u32),
     /// With so many processes for HTTP.
     Python(u32),
 }
@@ -17,9 +18,13 @@ impl Peer {
     fn command(self, program: &str, schema: &Schema<'_>) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = match self {
-            Self::Node => {
+            Self::Node(workers) => {
+                let program = if workers > 1 { "cluster" } else { program };
                 let mut command = Command::new("node");
-                command.arg(root.join(format!("bench/peers/node/{program}.js"))).env("NODE_ENV", "production");
+                command
+                    .arg(root.join(format!("bench/peers/node/{program}.js")))
+                    .env("NODE_ENV", "production")
+                    .env("WORKERS", workers.to_string());
                 command
             }
             Self::Python(workers) => {

@@ -117,7 +117,7 @@ impl Process {
 
     /// Waits until `count` were applied: commands a second between the first look that saw some and the last.
     pub fn drained(&self, count: usize) -> f64 {
-        drained(count, || self.applied())
+        drained(count, Duration::from_millis(20), || self.applied())
     }
 }
 
@@ -129,7 +129,7 @@ pub fn peak_rss(process: u32) -> Option<f64> {
 }
 
 /// Waits until `progress` reaches `count`: its growth a second between the first look that saw some and the last.
-pub fn drained(count: usize, progress: impl Fn() -> f64) -> f64 {
+pub fn drained(count: usize, pause: Duration, progress: impl Fn() -> f64) -> f64 {
     let deadline = Instant::now() + PATIENCE;
     let mut first = None;
     loop {
@@ -142,7 +142,7 @@ pub fn drained(count: usize, progress: impl Fn() -> f64) -> f64 {
             first = None;
         }
         assert!(now < deadline, "only {done} of {count} were applied");
-        sleep(Duration::from_millis(20));
+        sleep(pause);
     }
 }
 

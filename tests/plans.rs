@@ -1,7 +1,7 @@
 //! Every kind of list is read by an index, from where the page begins: PostgreSQL says so of the very statements.
 
-use crate::support::Database;
-use contacts::domain::{AreaCode, ContactId, NameKey, Region, State};
+use crate::support::{Database, create, eventually, new_contact};
+use contacts::domain::{AreaCode, Attempt, ContactId, NameKey, Outcome, Region, State};
 use contacts::store::postgres::Postgres;
 use contacts::store::{After, Direction, Filter, Store};
 use uuid::Uuid;
@@ -65,4 +65,30 @@ fn every_page_is_read_by_an_index() {
             assert_eq!(filtered, usize::from(matches!(what, "all" | "q and state")), "{what}:\n{plan}");
         }
     }
+}
+
+#[test]
+fn a_session_that_began_on_empty_tables_never_reads_them_from_end_to_end() {
+    let database = Database::new();
+    let store = Postgres::new(&database.settings()).unwrap();
+    store.migrate(Direction::Up).unwrap();
+    // After five times PostgreSQL keeps the plan of a prepared statement. Whatever it took the tables for then, by the
+    // later batches there is something in them.
+    for _ in 0..12 {
+        let attempt = |_| {
+            let command = create(new_contact(), "Ana Example");
+            Attempt { command, replays: 0, last_chance: false, condemned: None }
+        };
+        let batch: Vec<Attempt> = (0..50).map(attempt).collect();
+        assert_eq!(store.apply(&batch).unwrap(), vec![Outcome::Applied; 50]);
+    }
+    // A session that ends tells what it did.
+    drop(store);
+    let tables = |condition: &str| {
+        database.count(&format!(
+            "pg_stat_user_tables WHERE relid IN ('contacts'::regclass, 'operations'::regclass) AND {condition}"
+        ))
+    };
+    eventually("what the session did", || (tables("idx_scan >= 12") == 2).then_some(()));
+    assert_eq!(tables("seq_tup_read > 0"), 0);
 }

@@ -8,8 +8,8 @@ use contacts::queue::Lane;
 use contacts::telemetry::metrics::CATALOGUE;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -275,6 +275,36 @@ fn log_files_outlive_the_process() {
     let (status, log) = Process::run(&["standalone"], &[("CONTACTS__LOG__DIR", "/proc/nowhere")]);
     assert_eq!(status.code(), Some(78), "{log}");
     assert!(log.contains("log.dir") && log.contains("/proc/nowhere"), "{log}");
+}
+
+/// A process that is ended with this value.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Process::command(&["standalone", "--data-dir", folder.path().to_str().unwrap()], &[]);
+    // Held open and never read, so it is full after 64 KiB.
+    let mut process = Ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut said = String::new();
+    BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    let address = said.split_once("http://").unwrap().1.split_once(". ").unwrap().0;
+    let client = Client::new(address);
+    for number in 0..600 {
+        assert_eq!(client.get("/nothing").status, 404, "request {number}");
+    }
+    assert_eq!(client.create("Ana Example").status, 202);
+    let status = Command::new("kill").arg(process.0.id().to_string()).status().unwrap();
+    assert!(status.success());
+    let status = eventually("the end", || process.0.try_wait().unwrap());
+    assert!(status.success(), "{status}");
 }
 
 #[test]

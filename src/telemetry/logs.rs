@@ -20,11 +20,29 @@ const WAITING: usize = 8_192;
 /// How long lines gather after some were written: under load, waking up for each costs more than writing it.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// What writes the logs, as long as this lives; when it ends, what waits is written, for a second at most.
+/// How long the last lines may take to be written.
+const LAST: Duration = Duration::from_secs(2);
+
+/// What writes the logs, as long as this lives; when it ends, what waits is written, within [`LAST`].
 #[must_use = "without it, lines that wait are lost"]
 pub struct Logs {
     dropped: Vec<ErrorCounter>,
-    _writers: Vec<WorkerGuard>,
+    writers: Vec<WorkerGuard>,
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        let writers = std::mem::take(&mut self.writers);
+        let (ended, waiting) = crossbeam_channel::bounded::<()>(0);
+        // Its own end may wait for whoever does not read.
+        let ending = std::thread::Builder::new().name("log-end".into()).spawn(move || {
+            drop(writers);
+            drop(ended);
+        });
+        if ending.is_ok() {
+            let _ = waiting.recv_timeout(LAST);
+        }
+    }
 }
 
 impl Logs {
@@ -39,7 +57,7 @@ impl Logs {
         let builder = NonBlockingBuilder::default().thread_name("log").buffered_lines_limit(WAITING).lossy(true);
         let (writer, guard) = builder.finish(Gathering { writer: BufWriter::new(writer), lines: 0 });
         self.dropped.push(writer.error_counter());
-        self._writers.push(guard);
+        self.writers.push(guard);
         writer
     }
 }
@@ -80,7 +98,7 @@ impl From<InitError> for LogError {
 
 /// Starts logging to standard error, and to files for `process` if there is a folder for them.
 pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
-    let mut logs = Logs { dropped: Vec::new(), _writers: Vec::new() };
+    let mut logs = Logs { dropped: Vec::new(), writers: Vec::new() };
     let level = match settings.level.as_str() {
         "error" => LevelFilter::ERROR,
         "warn" => LevelFilter::WARN,
