@@ -23,7 +23,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How long the last lines may take to be written.
 const LAST: Duration = Duration::from_secs(2);
 
-/// What writes the logs, as long as this lives; when it ends, what waits is written, within [`LAST`].
+/// What writes the logs, as long as this lives; when it ends, what waits is written, for two seconds at most.
 #[must_use = "without it, lines that wait are lost"]
 pub struct Logs {
     dropped: Vec<ErrorCounter>,
