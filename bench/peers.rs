@@ -8,8 +8,7 @@ use std::process::Command;
 /// A stack to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// In so many processes.
-    Node(u32),
+    Node,
     /// With so many processes for HTTP.
     Python(u32),
 }
@@ -18,13 +17,9 @@ impl Peer {
     fn command(self, program: &str, schema: &Schema<'_>) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = match self {
-            Self::Node(workers) => {
-                let program = if workers > 1 { "cluster" } else { program };
+            Self::Node => {
                 let mut command = Command::new("node");
-                command
-                    .arg(root.join(format!("bench/peers/node/{program}.js")))
-                    .env("NODE_ENV", "production")
-                    .env("WORKERS", workers.to_string());
+                command.arg(root.join(format!("bench/peers/node/{program}.js"))).env("NODE_ENV", "production");
                 command
             }
             Self::Python(workers) => {

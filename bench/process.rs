@@ -149,6 +149,12 @@ pub fn drained(count: usize, pause: Duration, progress: impl Fn() -> f64) -> f64
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+            }
+            sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -72,12 +72,7 @@ pub fn producer(stand: &Stand, plan: Plan, figures: &mut Figures) {
     figures.add("producer.efficiency", "", created.rate / bound(http, publish));
 
     if plan.peers {
-        for (name, peer) in [
-            ("node", Peer::Node(1)),
-            ("node_2_workers", Peer::Node(2)),
-            ("python", Peer::Python(1)),
-            ("python_2_workers", Peer::Python(2)),
-        ] {
+        for (name, peer) in [("node", Peer::Node), ("python", Peer::Python(1)), ("python_2_workers", Peer::Python(2))] {
             let process = peer.producer(&schema);
             let rate = accepted(&schema, &process, plan.seconds).rate;
             figures.add(&format!("peer.{name}.accepted"), "commands/s", rate);
@@ -131,7 +126,7 @@ pub fn consumer(stand: &Stand, plan: Plan, figures: &mut Figures) {
     figures.add("consumer.speedup", "", rate / single);
 
     if plan.peers {
-        for (name, peer, share) in [("node", Peer::Node(1), 5), ("python", Peer::Python(1), SMALL)] {
+        for (name, peer, share) in [("node", Peer::Node, 5), ("python", Peer::Python(1), SMALL)] {
             let count = plan.backlog / share;
             schema.empty();
             broker::publish(&stand.broker, &schema.queue(), &load::messages(count), WINDOW);
