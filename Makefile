@@ -61,7 +61,7 @@ chaos: ## Break things for ROUNDS rounds (default 100) from SEED on, and write d
 	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
 
-bench: ## Measure it beside its limits and its peers (ARGS are passed on, see ARGS=--help; about 40 minutes)
+bench: ## Measure it beside its limits and its peers (ARGS are passed on, see ARGS=--help; about 20 minutes)
 	@urls=$$(tests/services up)
 	eval "$$urls"
 	bench/peers/install
