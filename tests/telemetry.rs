@@ -9,6 +9,7 @@ use contacts::telemetry::metrics::CATALOGUE;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -289,18 +290,31 @@ impl Drop for Ended {
 
 #[test]
 fn a_log_that_nobody_reads_stops_nothing() {
+    /// More than the mailbox, its writer and the pipe hold together.
+    const LINES: usize = 10_000;
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Process::command(&["standalone", "--data-dir", folder.path().to_str().unwrap()], &[]);
-    // Held open and never read, so it is full after 64 KiB.
+    let admin = format!("127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let settings = [("CONTACTS__ADMIN__LISTEN", admin.as_str())];
+    let mut command = Process::command(&["standalone", "--data-dir", folder.path().to_str().unwrap()], &settings);
+    // Held open and never read.
     let mut process = Ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut said = String::new();
     BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
     let address = said.split_once("http://").unwrap().1.split_once(". ").unwrap().0;
-    let client = Client::new(address);
-    for number in 0..600 {
-        assert_eq!(client.get("/nothing").status, 404, "request {number}");
-    }
-    assert_eq!(client.create("Ana Example").status, 202);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let client = Client::new(address);
+                for number in 0..LINES / 4 {
+                    assert_eq!(client.get("/nothing").status, 404, "request {number}");
+                }
+            });
+        }
+    });
+    assert_eq!(Client::new(address).create("Ana Example").status, 202);
+    let shown = Client::new(&admin).get("/metrics").body;
+    let dropped = shown.lines().find_map(|line| line.strip_prefix("contacts_log_lines_dropped_total "));
+    assert!(dropped.unwrap().parse::<u64>().unwrap() > 0);
     let status = Command::new("kill").arg(process.0.id().to_string()).status().unwrap();
     assert!(status.success());
     let status = eventually("the end", || process.0.try_wait().unwrap());
