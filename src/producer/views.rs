@@ -63,6 +63,7 @@ impl Accepted {
     }
 }
 
+/// An operation. One that SQL does not know yet has only its id and its status.
 #[derive(Serialize)]
 pub(super) struct OperationView {
     id: String,
