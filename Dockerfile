@@ -14,7 +14,7 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 
 # The dependencies alone, so that this layer is kept until they change.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 RUN mkdir -p src tests \
     && echo 'fn main() {}' >src/main.rs \
     && touch src/lib.rs tests/main.rs \

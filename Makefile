@@ -33,8 +33,9 @@ run: ## Run the service on its own (ARGS are passed on)
 build: ## Build the program
 	cargo build --locked
 
-test: ## Run all tests, with a real RabbitMQ and PostgreSQL (ARGS are passed on)
-	@urls=$$(tests/services up)
+test: ## Run all tests, with a real RabbitMQ, PostgreSQL and Chromium (ARGS are passed on)
+	@tests/chromium
+	urls=$$(tests/services up)
 	eval "$$urls"
 	echo 'What tests/services started keeps running for the next time; `make services-down` stops it.'
 	if cargo nextest --version >/dev/null 2>&1; then
@@ -42,6 +43,13 @@ test: ## Run all tests, with a real RabbitMQ and PostgreSQL (ARGS are passed on)
 	else
 		cargo test --locked $(ARGS)
 	fi
+
+openapi: ## Renew docs/openapi.json from the code
+	CONTACTS_RENEW=1 cargo test --locked --test suite -- openapi::the_committed
+
+test-openapi: build ## Hold the service against its description, and use a client made from it (needs Python 3 with venv)
+	tests/schemathesis
+	tests/client
 
 test-otlp: ## The tests of a build that sends traces
 	@urls=$$(tests/services up)
@@ -75,10 +83,10 @@ bench-counts: ## Hold instructions and allocations of fixed work against bench/b
 observe: build ## Run STACK (standalone or full) under a light load, with Prometheus and, with Docker, Grafana
 	@deploy/observe/run $(STACK)
 
-endurance: ## Roles without their peers for SECONDS (default 60): nothing lost, all answered, memory bounded
+endurance: ## Roles without their peers for SECONDS (default 60), and a file of 100,000 contacts: nothing lost, memory bounded
 	@urls=$$(tests/services up)
 	eval "$$urls"
-	CONTACTS_ENDURANCE_SECONDS=$(SECONDS) cargo test --locked --test suite -- endurance --nocapture
+	CONTACTS_ENDURANCE_SECONDS=$(SECONDS) CONTACTS_ENDURANCE_LINES=100000 cargo test --locked --test suite -- endurance --nocapture
 
 rabbitmq4: ## The tests and ROUNDS rounds of faults on RabbitMQ 4, in a Debian 13 of its own (needs root)
 	@tests/debian-root target/debian13 trixie rabbitmq-server

@@ -5,7 +5,10 @@ use super::figures::{Figures, percentile};
 use super::load;
 use super::process::{Process, drained};
 use super::stand::{Schema, Stand};
+use ::contacts::domain::ContactId;
 use ::contacts::message::Message;
+use ::contacts::producer::{CursorKey, Listing};
+use ::contacts::store::After;
 use diesel::connection::SimpleConnection;
 use diesel::pg::{CopyFormat, PgConnection};
 use diesel::prelude::*;
@@ -158,14 +161,18 @@ fn tables(stand: &Stand, most: usize, rounds: usize, figures: &mut Figures) {
 /// Latencies of reads over HTTP, one after the other.
 fn reads(schema: &Schema<'_>, count: usize, rounds: usize, figures: &mut Figures) {
     let producer = Process::role("producer", schema, &[]);
-    let last = id(count - 60).simple().to_string();
+    // As the service made it: the last page comes after the contact that is the sixtieth from the end.
+    let (key, last) = (CursorKey::new(&schema.url()), After { name: None, id: ContactId::new(id(count - 60)) });
+    let cursor = Listing::parse("", &key).unwrap().cursor_after(&last, &key);
     let paths = [
         ("first_page", "contacts?limit=50".to_owned()),
-        ("last_page", format!("contacts?limit=50&cursor=a{last}")),
+        ("last_page", format!("contacts?limit=50&cursor={cursor}")),
         ("one", format!("contacts/{}", id(count / 2))),
         ("ddd", "contacts?limit=50&ddd=11".to_owned()),
         ("state", "contacts?limit=50&state=SP".to_owned()),
         ("region", "contacts?limit=50&region=Sudeste".to_owned()),
+        ("email", "contacts?email=person4711@example.com".to_owned()),
+        ("phone", format!("contacts?phone=%2B{}", &load::person(4_711).1[1..])),
         ("name", "contacts?limit=50&q=ana%20ex".to_owned()),
         ("name_and_state", "contacts?limit=50&q=ana%20ex&state=SP".to_owned()),
     ];
@@ -210,7 +217,7 @@ fn letters(stand: &Stand, figures: &mut Figures) {
     drop(consumer);
     // Nothing works on them meanwhile, so there is nothing to try first and nothing to wait for.
     for (name, command) in
-        [("list", "dlq-drain list"), ("replay", "dlq-drain replay --all --yes --no-canary --rate 1000000 --wait 1ms")]
+        [("list", "dlq-drain list"), ("replay", "dlq-drain replay --all --yes --no-canary --rate 100000 --wait 1ms")]
     {
         let mut command = stand.command(command, &schema);
         let began = Instant::now();

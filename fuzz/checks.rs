@@ -3,7 +3,8 @@
 
 use contacts::domain::{AREAS, Phone};
 use contacts::message::{decode, encode};
-use contacts::producer::Listing;
+use contacts::producer::{CursorKey, Listing};
+use contacts::store::After;
 
 /// A body is refused, or is a command that reads the same when written again.
 pub fn message(body: &[u8]) {
@@ -24,10 +25,13 @@ pub fn phone(text: &[u8]) {
 
 /// A query is refused, or can be written as the query of the next page.
 pub fn query(text: &[u8]) {
-    let Some(listing) = str::from_utf8(text).ok().and_then(|text| Listing::parse(text).ok()) else { return };
+    let key = CursorKey::new("fuzz");
+    let listing = str::from_utf8(text).ok().and_then(|text| Listing::parse(text, &key).ok());
+    let Some(mut listing) = listing else { return };
     assert!((1..=200).contains(&listing.limit));
-    let Some(last) = &listing.after else { return };
-    let next = listing.path_after(last);
+    let last = After { name: None, id: "01890000-0000-7000-8000-000000000001".parse().unwrap() };
+    let next = listing.path_at(&listing.cursor_after(&last, &key));
+    listing.after = Some(last);
     let (path, query) = next.split_once('?').unwrap();
-    assert_eq!((path, Listing::parse(query).unwrap()), ("/contacts", listing));
+    assert_eq!((path, Listing::parse(query, &key).unwrap()), ("/contacts", listing));
 }

@@ -1,9 +1,10 @@
 //! The command line: parse it, read the settings, dispatch to a role, turn errors into exit codes.
 
-use crate::config::{ConfigError, Layers, Settings};
+use crate::config::{ApiKey, ConfigError, Layers, Scopes, Settings};
 use crate::dlq::{self, Format, Left};
 use crate::runtime::{self, Role, RunError};
 use crate::store::Direction;
+use crate::transfer;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -89,6 +90,20 @@ enum Command {
         #[arg(long, global = true, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Send a file of contacts to a running service: NDJSON, CSV or vCard.
+    ///
+    /// Every record is created as a contact, or it is said why not, by the file's line. To run the same import again is safe,
+    /// however it ended: each record is created once, as long as what was sent of the file, the columns and --batch stay the
+    /// same. Exit codes: 0 all records are accepted (with --dry-run: valid), 3 some are not valid, the others are accepted,
+    /// 1 failure, and it is said how to go on, 64 wrong command line.
+    #[command(after_help = "For instance:\n  contacts import people.csv --dry-run --rejects why.ndjson\n  \
+        contacts import people.csv --mend mend.csv\n  $EDITOR mend.csv\n  contacts import mend.csv")]
+    Import(transfer::Import),
+    /// Bring contacts from a running service to a file: NDJSON, CSV or vCard.
+    ///
+    /// The file appears under its name only once it is complete. Exit codes: 0 it is, 1 failure, 64 wrong command line.
+    #[command(after_help = "For instance:\n  contacts export contacts.csv\n  contacts export paulistas.vcf --state SP")]
+    Export(transfer::Export),
     /// Ask a running role on this machine whether it lives: for containers, which may have no other program to ask with.
     ///
     /// Asks /livez at admin.listen, so it needs the same settings as the role. Exit codes: 0 yes, 1 no.
@@ -96,6 +111,17 @@ enum Command {
         /// Whether it can work (/readyz), not only whether it lives.
         #[arg(long)]
         ready: bool,
+    },
+    /// Make a key for a caller, and the entry of http.api_keys that stands for it.
+    ///
+    /// Prints the key, which is shown only now, and on a second line its entry, which holds no secret.
+    ApiKey {
+        /// What the key is called in the log: who uses it, as web-shop.
+        #[arg(value_name = "NAME", value_parser = key_name)]
+        name: String,
+        /// What its holder may do: read, write or read+write.
+        #[arg(long, value_name = "SCOPES", default_value = "read+write")]
+        scopes: Scopes,
     },
     /// Print the settings in effect, secrets hidden.
     Config,
@@ -121,6 +147,10 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn key_name(text: &str) -> Result<String, &'static str> {
+    ApiKey::check_name(text).map(|()| text.to_owned())
+}
+
 /// Runs the program with these arguments and environment.
 pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
@@ -137,8 +167,9 @@ pub fn main(
             };
         }
     };
-    let result = match settings(&arguments, environment) {
-        Ok(settings) => run(&arguments.command, &settings),
+    let read = layers(&arguments, environment).and_then(|layers| Ok((layers.clone().load()?, layers)));
+    let result = match read {
+        Ok((settings, layers)) => run(&arguments.command, &settings, &layers),
         Err(error) => Err(RunError::Misconfigured(error.to_string())),
     };
     match result {
@@ -156,29 +187,28 @@ pub fn main(
     }
 }
 
-fn settings(
+fn layers(
     arguments: &Arguments,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Settings, ConfigError> {
+) -> Result<Layers, ConfigError> {
     let mut layers = Layers::default().file(arguments.config.clone()).environment(environment)?;
     for (name, value) in &arguments.set {
         layers = layers.flag(name, Some(value));
     }
-    match &arguments.command {
+    Ok(match &arguments.command {
         Command::Producer { listen } => layers.flag("http.listen", listen.as_ref()),
         Command::Standalone { listen, data_dir } => {
             layers.flag("http.listen", listen.as_ref()).flag("standalone.data_dir", data_dir.as_ref())
         }
         _ => layers,
-    }
-    .load()
+    })
 }
 
-fn run(command: &Command, settings: &Settings) -> Result<Left, RunError> {
+fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Left, RunError> {
     match command {
-        Command::Producer { .. } => runtime::run(Role::Producer, settings)?,
-        Command::Consumer => runtime::run(Role::Consumer, settings)?,
-        Command::Standalone { .. } => runtime::run(Role::Standalone, settings)?,
+        Command::Producer { .. } => runtime::run(Role::Producer, settings, layers)?,
+        Command::Consumer => runtime::run(Role::Consumer, settings, layers)?,
+        Command::Standalone { .. } => runtime::run(Role::Standalone, settings, layers)?,
         Command::Migrate { down } => runtime::migrate(settings, if *down { Direction::Down } else { Direction::Up })?,
         Command::Prune { older_than, batch, data_dir } => {
             runtime::prune(settings, *older_than, *batch, data_dir.as_deref())?;
@@ -187,7 +217,10 @@ fn run(command: &Command, settings: &Settings) -> Result<Left, RunError> {
             let operation = operation.clone().unwrap_or_default();
             return runtime::dlq(settings, data_dir.as_deref(), *output, &operation);
         }
+        Command::Import(arguments) => return runtime::import(arguments),
+        Command::Export(arguments) => return runtime::export(arguments),
         Command::Healthcheck { ready } => runtime::healthcheck(settings, *ready)?,
+        Command::ApiKey { name, scopes } => runtime::api_key(name, *scopes)?,
         Command::Config => print!("{}", settings.to_toml()),
         Command::Completions { shell } => completions(*shell)?,
         Command::Man { dir } => manual(dir.as_deref())?,

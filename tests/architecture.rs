@@ -6,26 +6,34 @@ use std::path::{Path, PathBuf};
 /// Each room and those it may use, besides itself.
 const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("formats", &["domain"]),
     ("message", &["domain"]),
     ("config", &[]),
     ("stop", &[]),
     ("backoff", &[]),
+    ("terminal", &[]),
     ("telemetry", &["domain", "config"]),
     ("queue", &["domain", "message", "config", "telemetry", "stop", "backoff"]),
     ("store", &["domain", "config", "telemetry"]),
-    ("producer", &["domain", "message", "queue", "store", "config", "telemetry"]),
+    ("producer", &["domain", "formats", "message", "queue", "store", "config", "telemetry", "stop"]),
     ("consumer", &["domain", "message", "queue", "store", "config", "telemetry", "stop", "backoff"]),
-    ("dlq", &["domain", "message", "queue", "store", "stop"]),
-    ("runtime", &["domain", "producer", "consumer", "dlq", "queue", "store", "config", "telemetry", "stop"]),
-    ("cli", &["runtime", "dlq", "store", "config"]),
+    ("dlq", &["domain", "message", "queue", "store", "stop", "terminal"]),
+    ("transfer", &["formats", "stop", "backoff", "terminal"]),
+    (
+        "runtime",
+        &["domain", "producer", "consumer", "dlq", "transfer", "queue", "store", "config", "telemetry", "stop"],
+    ),
+    ("cli", &["runtime", "dlq", "transfer", "store", "config"]),
 ];
 
 /// Libraries that only some rooms may name.
 const CONTAINED: &[(&str, &[&str])] = &[
     ("amiquip", &["queue/rabbitmq/"]),
+    ("csv_core", &["formats/"]),
     ("diesel", &["store/", "queue/embedded/"]),
     ("actix_web", &["producer/", "telemetry/admin.rs", "runtime/"]),
-    ("clap", &["cli.rs", "dlq/arguments.rs", "dlq/selection.rs"]),
+    ("clap", &["cli.rs", "dlq/arguments.rs", "dlq/selection.rs", "transfer/arguments.rs"]),
+    ("ureq", &["transfer/client.rs"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -54,6 +54,9 @@ fn the_readme_has_every_setting_with_its_default() {
     actual.insert("broker.url".into(), "amqp://guest:guest@127.0.0.1:5672/%2f".into());
     actual.insert("database.read_url".into(), "the same as `database.url`".into());
     actual.insert("log.dir".into(), "none".into());
+    for name in ["jwks_file", "issuer", "audience"] {
+        actual.insert(format!("http.jwt.{name}"), "none".into());
+    }
     actual.insert("trace.otlp_url".into(), "none".into());
     let documented: BTreeMap<String, String> = table("setting")
         .iter()
@@ -94,7 +97,7 @@ fn the_readme_has_every_reason() {
 
 #[test]
 fn the_readme_has_every_problem_type() {
-    let source = read("src/producer/problem.rs");
+    let source = read("src/producer/kind.rs");
     let slugs = source.split("fn slug").nth(1).unwrap().split("fn title").next().unwrap();
     let actual: Vec<String> = slugs.split('"').skip(1).step_by(2).map(|slug| format!("`/problems/{slug}`")).collect();
     assert!(actual.len() > 10);
@@ -126,7 +129,7 @@ fn the_tour_of_the_readme_works_as_it_stands() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    let mut documents = vec![PathBuf::from("README.md"), PathBuf::from("CHANGELOG.md")];
+    let mut documents = ["README.md", "README.pt-BR.md", "CHANGELOG.md"].map(PathBuf::from).to_vec();
     for folder in ["docs", "docs/adr"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
@@ -150,4 +153,59 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// What a document has in every language: for each kind its items in order, each with the line that it stands in.
+fn skeleton(path: &str) -> [(&'static str, Vec<(String, String)>); 4] {
+    let text = read(path);
+    let (mut headings, mut code, mut cells, mut links) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut fenced = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        let item = |key: &str| (key.to_owned(), format!("{path}:{number}: {line}"));
+        if line.starts_with("```") {
+            fenced = !fenced;
+            code.push(item(line));
+        } else if fenced {
+            if !line.trim().starts_with('#') {
+                code.push(item(line.split_once(" # ").map_or(line, |(command, _)| command).trim_end()));
+            }
+        } else {
+            if line.starts_with('#') {
+                headings.push(item(line.split(' ').next().unwrap_or_default()));
+            }
+            // The line below a table's heads tells where another table begins.
+            let cell = line.trim_matches('|').split(" | ").next().unwrap_or_default().trim();
+            if line.starts_with('|') && cell.starts_with(['`', '-']) {
+                cells.push(item(cell));
+            }
+            let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            links.extend(targets.filter(|target| !["README.md", "README.pt-BR.md"].contains(target)).map(item));
+        }
+    }
+    [("heading", headings), ("line of code", code), ("first cell", cells), ("link", links)]
+}
+
+#[test]
+fn the_portuguese_readme_keeps_step() {
+    let (english, portuguese) = ("README.md", "README.pt-BR.md");
+    for (document, other) in [(english, portuguese), (portuguese, english)] {
+        let line = read(document).lines().nth(2).map(str::to_owned).unwrap_or_default();
+        assert!(line.contains(&format!("]({other})")), "{document}:3 does not link to {other}: {line}");
+    }
+    for ((kind, expected), (_, actual)) in skeleton(english).into_iter().zip(skeleton(portuguese)) {
+        assert!(!expected.is_empty(), "{english} has no {kind}");
+        for place in 0..expected.len().max(actual.len()) {
+            let (expected, actual) = (expected.get(place), actual.get(place));
+            let shown = |item: Option<&(String, String)>| {
+                item.map_or("nothing more".to_owned(), |(key, line)| format!("{key:?} at {line}"))
+            };
+            assert!(
+                expected.map(|(key, _)| key) == actual.map(|(key, _)| key),
+                "the READMEs differ, first in {kind} {}:\n  {english} has {}\n  {portuguese} has {}",
+                place + 1,
+                shown(expected),
+                shown(actual)
+            );
+        }
+    }
 }

@@ -12,6 +12,8 @@
 
 mod api;
 mod architecture;
+mod browser;
+mod bulk;
 mod chaos;
 mod corpora;
 mod delivery;
@@ -19,13 +21,16 @@ mod dlq;
 mod docs;
 mod endurance;
 mod monitoring;
+mod openapi;
 mod plans;
 mod poison;
 mod queues;
 mod roles;
 mod rolling;
+mod security;
 mod stores;
 mod support;
 mod telemetry;
 #[cfg(feature = "otlp")]
 mod traces;
+mod transfer;

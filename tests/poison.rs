@@ -55,6 +55,9 @@ impl Store for Harmed {
     fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError> {
         self.store.contacts(filter, after, limit)
     }
+    fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {
+        self.store.export(filter, page)
+    }
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
         self.store.operations(ids)
     }

@@ -2,8 +2,8 @@
 
 use crate::support::{Database, command, create, delete, details, new_contact, update};
 use contacts::domain::{
-    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Fingerprint, Life, Moment, NameKey, OperationId,
-    OperationKind, Outcome, Phone, Reason, Region, State, Status,
+    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, Fingerprint, Life, Moment, NameKey,
+    OperationId, OperationKind, Outcome, Phone, Reason, Region, State, Status,
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 /// How many migrations there are.
-const MIGRATIONS: usize = 2;
+const MIGRATIONS: usize = 3;
 
 trait Subject {
     type Store: Store + Clone + 'static;
@@ -292,6 +292,87 @@ fn names_are_found_by_their_beginning<S: Subject>() {
     assert_eq!(names(store, &named("alvaro l")), ["Álvaro Lima"]);
 }
 
+fn contacts_are_found_by_address_and_number<S: Subject>() {
+    let subject = migrated::<S>();
+    let store = subject.store();
+    let with = |area: u8, name: &str, email: &str| {
+        let phone = Phone::parse(&format!("{area}987654321")).unwrap();
+        let details = Details { phone, email: Email::parse(email).unwrap(), ..details(name) };
+        command(new_contact(), 1, Action::Create(details))
+    };
+    let mut all: Vec<Command> =
+        (0..10).map(|number| with(11, &format!("Ana {number}"), "Shared@example.com")).collect();
+    all.push(with(85, "Bia", "shared@EXAMPLE.com"));
+    all.push(with(85, "Bia", "bia@example.com"));
+    apply(store, &all.iter().collect::<Vec<_>>());
+    let email = |text: &str| Filter { email: Some(Email::parse(text).unwrap()), ..Filter::default() };
+    let phone = |text: &str| Filter { phone: Some(Phone::parse(text).unwrap()), ..Filter::default() };
+    let ids = |filter: &Filter| listed(store, filter).iter().map(|contact| contact.id).collect::<Vec<_>>();
+    let expected = |range: std::ops::Range<usize>| {
+        let mut ids: Vec<ContactId> = all[range].iter().map(|command| command.contact_id).collect();
+        ids.sort();
+        ids
+    };
+    // Pages of four: in the order of the ids, whatever the case of an address.
+    assert_eq!(ids(&email("SHARED@example.com")), expected(0..11));
+    assert_eq!(ids(&phone("11 98765-4321")), expected(0..10));
+    assert_eq!(ids(&phone("85 98765-4321")), expected(10..12));
+    assert!(ids(&email("share@example.com")).is_empty() && ids(&phone("11 98765-4322")).is_empty());
+    // With each other and with every other filter.
+    let shared = || email("shared@example.com");
+    assert_eq!(ids(&Filter { phone: phone("85987654321").phone, ..shared() }), expected(10..11));
+    assert_eq!(ids(&Filter { areas: areas(|area| area.number() == 85).areas, ..shared() }), expected(10..11));
+    assert_eq!(ids(&Filter { name: named("ana").name, ..shared() }), expected(0..10));
+    assert_eq!(ids(&Filter { name: named("bia").name, ..phone("85987654321") }), expected(10..12));
+    assert!(ids(&Filter { name: named("c").name, ..shared() }).is_empty());
+    // A changed one is found by what it has now, a deleted one by nothing.
+    let (changed, gone) = (all[0].contact_id, all[1].contact_id);
+    apply(store, &[&update(changed, 9, "Ana"), &delete(gone, 9)]);
+    assert_eq!(ids(&shared()), expected(2..11));
+}
+
+fn an_export_is_what_was_there_at_one_moment<S: Subject>() {
+    let subject = migrated::<S>();
+    let store = subject.store();
+    let all: Vec<Command> = (0..2_500).map(|number| create_at(11, &format!("Ana {number}"))).collect();
+    for part in all.chunks(500) {
+        apply(store, &part.iter().collect::<Vec<_>>());
+    }
+    let mut ids: Vec<ContactId> = all.iter().map(|command| command.contact_id).collect();
+    ids.sort();
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    store
+        .export(&Filter::default(), &mut |contacts| {
+            pages += 1;
+            seen.extend(contacts.iter().map(|contact| contact.id));
+            if pages == 1 {
+                // What happens meanwhile is not part of it: a delete, a change, a new one at the end.
+                let (gone, changed) = (*ids.last().unwrap(), ids[ids.len() - 2]);
+                let new = create_at(11, "New");
+                apply(store, &[&delete(gone, 9), &update(changed, 9, "Changed"), &new]);
+            }
+            assert!(
+                contacts
+                    .iter()
+                    .all(|contact| matches!(&contact.life, Life::Live(it) if it.name.as_str().starts_with("Ana")))
+            );
+            true
+        })
+        .unwrap();
+    assert_eq!(seen, ids);
+    // By any filter, and no longer than it is wanted.
+    let mut first = 0;
+    store
+        .export(&named("ana 1"), &mut |contacts| {
+            first += contacts.len();
+            false
+        })
+        .unwrap();
+    assert_eq!(first, 1_000);
+    store.export(&areas(|_| false), &mut |_| panic!("there is none")).unwrap();
+    store.export(&named("bia"), &mut |_| panic!("there is none")).unwrap();
+}
+
 fn pages_of_names_go_on_beside_changes<S: Subject>() {
     let subject = migrated::<S>();
     let store = subject.store();
@@ -486,6 +567,8 @@ conformance! {
     a_replay_of_a_failed_operation_is_a_new_try,
     pages_follow_each_other_without_gaps,
     names_are_found_by_their_beginning,
+    contacts_are_found_by_address_and_number,
+    an_export_is_what_was_there_at_one_moment,
     pages_of_names_go_on_beside_changes,
     names_without_a_key_get_one_by_migrating,
     any_order_and_repetition_ends_the_same,

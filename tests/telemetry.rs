@@ -300,7 +300,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let mut process = Ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut said = String::new();
     BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-    let address = said.split_once("http://").unwrap().1.split_once(". ").unwrap().0;
+    let address = said.split_once("http://").unwrap().1.split_once(": ").unwrap().0;
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const PREFIX: &str = "CONTACTS__";
 /// A variable with this ending names a file that holds the value.
 const FILE_SUFFIX: &str = "_FILE";
+/// A setting whose own name ends so.
+const NO_SUFFIX: &str = "CONTACTS__HTTP__JWT__JWKS_FILE";
 
 /// A setting that cannot be used: one line that names it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +82,7 @@ fn mounted(variables: Map<String, String>) -> Result<Map<String, String>, Config
     let mut values = Map::new();
     let mut files = Vec::new();
     for (name, value) in variables {
-        match name.strip_suffix(FILE_SUFFIX) {
+        match name.strip_suffix(FILE_SUFFIX).filter(|_stem| name != NO_SUFFIX) {
             Some(stem) => files.push((stem.to_owned(), name.clone(), value)),
             None => drop(values.insert(name, value)),
         }
@@ -179,6 +181,25 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_written_with_commas_or_as_lists() {
+        let (_dir, path) =
+            written("[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\ncors_origins = \"https://a.example\"");
+        let from_file = Layers::default().file(Some(path)).load().unwrap();
+        let settings = env(&[
+            ("CONTACTS__HTTP__TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+            ("CONTACTS__HTTP__CORS_ORIGINS", "https://a.example"),
+            ("CONTACTS__HTTP__JWT__JWKS_FILE", "/keys.json"),
+            ("CONTACTS__HTTP__JWT__ISSUER", "https://login.example"),
+            ("CONTACTS__HTTP__JWT__AUDIENCE", "contacts"),
+        ]);
+        let settings = settings.load().unwrap();
+        assert_eq!(settings.http.trusted_proxies, from_file.http.trusted_proxies);
+        assert_eq!(settings.http.cors_origins, from_file.http.cors_origins);
+        assert!(settings.http.trusted_proxies[0].contains([10, 1, 2, 3].into()));
+        assert_eq!(settings.http.jwt.jwks_file, Some(PathBuf::from("/keys.json")), "the path, not what is in it");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (name, value, part) in [
             ("CONTACTS__HTTP__LISTEM", "127.0.0.1:2", "listem"),
@@ -191,6 +212,16 @@ mod tests {
             ("CONTACTS__LOG__LEVEL", "loud", "log.level"),
             ("CONTACTS__HTTP__API_KEYS", "", "http.api_keys"),
             ("CONTACTS__HTTP__API_KEYS", " , ", "http.api_keys"),
+            ("CONTACTS__HTTP__API_KEYS", "one,shop:read:sha256:0", "http.api_keys: entry 2"),
+            ("CONTACTS__HTTP__JWT__ISSUER", "x", "http.jwt.jwks_file"),
+            ("CONTACTS__HTTP__TRUSTED_PROXIES", "10.0.0.1/8", "http.trusted_proxies"),
+            ("CONTACTS__HTTP__TRUSTED_PROXIES", "proxy", "http.trusted_proxies"),
+            ("CONTACTS__HTTP__CORS_ORIGINS", "*", "http.cors_origins"),
+            ("CONTACTS__HTTP__CORS_ORIGINS", "null", "http.cors_origins"),
+            ("CONTACTS__HTTP__CORS_ORIGINS", "https://a.example/", "http.cors_origins"),
+            ("CONTACTS__HTTP__CORS_ORIGINS", "https://a.example:443", "http.cors_origins"),
+            ("CONTACTS__HTTP__RATE_BURST", "5", "http.rate_limit"),
+            ("CONTACTS__HTTP__MAX_URI", "1", "http.max_uri"),
             ("CONTACTS__RETRY__DELAY", "0s", "retry.delay"),
             ("CONTACTS__HTTP__ACCEPT_TIMEOUT", "300000000000y", "http.accept_timeout"),
             ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "0s", "database.connect_timeout"),

@@ -1,13 +1,15 @@
 //! Settings: defaults, then a TOML file, then the environment, then flags.
 //!
 //! The rule this room keeps: a setting is read once, at the start, and a wrong or unknown one ends the start with a line
-//! that names it. Secrets are never shown.
+//! that names it. Secrets are never shown. Only the keys of callers may change while a role runs.
 
+mod keys;
 mod layers;
 mod value;
 
+pub use keys::{ApiKey, Scopes};
 pub use layers::{ConfigError, Layers};
-pub use value::{Secret, Url};
+pub use value::{Network, Origin, Secret, Url};
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -46,22 +48,75 @@ pub struct Settings {
 pub struct HttpSettings {
     /// Address and port to listen on; port 0 takes a free one, which the log names. Default `127.0.0.1:8080`.
     pub listen: SocketAddr,
-    /// Keys that callers may send (`Authorization: Bearer` or `X-API-Key`); a list, or one text with commas. Default
-    /// none: then only a loopback address may be listened on.
-    #[serde(deserialize_with = "value::list")]
+    /// Keys that callers may send (`Authorization: Bearer` or `X-API-Key`), each as it is or as
+    /// `NAME:SCOPES:sha256:HEX`; a list, or one text with commas. Default none: then only a loopback address may be
+    /// listened on, unless there are tokens.
+    #[serde(deserialize_with = "value::secrets")]
     pub api_keys: Vec<Secret>,
-    /// Listen on a public address without keys. Default `false`.
+    /// Listen on a public address without keys and tokens. Default `false`.
     pub allow_anonymous: bool,
     /// HTTP worker threads; 0 is one for each core. Default 0.
     pub workers: usize,
     /// The largest request body, in bytes. Default 16384.
     pub body_limit: usize,
+    /// The largest body of an import, in bytes. Default 268435456.
+    pub import_limit: usize,
     /// How long a request's head and body may each take to arrive. Default `5s`.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
     /// How long a write may wait for the queue's confirm before it is answered 503. Default `5s`.
     #[serde(with = "humantime_serde")]
     pub accept_timeout: Duration,
+    /// How long a caller may leave an answer unread before the connection is cut. Default `30s`.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
+    /// How long a connection may be idle between two requests; longer than load balancers in front keep theirs, so that it
+    /// is they who close. Default `1m 15s`.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+    /// The longest path and query, in bytes. Default 8192.
+    pub max_uri: usize,
+    /// Requests a second of one caller; 0 is no limit. Default 0.
+    pub rate_limit: u32,
+    /// How many requests a caller may send at once before `rate_limit` is felt; 0 is the same number. Default 0.
+    pub rate_burst: u32,
+    /// Addresses or networks of proxies whose `X-Forwarded-For` or `Forwarded` is believed. Default none.
+    #[serde(deserialize_with = "value::list")]
+    pub trusted_proxies: Vec<Network>,
+    /// Web pages of these origins may call the API from a browser. Default none.
+    #[serde(deserialize_with = "value::list")]
+    pub cors_origins: Vec<Origin>,
+    /// Tokens of an identity provider.
+    pub jwt: JwtSettings,
+}
+
+impl HttpSettings {
+    /// The keys of `api_keys`; the error names an entry by its place.
+    pub fn keys(&self) -> Result<Vec<ApiKey>, String> {
+        keys::parse(&self.api_keys).map_err(|why| format!("http.api_keys: {why}"))
+    }
+
+    /// Whether callers must show something.
+    pub fn asks_callers(&self) -> bool {
+        !self.api_keys.is_empty() || self.jwt.jwks_file.is_some()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.keys()?;
+        if self.rate_burst > 0 && self.rate_limit == 0 {
+            return Err("http.rate_burst needs http.rate_limit".into());
+        }
+        let JwtSettings { jwks_file, issuer, audience } = &self.jwt;
+        let set = [jwks_file.is_some(), issuer.is_some(), audience.is_some()];
+        if set.contains(&true) && set.contains(&false) {
+            return Err("http.jwt needs all of http.jwt.jwks_file, http.jwt.issuer and http.jwt.audience".into());
+        }
+        // An empty one would be met by a token that has an empty one.
+        if [issuer, audience].into_iter().flatten().any(|text| text.trim().is_empty()) {
+            return Err("http.jwt.issuer and http.jwt.audience must not be empty".into());
+        }
+        Ok(())
+    }
 }
 
 impl Default for HttpSettings {
@@ -72,10 +127,34 @@ impl Default for HttpSettings {
             allow_anonymous: false,
             workers: 0,
             body_limit: 16 * 1024,
+            import_limit: 256 << 20,
             read_timeout: Duration::from_secs(5),
             accept_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            max_uri: 8 * 1024,
+            rate_limit: 0,
+            rate_burst: 0,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            jwt: JwtSettings::default(),
         }
     }
+}
+
+/// `http.jwt.*`; all of them or none.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwtSettings {
+    /// A file with the public keys that tokens are signed with (a JWK Set, RFC 7517). Default none: no tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    /// What `iss` of a token must be. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// What `aud` of a token must be, or hold. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
 }
 
 /// `admin.*`
@@ -281,6 +360,11 @@ impl Settings {
         let counts = [
             ("http.workers", self.http.workers, 0..=1024),
             ("http.body_limit", self.http.body_limit, 1..=16 << 20),
+            ("http.import_limit", self.http.import_limit, 1..=1 << 40),
+            // Longer ones do not fit into what the HTTP library reads of a head.
+            ("http.max_uri", self.http.max_uri, 64..=65_534),
+            ("http.rate_limit", self.http.rate_limit as usize, 0..=1_000_000),
+            ("http.rate_burst", self.http.rate_burst as usize, 0..=1_000_000),
             ("consumer.workers", self.consumer.workers, 1..=256),
             // SQLite takes no more than 32766 values in a statement.
             ("consumer.batch_max", self.consumer.batch_max, 1..=8_000),
@@ -299,6 +383,8 @@ impl Settings {
         let times = [
             ("http.read_timeout", self.http.read_timeout),
             ("http.accept_timeout", self.http.accept_timeout),
+            ("http.write_timeout", self.http.write_timeout),
+            ("http.keep_alive", self.http.keep_alive),
             ("broker.connect_timeout", self.broker.connect_timeout),
             ("database.connect_timeout", self.database.connect_timeout),
             ("database.statement_timeout", self.database.statement_timeout),
@@ -347,9 +433,7 @@ impl Settings {
         if !(0.0..=1.0).contains(&self.trace.sample_ratio) {
             return Err("trace.sample_ratio must be from 0 to 1".into());
         }
-        if self.http.api_keys.iter().any(|key| key.reveal().is_empty()) {
-            return Err("http.api_keys must not hold an empty key".into());
-        }
+        self.http.check()?;
         if self.broker.prefix.len() > 100 || self.broker.prefix.contains(char::is_control) {
             return Err("broker.prefix must have at most 100 bytes and no control characters".into());
         }

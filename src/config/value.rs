@@ -1,8 +1,11 @@
-//! Values that need care: secrets, and URLs that hold one.
+//! Values that need care: secrets, URLs that hold one, networks and origins that decide whom to believe.
 
-use serde::de::Error;
+use ipnet::IpNet;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
 
 const HIDDEN: &str = "***";
 
@@ -10,6 +13,12 @@ const HIDDEN: &str = "***";
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 impl Secret {
     /// The text itself, for the one place that needs it.
@@ -79,19 +88,88 @@ impl Serialize for Url {
     }
 }
 
-/// Reads a list, or one text with commas, as an environment variable or a mounted file has it.
-pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<Secret>),
+/// A network, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Whether the address, as `IpAddr::to_canonical` writes it, lies in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
     }
-    match OneOrMany::deserialize(deserializer)? {
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let network = text.parse::<IpNet>().or_else(|_not_a_network| text.parse::<IpAddr>().map(IpNet::from));
+        let network = network.map_err(|_neither| "expected addresses or networks, such as 10.0.0.0/8 or ::1")?;
+        // With bits behind the mask it is not clear what was meant, and a mistake here decides whom to believe.
+        if network.trunc() == network { Ok(Self(network)) } else { Err("a network must not have bits behind its mask") }
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Where a web page comes from, as browsers send it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Origin(String);
+
+impl Origin {
+    /// `https://host`, with a port if it is not the usual one.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let origin = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        // Browsers send it in exactly one spelling, and it is compared as it is.
+        match origin.map(|url| url.origin().ascii_serialization()) {
+            Some(origin) if origin == text => Ok(Self(origin)),
+            _ => {
+                Err("expected origins as browsers send them, such as https://app.example.com or http://localhost:3000")
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(String),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    /// A list, or one text with commas, as an environment variable or a mounted file has it.
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>
+    where
+        T: DeserializeOwned,
+    {
+        Self::deserialize(deserializer)
+    }
+}
+
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', '\n']).map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// Reads a list of secrets.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    match OneOrMany::read(deserializer)? {
         OneOrMany::Many(many) => Ok(many),
         OneOrMany::One(text) => {
-            let keys = text.split([',', '\n']).map(str::trim).filter(|key| !key.is_empty());
-            let keys: Vec<Secret> = keys.map(|key| Secret(key.into())).collect();
+            let keys: Vec<Secret> = split(&text).map(Secret::from).collect();
             // A secret that was mounted empty must not open the API.
             if keys.is_empty() {
                 Err(D::Error::custom("holds no key: leave it out if there is none"))
@@ -100,4 +178,15 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Sec
             }
         }
     }
+}
+
+/// Reads a list of anything that has a text.
+pub(super) fn list<'de, D: Deserializer<'de>, T: FromStr<Err = &'static str>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let texts = match OneOrMany::<String>::read(deserializer)? {
+        OneOrMany::Many(many) => many,
+        OneOrMany::One(text) => split(&text).map(str::to_owned).collect(),
+    };
+    texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }

@@ -7,10 +7,10 @@ use super::following::Outcomes;
 use super::letter::Facts;
 use super::{Consent, DlqError, Format};
 use crate::domain::Moment;
+use crate::terminal::{columns, harmless};
 use chrono::{SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -124,36 +124,6 @@ impl Groups {
         }
         columns(&rows)
     }
-}
-
-/// Text in columns as wide as they need to be.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            // Writing to a text cannot fail.
-            let _ = write!(line, "{:<width$}  ", cell.replace('\n', " "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// Text from anywhere, without what could steer a terminal.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() && c != '\n';
-    if !text.contains(steers) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
 }
 
 /// A time as seen from now.
@@ -352,11 +322,5 @@ mod tests {
             ["in the future", "0 s ago", "59 s ago", "1 min ago", "2 h ago", "2 d ago"]
         );
         assert_eq!(ago(None, now), "unknown");
-    }
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [["A", "LONG"], ["wide é", "x"]].map(|row| row.map(str::to_owned));
-        assert_eq!(columns(&rows), "A       LONG\nwide é  x\n");
     }
 }

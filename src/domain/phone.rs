@@ -25,7 +25,7 @@ const SERVICE: Invalid =
     Invalid::new("service_number", "must belong to an area code: 0800, 0300 and 4004 numbers are refused");
 const SUBSCRIBER: Invalid = Invalid::new(
     "not_a_subscriber_number",
-    "must have, after the area code, 9 and 8 digits (mobile) or 2 to 5 and 7 digits (landline)",
+    "must have, after the area code, 9 digits that begin with 9 (mobile) or 8 that begin with 2 to 5 (landline)",
 );
 
 impl Phone {

@@ -1,61 +1,196 @@
-//! Who may call: API keys, compared in constant time.
+//! Who may call, and what: each request is let in here, or nowhere.
+//!
+//! The rule this file keeps: what is not known to be open is closed, and nothing that was sent as a key is repeated in an
+//! answer or a log line. It must not know what lies behind the paths.
 
+use super::access::Known;
+use super::client::{self, Client};
+use super::limits::{self, Limits};
+use super::observe::Journey;
+use super::problem::Kind;
 use super::{Api, Problem};
-use crate::config::Secret;
+use crate::config::Scopes;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::Method;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use std::rc::Rc;
+use std::sync::Arc;
 
-/// The digests of the keys that are let in; digests, so that all comparisons are of one length.
-pub(super) struct Keys(Vec<[u8; 32]>);
-
-/// Who called, as far as idempotency needs to know: the digest of the key, or zeros for anyone.
+/// Who called, as far as idempotency needs to know: a digest of the key or of a token's subject, or zeros for anyone.
 #[derive(Clone, Copy)]
 pub(super) struct Caller(pub(super) [u8; 32]);
 
-impl Keys {
-    pub(super) fn new(keys: &[Secret]) -> Self {
-        Self(keys.iter().map(|key| digest(key.reveal().as_bytes())).collect())
-    }
-
-    fn admit(&self, headers: &HeaderMap) -> Option<Caller> {
-        if self.0.is_empty() {
-            return Some(Caller([0; 32]));
-        }
-        let sent = digest(sent_key(headers)?);
-        // Every key is compared, whether an earlier one matched or not.
-        let known = self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&sent));
-        bool::from(known).then_some(Caller(sent))
-    }
+/// Who called, as far as letting in needs to know.
+struct Identity {
+    caller: Caller,
+    client: Client,
+    scopes: Scopes,
+    /// For the log.
+    name: Option<Arc<str>>,
 }
 
-fn digest(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
+/// What a request shows.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown<'a> {
+    Nothing,
+    /// An API key.
+    Key(&'a [u8]),
+    /// An API key or a token.
+    Bearer(&'a [u8]),
+    /// Several, of which somebody on the way may have looked at another.
+    Several,
 }
 
-fn sent_key(headers: &HeaderMap) -> Option<&[u8]> {
-    if let Some(value) = headers.get("x-api-key") {
-        return Some(value.as_bytes());
-    }
-    let value = headers.get(AUTHORIZATION)?.as_bytes();
-    let (scheme, key) = value.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(key)
+/// Paths that hold nothing of anybody: documents, and the page that asks for a key. Taken as they were sent, one plain name
+/// behind the prefix, so that no spelling of another path begins like one of these.
+pub(super) fn is_open(path: &str) -> bool {
+    let plain = |name: &str| {
+        !name.contains("..") && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    matches!(path, "/" | "/docs" | "/openapi.json" | "/problems")
+        || ["/assets/", "/docs/", "/problems/"].iter().any(|prefix| path.strip_prefix(prefix).is_some_and(plain))
 }
 
-pub(super) async fn require_key(
+/// Lets a request in, or answers 401, 403, 414, 429 or 431.
+pub(super) async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let api = request.app_data::<web::Data<Api>>();
-    match api.and_then(|api| api.keys.admit(request.headers())) {
-        Some(caller) => {
-            request.extensions_mut().insert(caller);
-            next.call(request).await
+    let Some(api) = request.app_data::<web::Data<Api>>().cloned() else { return Err(unauthorized(false).into()) };
+    limits::check_head(&request, api.settings.max_uri)?;
+    let address = client::of(request.peer_addr(), request.headers(), &api.settings.trusted_proxies);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let known = api.access.known();
+    let identity = if known.is_open() || reads && is_open(request.path()) {
+        Ok(Identity { caller: Caller([0; 32]), client: address.clone(), scopes: Scopes::ALL, name: None })
+    } else {
+        identify(&known, &api.limits, request.headers(), &address)
+    };
+    let client = identity.as_ref().map_or(&address, |identity| &identity.client);
+    let standing = api.limits.count(client)?;
+    let told = |problem: Problem| standing.map_or(problem.clone(), |standing| standing.told(problem));
+    let identity = identity.map_err(told)?;
+    {
+        let mut extensions = request.extensions_mut();
+        extensions.insert(identity.caller);
+        if let (Some(journey), Some(name)) = (extensions.get::<Rc<Journey>>(), identity.name) {
+            journey.called_by(name);
         }
-        None => Err(Problem::unauthorized().into()),
+    }
+    let (allowed, scope) = match reads {
+        true => (identity.scopes.read, Scopes::READ),
+        false => (identity.scopes.write, Scopes::WRITE),
+    };
+    if !allowed {
+        return Err(told(forbidden(scope)).into());
+    }
+    let mut response = next.call(request).await?;
+    if let Some(standing) = standing {
+        standing.tell(response.headers_mut());
+    }
+    Ok(response)
+}
+
+fn identify(known: &Known, limits: &Limits, headers: &HeaderMap, address: &Client) -> Result<Identity, Problem> {
+    let shown = shown(headers);
+    if shown == Shown::Nothing {
+        return Err(unauthorized(false));
+    }
+    // The right key first: behind a gateway all callers have one address, and who guesses there must not lock them out.
+    if let Some(identity) = recognise(known, &shown) {
+        return Ok(identity);
+    }
+    limits.may_try(address)?;
+    limits.tried_in_vain(address);
+    Err(unauthorized(true))
+}
+
+fn recognise(known: &Known, shown: &Shown<'_>) -> Option<Identity> {
+    let (Shown::Key(sent) | Shown::Bearer(sent)) = shown else { return None };
+    if let Some(key) = known.keys.find(sent) {
+        return Some(Identity {
+            caller: Caller(key.digest),
+            client: Client::Key(key.name.clone()),
+            scopes: key.scopes,
+            name: Some(key.name.clone()),
+        });
+    }
+    let (Shown::Bearer(token), Some(tokens)) = (shown, &known.tokens) else { return None };
+    let bearer = tokens.check(token)?;
+    Some(Identity {
+        caller: Caller(bearer.digest),
+        client: Client::Subject(bearer.digest),
+        scopes: bearer.scopes,
+        name: Some(bearer.name.into()),
+    })
+}
+
+/// `X-API-Key` is looked at first: a gateway sends its own key so, beside the token of its client.
+fn shown(headers: &HeaderMap) -> Shown<'_> {
+    let (mut keys, mut tokens) = (headers.get_all("x-api-key"), headers.get_all(AUTHORIZATION));
+    let (key, token) = (keys.next(), tokens.next());
+    if keys.next().is_some() || tokens.next().is_some() {
+        return Shown::Several;
+    }
+    match (key, token.map(HeaderValue::as_bytes).and_then(|value| value.split_at_checked("Bearer ".len()))) {
+        (Some(key), _) => Shown::Key(key.as_bytes()),
+        (None, Some((scheme, token))) if scheme.eq_ignore_ascii_case(b"Bearer ") => Shown::Bearer(token),
+        (None, Some(_) | None) => Shown::Nothing,
+    }
+}
+
+/// The challenge of RFC 6750, section 3.
+fn unauthorized(shown: bool) -> Problem {
+    let challenge = if shown { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+    let detail = match shown {
+        true => "The key or token that was sent is not known here, or not valid any more.",
+        false => "Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
+    };
+    Problem::new(Kind::Unauthorized, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+}
+
+fn forbidden(scope: &'static str) -> Problem {
+    let problem = Problem::new(Kind::Forbidden, format!("This needs the scope {scope}, which the key or token lacks."));
+    match HeaderValue::try_from(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")) {
+        Ok(challenge) => problem.with_header(WWW_AUTHENTICATE, challenge),
+        Err(_never) => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_spellings_of_open_paths_are_open() {
+        for path in
+            ["/", "/docs", "/docs/", "/docs/swagger-ui.css", "/assets/app.js", "/openapi.json", "/problems/not-found"]
+        {
+            assert!(is_open(path), "{path}");
+        }
+        for path in [
+            "",
+            "//",
+            "//docs",
+            "/contacts",
+            "/Docs",
+            "/docs/../contacts",
+            "/docs/..",
+            "/docs/%2e%2e/contacts",
+            "/docs/%2e%2e",
+            "/docs/a/b",
+            "/docs//contacts",
+            "/docs;/contacts",
+            "/docs/..;",
+            "/docsx",
+            "/assets",
+            "/problems/a\\b",
+            "/openapi.json/contacts",
+        ] {
+            assert!(!is_open(path), "{path}");
+        }
     }
 }

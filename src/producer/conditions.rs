@@ -4,7 +4,9 @@ use super::Problem;
 use super::problem::{Kind, Place};
 use crate::domain::OperationId;
 use actix_web::HttpRequest;
-use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::mime::Mime;
+use std::fmt::Display;
 
 /// The longest `Idempotency-Key`, in bytes.
 const MAX_KEY: usize = 255;
@@ -17,6 +19,11 @@ fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a 
         Ok(text) if values.next().is_none() => Ok(Some(text.trim())),
         _ => Err(Problem::field(Place::Header, name.as_str(), "malformed", "must be sent once, in plain ASCII")),
     }
+}
+
+/// What the body is said to be.
+pub(super) fn media_type(request: &HttpRequest) -> Option<Mime> {
+    request.headers().get(CONTENT_TYPE)?.to_str().ok()?.parse().ok()
 }
 
 /// The client's `Idempotency-Key`.
@@ -51,9 +58,9 @@ pub(super) fn expected_version(request: &HttpRequest) -> Result<Option<Operation
     })
 }
 
-/// Whether `If-None-Match` names this version (weak comparison, RFC 9110 section 13.1.2).
-pub(super) fn none_match(request: &HttpRequest, version: OperationId) -> bool {
-    let version = format!("\"{version}\"");
+/// Whether `If-None-Match` names this tag (weak comparison, RFC 9110 section 13.1.2).
+pub(super) fn none_match(request: &HttpRequest, tag: impl Display) -> bool {
+    let version = format!("\"{tag}\"");
     let mut tags = request
         .headers()
         .get_all(&IF_NONE_MATCH)

@@ -2,6 +2,7 @@
 //! with its trace and operation ids, a span.
 
 use super::Api;
+use super::connections::{Busy, Connection, Sent};
 use crate::domain::OperationId;
 use crate::telemetry::TRAFFIC;
 use crate::telemetry::metrics::{HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS};
@@ -14,10 +15,10 @@ use actix_web::http::header::HeaderMap;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 use tracing::Level;
 
@@ -25,16 +26,26 @@ type Key = (&'static str, &'static str, u16);
 
 /// What each route is known to answer; anything else gets its series when it happens.
 const KNOWN: &[(&str, &[&str], &[u16])] = &[
-    ("/contacts", &["GET", "HEAD"], &[200, 401, 422, 500, 503]),
-    ("/contacts", &["POST"], &[202, 400, 401, 408, 413, 415, 422, 500, 503]),
-    ("/contacts/{id}", &["GET", "HEAD"], &[200, 304, 401, 404, 500, 503]),
-    ("/contacts/{id}", &["PUT"], &[202, 400, 401, 404, 408, 412, 413, 415, 422, 500, 503]),
-    ("/contacts/{id}", &["DELETE"], &[202, 401, 404, 412, 422, 500, 503]),
-    ("/operations/{id}", &["GET", "HEAD"], &[200, 401, 404, 500, 503]),
-    ("other", &["GET", "HEAD", "POST", "PUT", "DELETE", "other"], &[401, 404]),
-    ("/contacts", &["other"], &[401, 405]),
-    ("/contacts/{id}", &["other"], &[401, 405]),
-    ("/operations/{id}", &["other"], &[401, 405]),
+    ("/contacts", &["GET", "HEAD"], &[200, 401, 403, 422, 429, 500, 503]),
+    ("/contacts", &["POST"], &[201, 202, 400, 401, 403, 408, 413, 415, 422, 429, 500, 503]),
+    ("/contacts/{id}", &["GET", "HEAD"], &[200, 304, 401, 403, 404, 429, 500, 503]),
+    ("/contacts/{id}", &["PUT"], &[200, 202, 400, 401, 403, 404, 408, 412, 413, 415, 422, 429, 500, 503]),
+    ("/contacts/{id}", &["DELETE"], &[202, 204, 401, 403, 404, 412, 422, 429, 500, 503]),
+    ("/contacts/import", &["POST"], &[200, 401, 403, 415, 422, 429]),
+    ("/contacts/export", &["GET"], &[200, 401, 403, 406, 422, 429, 503]),
+    ("/areas", &["GET", "HEAD"], &[200, 304, 401, 403, 429]),
+    ("/", &["GET", "HEAD"], &[200, 304]),
+    ("/assets/{file}", &["GET", "HEAD"], &[200, 304, 404]),
+    ("/docs", &["GET", "HEAD"], &[200, 304]),
+    ("/docs/{file}", &["GET", "HEAD"], &[200, 304, 404]),
+    ("/openapi.json", &["GET", "HEAD"], &[200, 304]),
+    ("/problems", &["GET", "HEAD"], &[200]),
+    ("/problems/{slug}", &["GET", "HEAD"], &[200, 404]),
+    ("/operations/{id}", &["GET", "HEAD"], &[200, 401, 403, 404, 429, 500, 503]),
+    ("other", &["GET", "HEAD", "POST", "PUT", "DELETE", "other"], &[401, 403, 404, 429]),
+    ("/contacts", &["other"], &[401, 403, 405, 429]),
+    ("/contacts/{id}", &["other"], &[401, 403, 405, 429]),
+    ("/operations/{id}", &["other"], &[401, 403, 405, 429]),
 ];
 
 /// Handles of the label sets seen so far.
@@ -102,6 +113,7 @@ pub(super) struct Journey {
     /// What other systems added to the trace, to be carried along.
     pub(super) state: Option<String>,
     operation: Cell<Option<OperationId>>,
+    caller: OnceCell<Arc<str>>,
 }
 
 impl Journey {
@@ -114,12 +126,19 @@ impl Journey {
             came_from: sender.map(|sender| sender.span_id),
             state: text(TRACESTATE).filter(|text| sender.is_some() && text.len() <= MAX_TRACESTATE).map(str::to_owned),
             operation: Cell::new(None),
+            caller: OnceCell::new(),
         }
     }
 
     /// Notes the operation that the request asks for.
     pub(super) fn leads_to(&self, operation: OperationId) {
         self.operation.set(Some(operation));
+    }
+
+    /// Notes what the caller's key or client is called.
+    pub(super) fn called_by(&self, name: Arc<str>) {
+        // Once a request.
+        let _ = self.caller.set(name);
     }
 }
 
@@ -138,6 +157,18 @@ fn route(pattern: Option<&str>) -> &'static str {
     match pattern {
         Some("/contacts") => "/contacts",
         Some("/contacts/{id}") => "/contacts/{id}",
+        Some("/contacts/import") => "/contacts/import",
+        Some("/contacts/export") => "/contacts/export",
+        Some("/") => "/",
+        Some("/assets/{file}") => "/assets/{file}",
+        Some("/docs") => "/docs",
+        Some("/docs/") => "/docs/",
+        Some("/docs/{file}") => "/docs/{file}",
+        Some("/openapi.json") => "/openapi.json",
+        Some("/problems") => "/problems",
+        Some("/problems/{slug}") => "/problems/{slug}",
+        Some("/problems/pages.css") => "/problems/pages.css",
+        Some("/areas") => "/areas",
         Some("/operations/{id}") => "/operations/{id}",
         _ => "other",
     }
@@ -145,8 +176,9 @@ fn route(pattern: Option<&str>) -> &'static str {
 
 pub(super) async fn observe(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<Sent>, Error> {
+    let busy = request.conn_data::<Arc<Connection>>().map(Busy::new);
     let (began, started) = (SystemTime::now(), Instant::now());
     let api = request.app_data::<web::Data<Api>>().cloned();
     let _in_flight = api.as_ref().map(|api| InFlight::new(&api.requests.in_flight));
@@ -162,10 +194,12 @@ pub(super) async fn observe(
     if let Some(api) = api {
         api.requests.record((method, route, status), took.as_secs_f64());
     }
-    let Journey { trace, operation, .. } = &*journey;
+    let Journey { trace, operation, caller, .. } = &*journey;
     if tracing::enabled!(target: TRAFFIC, Level::INFO) {
         let (micros, operation_id) = (took.as_micros() as u64, operation.get().map(tracing::field::display));
-        tracing::info!(target: TRAFFIC, method, route, status, micros, trace_id = %trace.id(), operation_id, "request");
+        let caller = caller.get().map(|name| &**name);
+        let trace_id = tracing::field::display(trace.id());
+        tracing::info!(target: TRAFFIC, method, route, status, micros, caller, trace_id, operation_id, "request");
     }
     spans::record(trace, || {
         let mut attributes = vec![
@@ -185,5 +219,5 @@ pub(super) async fn observe(
             failed: status >= 500,
         }
     });
-    result
+    result.map(|response| response.map_body(|_, body| Sent { body: body.boxed(), busy }))
 }

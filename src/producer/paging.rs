@@ -1,92 +1,55 @@
-//! The query of a list: filters, and a cursor that only we understand.
+//! The query of a list: which contacts, which members of each, and where the page begins.
 
 use super::Problem;
+use super::cursor::{CursorKey, Refused};
 use super::problem::{FieldError, Place};
-use crate::domain::{AreaCode, ContactId, Invalid, NameKey, Region, State};
+use super::views::Fields;
+use crate::domain::{AreaCode, Email, Invalid, NameKey, Phone, Region, State};
 use crate::store::{After, Filter};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use std::borrow::Cow;
 use url::form_urlencoded;
-use uuid::Uuid;
 
 /// Contacts in a page if the client does not say.
 const DEFAULT_LIMIT: u32 = 50;
 /// The most contacts in a page; more is cut to it.
 const MAX_LIMIT: u32 = 200;
-/// The first letter of a cursor says its layout: the last id, or the last id and name.
-const BY_ID: &str = "a";
-const BY_NAME: &str = "b";
 
-const UNKNOWN: Invalid =
-    Invalid { code: "unknown_parameter", detail: "is not a parameter: ddd, state, region, q, cursor, limit" };
+const UNKNOWN: Invalid = Invalid {
+    code: "unknown_parameter",
+    detail: "is not a parameter: ddd, state, region, q, email, phone, fields, cursor, limit",
+};
 const TWICE: Invalid = Invalid { code: "repeated", detail: "must be sent once" };
+const BOOLEAN: Invalid = Invalid { code: "malformed", detail: "must be true or false" };
 const LIMIT: Invalid = Invalid { code: "malformed", detail: "must be a whole number from 1 to 200" };
 const CURSOR: Invalid = Invalid { code: "malformed", detail: "must be a cursor from the `next` of an earlier page" };
 const OTHER_LIST: Invalid =
-    Invalid { code: "other_list", detail: "must be a cursor from the `next` of a page with the same `q`" };
+    Invalid { code: "other_list", detail: "must be a cursor from the `next` of a page with the same filters" };
 
-/// What to list.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Listing {
-    /// Which contacts.
-    pub filter: Filter,
-    /// The last contact of the page before.
-    pub after: Option<After>,
-    /// How many at most.
-    pub limit: u32,
+/// Which contacts, as a query says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) filter: Filter,
     area: Option<AreaCode>,
     state: Option<State>,
     region: Option<Region>,
 }
 
-impl Listing {
-    /// Reads the query of a URL, without its question mark.
-    pub fn parse(query: &str) -> Result<Self, Problem> {
-        let mut listing = Self {
-            filter: Filter::default(),
-            after: None,
-            limit: DEFAULT_LIMIT,
-            area: None,
-            state: None,
-            region: None,
-        };
-        let mut errors = Vec::new();
-        let mut seen = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let result = match name.as_ref() {
-                name if seen.iter().any(|known| known == name) => Err(TWICE),
-                "ddd" => AreaCode::parse(&value).map(|area| listing.area = Some(area)),
-                "state" => State::parse(&value).map(|state| listing.state = Some(state)),
-                "region" => Region::parse(&value).map(|region| listing.region = Some(region)),
-                "q" => NameKey::prefix(&value).map(|name| listing.filter.name = Some(name)),
-                "limit" => limit(&value).map(|limit| listing.limit = limit),
-                "cursor" => cursor(&value).map(|after| listing.after = Some(after)),
-                _ => Err(UNKNOWN),
-            };
-            if let Err(invalid) = result {
-                errors.push(FieldError::new(Place::Query, name.chars().take(40).collect::<String>(), invalid));
-            }
-            seen.push(name);
-        }
-        if errors.is_empty() && !listing.goes_on() {
-            errors.push(FieldError::new(Place::Query, "cursor", OTHER_LIST));
-        }
-        listing.narrow();
-        if errors.is_empty() { Ok(listing) } else { Err(Problem::validation(errors)) }
-    }
-
-    /// Whether the cursor, if there is one, is of a list in this order.
-    fn goes_on(&self) -> bool {
-        let Some(after) = &self.after else { return true };
-        match (&self.filter.name, &after.name) {
-            (Some(prefix), Some(last)) => last.begins_with(prefix),
-            (None, None) => true,
-            _ => false,
-        }
+impl Choice {
+    /// Takes a parameter, if it is one of a filter.
+    pub(super) fn take(&mut self, name: &str, value: &str) -> Option<Result<(), Invalid>> {
+        Some(match name {
+            "ddd" => AreaCode::parse(value).map(|area| self.area = Some(area)),
+            "state" => State::parse(value).map(|state| self.state = Some(state)),
+            "region" => Region::parse(value).map(|region| self.region = Some(region)),
+            "q" => NameKey::prefix(value).map(|name| self.filter.name = Some(name)),
+            "email" => Email::parse(value).map(|email| self.filter.email = Some(email)),
+            "phone" => Phone::parse(value).map(|phone| self.filter.phone = Some(phone)),
+            _ => return None,
+        })
     }
 
     /// Brings area, state and region into the filter.
-    fn narrow(&mut self) {
+    pub(super) fn narrow(&mut self) {
         if let Some(area) = self.area {
             self.filter.within(std::iter::once(area));
         }
@@ -98,20 +61,8 @@ impl Listing {
         }
     }
 
-    /// The cursor of the page after one that ends here.
-    pub(super) fn cursor_after(last: &After) -> String {
-        let id = last.id.uuid();
-        match &last.name {
-            None => format!("{BY_ID}{}", id.simple()),
-            Some(name) => {
-                let place = [id.as_bytes().as_slice(), name.as_str().as_bytes()].concat();
-                format!("{BY_NAME}{}", BASE64_URL_SAFE_NO_PAD.encode(place))
-            }
-        }
-    }
-
-    /// The path of the page after one that ends here.
-    pub fn path_after(&self, last: &After) -> String {
+    /// The parameters that ask for the same again, in one order.
+    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if let Some(area) = self.area {
             query.append_pair("ddd", &area.to_string());
@@ -125,8 +76,96 @@ impl Listing {
         if let Some(name) = &self.filter.name {
             query.append_pair("q", name.as_str());
         }
-        query.append_pair("limit", &self.limit.to_string()).append_pair("cursor", &Self::cursor_after(last));
+        if let Some(email) = &self.filter.email {
+            query.append_pair("email", email.as_str());
+        }
+        if let Some(phone) = &self.filter.phone {
+            query.append_pair("phone", &phone.to_string());
+        }
+        query
+    }
+}
+
+/// Reads the parameters of a query, each at most once; names every wrong one.
+pub(super) fn parameters(
+    query: &str,
+    unknown: Invalid,
+    mut take: impl FnMut(&str, &str) -> Option<Result<(), Invalid>>,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut seen: Vec<Cow<'_, str>> = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        // Many clients send a list as a parameter for each of its members.
+        let twice = seen.contains(&name) && name != "fields";
+        let result = if twice { Err(TWICE) } else { take(&name, &value).unwrap_or(Err(unknown)) };
+        if let Err(invalid) = result {
+            errors.push(FieldError::new(Place::Query, name.as_ref(), invalid));
+        }
+        seen.push(name);
+    }
+    errors
+}
+
+/// What to list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listing {
+    pub(super) choice: Choice,
+    /// The last contact of the page before.
+    pub after: Option<After>,
+    /// How many at most.
+    pub limit: u32,
+    /// What to show of each.
+    pub(super) fields: Option<Fields>,
+}
+
+impl Listing {
+    /// Reads the query of a URL, without its question mark.
+    pub fn parse(query: &str, key: &CursorKey) -> Result<Self, Problem> {
+        let mut listing = Self { choice: Choice::default(), after: None, limit: DEFAULT_LIMIT, fields: None };
+        let mut cursor = None;
+        let mut errors = parameters(query, UNKNOWN, |name, value| match name {
+            "limit" => Some(limit(value).map(|limit| listing.limit = limit)),
+            "fields" => Some(Fields::parse(value).map(|more| Fields::add(&mut listing.fields, more))),
+            "cursor" => {
+                cursor = Some(value.to_owned());
+                Some(Ok(()))
+            }
+            _ => listing.choice.take(name, value),
+        });
+        if let Some(cursor) = cursor {
+            // What the list is must be known first, and is not if a filter is wrong.
+            match key.open(&listing.choice.query().finish(), &cursor) {
+                Ok(after) => listing.after = Some(after),
+                Err(Refused::OtherList) if !errors.is_empty() => {}
+                Err(Refused::OtherList) => errors.push(FieldError::new(Place::Query, "cursor", OTHER_LIST)),
+                Err(Refused::Malformed) => errors.push(FieldError::new(Place::Query, "cursor", CURSOR)),
+            }
+        }
+        listing.choice.narrow();
+        if errors.is_empty() { Ok(listing) } else { Err(Problem::validation(errors)) }
+    }
+
+    /// The cursor of the page after one that ends here.
+    pub fn cursor_after(&self, last: &After, key: &CursorKey) -> String {
+        key.seal(&self.choice.query().finish(), last)
+    }
+
+    /// The path of the page at this cursor.
+    pub fn path_at(&self, cursor: &str) -> String {
+        let mut query = self.choice.query();
+        if let Some(fields) = &self.fields {
+            query.append_pair("fields", &fields.to_string());
+        }
+        query.append_pair("limit", &self.limit.to_string()).append_pair("cursor", cursor);
         format!("/contacts?{}", query.finish())
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, Invalid> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(BOOLEAN),
     }
 }
 
@@ -138,47 +177,48 @@ fn limit(text: &str) -> Result<u32, Invalid> {
     }
 }
 
-fn cursor(text: &str) -> Result<After, Invalid> {
-    let after = match text.split_at_checked(1) {
-        Some((BY_ID, id)) => by_id(id),
-        Some((BY_NAME, place)) => by_name(place),
-        _ => None,
-    };
-    after.ok_or(CURSOR)
-}
-
-fn by_id(text: &str) -> Option<After> {
-    let id = Some(text).filter(|id| id.len() == 32).and_then(|id| Uuid::try_parse(id).ok())?;
-    Some(After { name: None, id: ContactId::new(id) })
-}
-
-fn by_name(text: &str) -> Option<After> {
-    let place = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-    let (id, name) = place.split_first_chunk::<16>()?;
-    let name = NameKey::read(str::from_utf8(name).ok()?)?;
-    Some(After { name: Some(name), id: ContactId::new(Uuid::from_bytes(*id)) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ContactId;
+    use uuid::Uuid;
 
     const LAST: ContactId = ContactId::new(Uuid::from_u128(77));
 
+    fn key() -> CursorKey {
+        CursorKey::new("secret")
+    }
+
+    fn parse(query: &str) -> Result<Listing, Problem> {
+        Listing::parse(query, &key())
+    }
+
     fn next(listing: &Listing, last: &After) -> Listing {
-        let path = listing.path_after(last);
+        let path = listing.path_at(&listing.cursor_after(last, &key()));
         assert!(path.bytes().all(|b| b.is_ascii_graphic()), "{path}");
-        Listing::parse(path.split_once('?').unwrap().1).unwrap()
+        parse(path.split_once('?').unwrap().1).unwrap()
     }
 
     fn areas(query: &str) -> Vec<u8> {
-        Listing::parse(query).unwrap().filter.areas.unwrap().into_iter().map(AreaCode::number).collect()
+        parse(query).unwrap().choice.filter.areas.unwrap().into_iter().map(AreaCode::number).collect()
+    }
+
+    fn wrong(query: &str) -> Vec<(String, &'static str)> {
+        let problem = parse(query).unwrap_err();
+        problem.errors().iter().map(|error| (error.field.clone(), error.code)).collect()
     }
 
     #[test]
     fn a_next_page_is_asked_for_by_the_path_we_give() {
-        for query in ["ddd=11&limit=500", "state=sp&limit=500", "region=centro-oeste&ddd=61&limit=500", "limit=200"] {
-            let listing = Listing::parse(query).unwrap();
+        for query in [
+            "ddd=11&limit=500",
+            "state=sp&limit=500",
+            "region=centro-oeste&ddd=61&limit=500",
+            "limit=200",
+            "limit=200&fields=name,id",
+            "limit=200&email=ANA%2Bx@Example.com&phone=(11)+98765-4321&state=SP",
+        ] {
+            let listing = parse(query).unwrap();
             assert_eq!(listing.limit, 200);
             let last = After { name: None, id: LAST };
             assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
@@ -187,15 +227,15 @@ mod tests {
 
     #[test]
     fn a_next_page_of_names_goes_on_after_the_last_name() {
-        let listing = Listing::parse("q=Jos%C3%A9+%26&state=SP&region=Sudeste").unwrap();
-        assert_eq!(listing.filter.name.as_ref().map(NameKey::as_str), Some("jose &"));
+        let listing = parse("q=Jos%C3%A9+%26&state=SP&region=Sudeste").unwrap();
+        assert_eq!(listing.choice.filter.name.as_ref().map(NameKey::as_str), Some("jose &"));
         let last = After { name: Some(NameKey::prefix("José & Łukasz").unwrap()), id: LAST };
         assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
     }
 
     #[test]
     fn areas_states_and_regions_narrow_each_other() {
-        assert_eq!(Listing::parse("").unwrap().filter.areas, None);
+        assert_eq!(parse("").unwrap().choice.filter.areas, None);
         assert_eq!(areas("ddd=11"), [11]);
         assert_eq!(areas("state=ES"), [27, 28]);
         assert_eq!(areas("region=SUDESTE&state=es"), [27, 28]);
@@ -205,16 +245,24 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_belongs_to_its_order() {
-        let by_id = Listing::cursor_after(&After { name: None, id: LAST });
-        let ana = After { name: Some(NameKey::prefix("Ana").unwrap()), id: LAST };
-        let by_name = Listing::cursor_after(&ana);
-        assert_eq!(by_id, format!("a{}", LAST.uuid().simple()));
-        assert_eq!(Listing::parse(&format!("q=an&cursor={by_name}")).unwrap().after, Some(ana));
-        for query in [format!("q=an&cursor={by_id}"), format!("cursor={by_name}"), format!("q=b&cursor={by_name}")] {
-            let problem = Listing::parse(&query).unwrap_err();
-            assert_eq!((problem.errors()[0].field.as_str(), problem.errors()[0].code), ("cursor", "other_list"));
+    fn a_cursor_belongs_to_its_list() {
+        let last = After { name: None, id: LAST };
+        let everyone = parse("").unwrap().cursor_after(&last, &key());
+        let named = After { name: Some(NameKey::prefix("Ana").unwrap()), id: LAST };
+        let of_names = parse("q=an").unwrap().cursor_after(&named, &key());
+        assert_eq!(parse(&format!("q=%C3%81N&limit=3&fields=id&cursor={of_names}")).unwrap().after, Some(named));
+        for query in [
+            format!("q=an&cursor={everyone}"),
+            format!("cursor={of_names}"),
+            format!("q=b&cursor={of_names}"),
+            format!("ddd=11&cursor={everyone}"),
+        ] {
+            assert_eq!(wrong(&query), [("cursor".to_owned(), "other_list")], "{query}");
         }
+        assert_eq!(wrong(&format!("ddd=1&cursor={everyone}")), [("ddd".to_owned(), "malformed")]);
+        let changed = everyone.replacen("AQ", "AR", 1);
+        assert_ne!(changed, everyone);
+        assert_eq!(wrong(&format!("cursor={changed}")), [("cursor".to_owned(), "malformed")]);
     }
 
     #[test]
@@ -230,6 +278,11 @@ mod tests {
             ("q=", "q", "required"),
             ("q=+", "q", "required"),
             ("q=%00", "q", "control_character"),
+            ("email=ana", "email", "malformed"),
+            ("email=", "email", "required"),
+            ("phone=123", "phone", "malformed"),
+            ("fields=", "fields", "unknown_field"),
+            ("fields=id,nome", "fields", "unknown_field"),
             ("limit=0", "limit", "malformed"),
             ("limit=-1", "limit", "malformed"),
             ("limit=%2B5", "limit", "malformed"),
@@ -238,16 +291,13 @@ mod tests {
             ("cursor=", "cursor", "malformed"),
             ("cursor=%C3%A9", "cursor", "malformed"),
             ("q=a&cursor=b", "cursor", "malformed"),
-            ("q=a&cursor=bAAAA", "cursor", "malformed"),
-            ("q=a&cursor=bAAAAAAAAAAAAAAAAAAAAAAA", "cursor", "malformed"),
+            ("cursor=a&cursor=b", "cursor", "repeated"),
             ("dd=11", "dd", "unknown_parameter"),
         ] {
-            let problem = Listing::parse(query).unwrap_err();
-            let named: Vec<_> = problem.errors().iter().map(|error| (error.field.as_str(), error.code)).collect();
-            assert_eq!(named, [(field, code)], "{query}");
+            let named = wrong(query);
+            assert!(named.contains(&(field.to_owned(), code)), "{query}: {named:?}");
         }
-        assert_eq!(Listing::parse("x=1&y=2&limit=0").unwrap_err().errors().len(), 3);
-        let long = format!("q={}", "a".repeat(101));
-        assert_eq!(Listing::parse(&long).unwrap_err().errors()[0].code, "too_long");
+        assert_eq!(wrong("x=1&y=2&limit=0").len(), 3);
+        assert_eq!(wrong(&format!("q={}", "a".repeat(101)))[0].1, "too_long");
     }
 }

@@ -1,157 +1,56 @@
-//! Problem documents: every error of the API, RFC 9457.
+//! Problem documents: every error of the API, RFC 9457, in the language that the caller prefers.
+//!
+//! The rule this file keeps: texts are written in English and translated when they are rendered, so that codes, slugs
+//! and logs are the same in every language. It must not know which routes there are.
 
-use crate::domain::Invalid;
+pub(super) use super::field_error::{FieldError, Place};
+pub(super) use super::kind::Kind;
+use super::language::Language;
+use crate::domain::{Invalid, Reason};
 use crate::queue::PublishError;
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
+};
+use actix_web::{Error, HttpResponse, ResponseError};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::fmt;
 
-/// What kind of error; each has its own stable type URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A field, parameter or header is wrong.
-    Validation,
-    /// The body is not JSON.
-    MalformedJson,
-    /// The `Idempotency-Key` was used for another request.
-    IdempotencyKeyReused,
-    /// `If-Match` names a version that is not current.
-    VersionConflict,
-    /// No such route, contact or operation.
-    NotFound,
-    /// The route has other methods.
-    MethodNotAllowed,
-    /// The body is larger than allowed.
-    BodyTooLarge,
-    /// The body has another type than JSON.
-    UnsupportedMediaType,
-    /// The body did not arrive in time.
-    RequestTimeout,
-    /// No valid API key.
-    Unauthorized,
-    /// The queue did not confirm the change.
-    NotAccepted,
-    /// The database cannot be read now.
-    ReadsUnavailable,
-    /// A fault of ours.
-    Internal,
-}
-
-impl Kind {
-    const fn slug(self) -> &'static str {
-        match self {
-            Self::Validation => "validation",
-            Self::MalformedJson => "malformed-json",
-            Self::IdempotencyKeyReused => "idempotency-key-reused",
-            Self::VersionConflict => "version-conflict",
-            Self::NotFound => "not-found",
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::BodyTooLarge => "body-too-large",
-            Self::UnsupportedMediaType => "unsupported-media-type",
-            Self::RequestTimeout => "request-timeout",
-            Self::Unauthorized => "unauthorized",
-            Self::NotAccepted => "not-accepted",
-            Self::ReadsUnavailable => "reads-unavailable",
-            Self::Internal => "internal",
-        }
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::Validation => "The request is not valid",
-            Self::MalformedJson => "The body is not JSON",
-            Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request",
-            Self::VersionConflict => "The contact has another version",
-            Self::NotFound => "Not found",
-            Self::MethodNotAllowed => "The method is not allowed here",
-            Self::BodyTooLarge => "The body is too large",
-            Self::UnsupportedMediaType => "The body must be JSON",
-            Self::RequestTimeout => "The body did not arrive in time",
-            Self::Unauthorized => "A valid API key is needed",
-            Self::NotAccepted => "The change was not accepted",
-            Self::ReadsUnavailable => "The data cannot be read at the moment",
-            Self::Internal => "Something went wrong here",
-        }
-    }
-
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::Validation | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::MalformedJson => StatusCode::BAD_REQUEST,
-            Self::VersionConflict => StatusCode::PRECONDITION_FAILED,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotAccepted | Self::ReadsUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-/// Where a wrong value stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Place {
-    /// A field of the JSON body.
-    Body,
-    /// A query parameter.
-    Query,
-    /// A part of the path.
-    Path,
-    /// A header.
-    Header,
-}
-
-/// One wrong value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// Where it stands.
-    #[serde(rename = "in")]
-    pub place: Place,
-    /// The field's, parameter's or header's name.
-    pub field: String,
-    /// A stable code for programs.
-    pub code: &'static str,
-    /// What would be right, for people.
-    pub detail: &'static str,
-}
-
-impl FieldError {
-    pub(super) fn new(place: Place, field: impl Into<String>, invalid: Invalid) -> Self {
-        Self { place, field: field.into(), code: invalid.code, detail: invalid.detail }
-    }
-}
+/// What `Retry-After` says when it is not known how long it will take.
+const SOON: HeaderValue = HeaderValue::from_static("2");
 
 /// An error as the API answers it.
 #[derive(Clone, Debug)]
 pub struct Problem {
     kind: Kind,
-    detail: String,
+    detail: Cow<'static, str>,
     reason: Option<&'static str>,
     errors: Vec<FieldError>,
-    header: Option<(actix_web::http::header::HeaderName, &'static str)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    language: Language,
 }
 
+/// The members in the order in which they are read best.
 #[derive(Serialize)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     r#type: String,
-    title: &'a str,
+    title: Cow<'a, str>,
     status: u16,
-    detail: &'a str,
+    detail: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
-    errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
 }
 
 impl Problem {
-    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), reason: None, errors: Vec::new(), header: None }
+    pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        let detail = detail.into();
+        Self { kind, detail, reason: None, errors: Vec::new(), headers: Vec::new(), language: Language::English }
     }
 
     pub(super) fn validation(errors: Vec<FieldError>) -> Self {
@@ -161,26 +60,64 @@ impl Problem {
     }
 
     pub(super) fn field(place: Place, field: &str, code: &'static str, detail: &'static str) -> Self {
-        Self::validation(vec![FieldError { place, field: field.into(), code, detail }])
+        Self::validation(vec![FieldError::new(place, field, Invalid { code, detail })])
     }
 
     pub(super) fn unauthorized() -> Self {
-        Self {
-            header: Some((WWW_AUTHENTICATE, "Bearer")),
-            ..Self::new(Kind::Unauthorized, "Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
-        }
+        Self::new(Kind::Unauthorized, "Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub(super) fn reads_unavailable() -> Self {
-        Self {
-            header: Some((RETRY_AFTER, "2")),
-            ..Self::new(Kind::ReadsUnavailable, "The database does not answer. Changes may still be accepted.")
-        }
+        Self::reads_unavailable_because("The database does not answer. Changes may still be accepted.")
+    }
+
+    pub(super) fn reads_unavailable_because(detail: &'static str) -> Self {
+        Self::new(Kind::ReadsUnavailable, detail).with_header(RETRY_AFTER, SOON)
+    }
+
+    /// The end of a command that was waited for.
+    pub(super) fn failed(reason: Reason) -> Self {
+        let kind = match reason {
+            Reason::AlreadyExists => Kind::AlreadyExists,
+            Reason::ContactNotFound => Kind::NotFound,
+            Reason::ContactDeleted => Kind::ContactDeleted,
+            Reason::VersionConflict => Kind::VersionConflict,
+            Reason::Expired
+            | Reason::Undecodable
+            | Reason::UnknownSchema
+            | Reason::UnknownOperation
+            | Reason::Invalid
+            | Reason::RejectedByDatabase
+            | Reason::Poison
+            | Reason::DeliveryLimit => Kind::ChangeFailed,
+        };
+        Self { reason: Some(reason.as_str()), ..Self::new(kind, sentence(reason.sentence())) }
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same, to be answered in this language.
+    pub(super) fn spoken(&self, language: Language) -> Self {
+        Self { language, ..self.clone() }
     }
 
     /// The kind of error.
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Says more than the names of the fields.
+    pub(super) fn set_detail(&mut self, detail: String) {
+        self.detail = detail.into();
+    }
+
+    /// What is wrong, in English.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The wrong values.
@@ -190,6 +127,39 @@ impl Problem {
 
     pub(super) const fn set_kind(&mut self, kind: Kind) {
         self.kind = kind;
+    }
+
+    /// The headers that belong to this problem, besides those that every problem has.
+    pub(super) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
+    pub(super) fn document(&self, language: Language) -> Document<'_> {
+        Document {
+            r#type: format!("/problems/{}", self.kind.slug()),
+            title: language.say(self.kind.title()),
+            status: self.kind.status().as_u16(),
+            detail: language.say(&self.detail),
+            reason: self.reason,
+            errors: self.errors.iter().map(|error| error.spoken(language)).collect(),
+        }
+    }
+
+    fn text(&self, language: Language) -> String {
+        serde_json::to_string(&self.document(language)).unwrap_or_default()
+    }
+
+    pub(super) fn render(&self, language: Language) -> HttpResponse {
+        let mut response = HttpResponse::build(self.kind.status());
+        for header in &self.headers {
+            response.append_header(header.clone());
+        }
+        response
+            .insert_header((CONTENT_TYPE, "application/problem+json"))
+            .insert_header((CONTENT_LANGUAGE, language.tag()))
+            // Added, as another part may have to say that the answer varies by something else, too.
+            .append_header((VARY, "Accept-Language"))
+            .body(self.text(language))
     }
 }
 
@@ -206,12 +176,16 @@ impl From<PublishError> for Problem {
             | PublishError::Unroutable
             | PublishError::Refused => "Send it again later, with the same Idempotency-Key.",
         };
-        Self {
-            reason: Some(error.as_str()),
-            header: Some((RETRY_AFTER, "2")),
-            ..Self::new(Kind::NotAccepted, format!("{error}. {advice}"))
-        }
+        let detail = format!("{} {advice}", sentence(&error.to_string()));
+        let problem = Self { reason: Some(error.as_str()), ..Self::new(Kind::NotAccepted, detail) };
+        problem.with_header(RETRY_AFTER, SOON)
     }
+}
+
+/// Words that begin in lower case and have no full stop, as a sentence.
+fn sentence(words: &str) -> String {
+    let mut rest = words.chars();
+    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).chain(['.']).collect()
 }
 
 impl fmt::Display for Problem {
@@ -226,21 +200,33 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.kind.status());
-        if let Some((name, value)) = &self.header {
-            response.insert_header((name.clone(), *value));
+        self.render(self.language)
+    }
+}
+
+/// An answer made of a problem, in this language; all headers stay that were added to it since. Any other answer stays
+/// as it is, and so does one that is compressed already.
+pub(super) fn in_language<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+    language: Language,
+) -> ServiceResponse<EitherBody<B, String>> {
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    let spoken = problem.filter(|problem| problem.language != language).map(|problem| problem.text(language));
+    match spoken {
+        Some(text) if !response.headers().contains_key(CONTENT_ENCODING) => {
+            let mut response = response.map_body(|_, _| EitherBody::right(text));
+            response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+            response
         }
-        let document = Document {
-            r#type: format!("/problems/{}", self.kind.slug()),
-            title: self.kind.title(),
-            status: self.kind.status().as_u16(),
-            detail: &self.detail,
-            reason: self.reason,
-            errors: &self.errors,
-        };
-        response
-            .insert_header((CONTENT_TYPE, "application/problem+json"))
-            .body(serde_json::to_string(&document).unwrap_or_default())
+        _ => response.map_into_left_body(),
+    }
+}
+
+/// The same for an error that no answer was made of yet, such as a refusal by another part before the handler.
+pub(super) fn error_in_language(error: Error, language: Language) -> Error {
+    match error.as_error::<Problem>() {
+        Some(problem) if problem.language != language => problem.spoken(language).into(),
+        _ => error,
     }
 }
 
@@ -251,8 +237,51 @@ pub(super) async fn not_found() -> Result<HttpResponse, Problem> {
 
 /// A path of ours with a method it does not have.
 pub(super) async fn method_not_allowed(allowed: &'static str) -> Result<HttpResponse, Problem> {
-    Err(Problem {
-        header: Some((ALLOW, allowed)),
-        ..Problem::new(Kind::MethodNotAllowed, format!("This path takes {allowed}."))
-    })
+    let problem = Problem::new(Kind::MethodNotAllowed, format!("This path takes {allowed}."));
+    Err(problem.with_header(ALLOW, HeaderValue::from_static(allowed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_was_waited_for_is_a_problem_with_its_reason() {
+        for reason in Reason::ALL {
+            let problem = Problem::failed(*reason);
+            let expected = match reason {
+                Reason::AlreadyExists => 409,
+                Reason::ContactNotFound => 404,
+                Reason::ContactDeleted => 410,
+                Reason::VersionConflict => 412,
+                _ => 422,
+            };
+            assert_eq!(problem.status_code().as_u16(), expected);
+            assert_eq!(problem.reason, Some(reason.as_str()));
+            assert!(problem.detail.ends_with('.') && problem.detail.starts_with(char::is_uppercase));
+        }
+    }
+
+    #[test]
+    fn a_problem_is_rendered_in_a_language() {
+        let problem = Problem::from(PublishError::TimedOut)
+            .with_header(HeaderName::from_static("ratelimit"), HeaderValue::from_static("\"default\";r=0;t=1"));
+        for (language, tag, title) in [
+            (Language::English, "en", "The change was not accepted"),
+            (Language::Portuguese, "pt-BR", "A alteração não foi aceita"),
+        ] {
+            let response = problem.render(language);
+            let header = |name: HeaderName| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
+            assert_eq!((response.status().as_u16(), header(RETRY_AFTER)), (503, "2".into()));
+            assert_eq!((header(CONTENT_LANGUAGE), header(VARY)), (tag.into(), "Accept-Language".into()));
+            assert_eq!(header(HeaderName::from_static("ratelimit")), "\"default\";r=0;t=1");
+            assert_eq!(problem.document(language).title, title);
+        }
+        let shown = serde_json::to_value(problem.document(Language::Portuguese)).unwrap();
+        assert_eq!(
+            shown["detail"],
+            "O broker não confirmou a tempo. Não se sabe se a alteração será aplicada: \
+             envie-a de novo com a mesma Idempotency-Key."
+        );
+    }
 }

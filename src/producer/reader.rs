@@ -21,6 +21,11 @@ impl Reader {
         Self { store, permits: Arc::new(Semaphore::new(at_once)), timeout }
     }
 
+    /// What is read, for one who reads longer than a request may.
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
     /// Reads, or answers 503 by the deadline.
     pub(super) async fn read<T: Send + 'static>(
         &self,

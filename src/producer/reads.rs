@@ -2,14 +2,23 @@
 
 use super::conditions::none_match;
 use super::identity::may_be_pending;
-use super::paging::Listing;
+use super::language;
+use super::paging::{Listing, parameters};
 use super::problem::{Kind, Place};
-use super::views::{ContactView, OperationView, Page};
+use super::views::{AreaView, ContactView, Fields, OperationView, Page, Shown};
 use super::{Api, Problem};
-use actix_web::http::header::{ETAG, LINK, RETRY_AFTER};
+use crate::domain::{AreaCode, Invalid};
+use actix_web::http::header::{CACHE_CONTROL, ContentType, ETAG, LINK, RETRY_AFTER, VARY};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 use std::str::FromStr;
+use std::sync::LazyLock;
+
+const ONLY_FIELDS: Invalid = Invalid { code: "unknown_parameter", detail: "is not a parameter: fields" };
+const NO_PARAMETERS: Invalid = Invalid { code: "unknown_parameter", detail: "is not a parameter: there is none here" };
 
 /// An id in a path. A text that is no id names nothing, so it is a 404 that says so.
 pub(super) fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
@@ -29,32 +38,67 @@ pub(super) fn no_contact() -> Problem {
 
 pub(super) async fn contact(api: Data<Api>, request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Problem> {
     let id = id(&path)?;
+    let mut fields = None;
+    let errors = parameters(request.query_string(), ONLY_FIELDS, |name, value| {
+        (name == "fields").then(|| Fields::parse(value).map(|more| Fields::add(&mut fields, more)))
+    });
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
+    }
     let contact = api.reader.read(move |store| store.contact(id)).await?.ok_or_else(no_contact)?;
     let view = ContactView::new(&contact).ok_or_else(no_contact)?;
     let etag = format!("\"{}\"", contact.version);
     if none_match(&request, contact.version) {
         return Ok(HttpResponse::NotModified().insert_header((ETAG, etag)).finish());
     }
-    Ok(HttpResponse::Ok().insert_header((ETAG, etag)).json(view))
+    Ok(HttpResponse::Ok().insert_header((ETAG, etag)).json(Shown::new(view, fields.as_ref())))
 }
 
 pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let listing = Listing::parse(request.query_string())?;
-    let (filter, after, limit) = (listing.filter.clone(), listing.after.clone(), listing.limit);
+    let listing = Listing::parse(request.query_string(), &api.cursors)?;
+    let (filter, after, limit) = (listing.choice.filter.clone(), listing.after.clone(), listing.limit);
     // One more than asked for tells whether there is a next page.
     let mut contacts = api.reader.read(move |store| store.contacts(&filter, after.as_ref(), limit + 1)).await?;
     let more = contacts.len() > limit as usize;
     contacts.truncate(limit as usize);
-    let last = contacts.last().filter(|_| more).map(|last| listing.filter.after(last));
-    let next = last.as_ref().map(Listing::cursor_after);
+    let last = contacts.last().filter(|_| more).map(|last| listing.choice.filter.after(last));
+    let next = last.as_ref().map(|last| listing.cursor_after(last, &api.cursors));
     let mut response = HttpResponse::Ok();
-    if let Some(last) = &last {
-        response.insert_header((LINK, format!("<{}>; rel=\"next\"", listing.path_after(last))));
+    if let Some(next) = &next {
+        response.insert_header((LINK, format!("<{}>; rel=\"next\"", listing.path_at(next))));
     }
-    Ok(response.json(Page { items: contacts.iter().filter_map(ContactView::new).collect(), next }))
+    let views = contacts.iter().filter_map(ContactView::new);
+    Ok(response.json(Page { items: views.map(|view| Shown::new(view, listing.fields.as_ref())).collect(), next }))
 }
 
-pub(super) async fn operation(api: Data<Api>, path: Path<String>) -> Result<HttpResponse, Problem> {
+/// The area codes with their states and regions, and the tag of that text.
+static AREAS: LazyLock<(String, String)> = LazyLock::new(|| {
+    let areas: Vec<AreaView> = AreaCode::all().map(AreaView::new).collect();
+    let text = serde_json::json!({ "items": areas }).to_string();
+    let digest = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&text));
+    let tag = digest.chars().take(16).collect();
+    (text, tag)
+});
+
+pub(super) async fn areas(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let errors = parameters(request.query_string(), NO_PARAMETERS, |_, _| None);
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
+    }
+    let (text, tag) = &*AREAS;
+    let mut response = if none_match(&request, tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((ETAG, format!("\"{tag}\""))).insert_header((CACHE_CONTROL, "public, max-age=86400"));
+    if none_match(&request, tag) {
+        return Ok(response.finish());
+    }
+    Ok(response.content_type(ContentType::json()).body(text.as_str()))
+}
+
+pub(super) async fn operation(
+    api: Data<Api>,
+    request: HttpRequest,
+    path: Path<String>,
+) -> Result<HttpResponse, Problem> {
     let id = id(&path)?;
     let (operation, horizon) = api
         .reader
@@ -64,7 +108,10 @@ pub(super) async fn operation(api: Data<Api>, path: Path<String>) -> Result<Http
         })
         .await?;
     match operation {
-        Some(operation) => Ok(HttpResponse::Ok().json(OperationView::ended(&operation))),
+        Some(operation) => {
+            let view = OperationView::ended(&operation, language::negotiate(request.headers()));
+            Ok(HttpResponse::Ok().insert_header((VARY, "Accept-Language")).json(view))
+        }
         None if may_be_pending(id, horizon) => {
             Ok(HttpResponse::Ok().insert_header((RETRY_AFTER, "1")).json(OperationView::pending(id)))
         }

@@ -3,12 +3,14 @@
 use super::auth::Caller;
 use super::conditions::{expected_version, idempotency_key};
 use super::observe::Journey;
+use super::prefer::{PREFERENCE_APPLIED, Preferences};
 use super::problem::Kind;
-use super::views::Accepted;
+use super::views::{Accepted, ContactView};
 use super::{Api, Problem, body, identity, reads};
-use crate::domain::{Action, Command, ContactId, Moment, OperationId};
+use crate::domain::{Action, Command, ContactId, Moment, OperationId, Status};
 use crate::message::{Header, Message};
 use crate::queue::{Lane, PublishError};
+use crate::store::Operation;
 use crate::telemetry::spans::{self, Kind as SpanKind, Span, Value};
 use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
 use actix_web::http::header::{ETAG, LOCATION, RETRY_AFTER};
@@ -46,7 +48,7 @@ async fn accept(
     action: Action,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(request)?;
-    let caller = request.extensions().get::<Caller>().copied().ok_or_else(Problem::unauthorized)?;
+    let caller = request.extensions().get::<Caller>().copied().ok_or_else(no_caller)?;
     let now = now();
     let command = Command {
         operation_id: identity::operation_id(caller, key),
@@ -61,19 +63,72 @@ async fn accept(
     if let Some(journey) = &journey {
         journey.leads_to(command.operation_id);
     }
-    if !has_ended_before(api, &command).await? {
+    let preferences = Preferences::of(request.headers());
+    let mut ended = ended_before(api, &command).await?;
+    if ended.is_none() {
         refuse_known_conflict(api, &command).await?;
         publish(api, &command, journey.as_deref()).await?;
+        if let Some(time) = preferences.wait() {
+            ended = api.waiters.ended(command.operation_id, time, &api.stop).await;
+            // An earlier request with the same key may have been on its way.
+            refuse_other_request(&command, ended.as_ref())?;
+        }
     }
-    Ok(HttpResponse::Accepted()
+    let mut response = match ended.filter(|_| preferences.wait().is_some()) {
+        Some(operation) => {
+            finished(api, &command, &operation).await.map_err(|problem| match preferences.applied() {
+                Some(applied) => problem.with_header(PREFERENCE_APPLIED, applied),
+                None => problem,
+            })?
+        }
+        None => accepted(&command),
+    };
+    if let Some(applied) = preferences.applied() {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}
+
+/// It is safe, and will be applied.
+fn accepted(command: &Command) -> HttpResponse {
+    HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/operations/{}", command.operation_id)))
         .insert_header((ETAG, format!("\"{}\"", command.operation_id)))
         .insert_header((RETRY_AFTER, "1"))
-        .json(Accepted::new(command.operation_id, command.contact_id)))
+        .json(Accepted::new(command.operation_id, command.contact_id))
+}
+
+/// It has ended: what became of it.
+async fn finished(api: &Api, command: &Command, operation: &Operation) -> Result<HttpResponse, Problem> {
+    if let Status::Failed(reason) = operation.status {
+        return Err(Problem::failed(reason));
+    }
+    let id = command.contact_id;
+    let mut response = match command.action {
+        Action::Delete => return Ok(HttpResponse::NoContent().finish()),
+        Action::Update(_) => HttpResponse::Ok(),
+        Action::Create(_) => HttpResponse::Created(),
+    };
+    let contact = api.reader.try_read(move |store| store.contact(id)).await.flatten();
+    match contact.as_ref().and_then(|contact| Some((contact.version, ContactView::new(contact)?))) {
+        Some((version, view)) => {
+            if matches!(command.action, Action::Create(_)) {
+                response.insert_header((LOCATION, format!("/contacts/{id}")));
+            }
+            Ok(response.insert_header((ETAG, format!("\"{version}\""))).json(view))
+        }
+        // It was deleted meanwhile, or cannot be read: the operation still tells what happened.
+        None => Ok(accepted(command)),
+    }
+}
+
+/// Cannot be: nothing gets here past `auth::admit`.
+pub(super) fn no_caller() -> Problem {
+    Problem::new(Kind::Internal, "It is not known who calls.")
 }
 
 /// Hands the command to the queue, with the request's trace.
-async fn publish(api: &Api, command: &Command, journey: Option<&Journey>) -> Result<(), PublishError> {
+pub(super) async fn publish(api: &Api, command: &Command, journey: Option<&Journey>) -> Result<(), PublishError> {
     let mut message = Message::new(command);
     let Some(journey) = journey else {
         return api.publisher.publish(Lane::Work, message, api.settings.accept_timeout).await;
@@ -102,34 +157,48 @@ async fn publish(api: &Api, command: &Command, journey: Option<&Journey>) -> Res
 }
 
 /// The time in whole microseconds, which is what every store keeps.
-fn now() -> Moment {
+pub(super) fn now() -> Moment {
     let now = chrono::Utc::now();
     Moment::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
 }
 
-/// Whether the request is a retry of one that SQL knows to have ended: then it has its answer and needs no message. The
+/// How it ended, if the request is a retry of one that SQL knows to have ended: then it needs no message. The
 /// same key for another request is refused. What SQL does not know yet is caught by the operation id: the first request of
 /// a key takes effect, whatever comes later.
-async fn has_ended_before(api: &Api, command: &Command) -> Result<bool, Problem> {
-    let (id, Some(print)) = (command.operation_id, command.fingerprint) else { return Ok(false) };
-    match api.reader.try_read(move |store| store.operation(id)).await.flatten() {
-        Some(known) if known.fingerprint.is_some_and(|known| known != print) => Err(Problem::new(
+async fn ended_before(api: &Api, command: &Command) -> Result<Option<Operation>, Problem> {
+    let id = command.operation_id;
+    if command.fingerprint.is_none() {
+        return Ok(None);
+    }
+    let known = api.reader.try_read(move |store| store.operation(id)).await.flatten();
+    refuse_other_request(command, known.as_ref())?;
+    Ok(known)
+}
+
+/// Refuses a key that belongs to a request which asked for something else.
+fn refuse_other_request(command: &Command, known: Option<&Operation>) -> Result<(), Problem> {
+    let Some(print) = command.fingerprint else { return Ok(()) };
+    match known.and_then(|known| known.fingerprint) {
+        Some(known) if known != print => Err(Problem::new(
             Kind::IdempotencyKeyReused,
             "This key belongs to an earlier request that asked for something else: use a new key for a new request.",
         )),
-        known => Ok(known.is_some()),
+        _ => Ok(()),
     }
 }
 
 /// A condition that cannot hold any more, as far as SQL shows: the version it names has ended and is not the current one.
 /// The consumer's check is the one that counts.
 async fn refuse_known_conflict(api: &Api, command: &Command) -> Result<(), Problem> {
-    let (contact, Some(expected)) = (command.contact_id, command.expects) else { return Ok(()) };
+    let (own, contact) = (command.operation_id, command.contact_id);
+    let Some(expected) = command.expects else { return Ok(()) };
     let conflict = api.reader.try_read(move |store| {
         // In this order: a version that had ended before the contact was read, and is not the one read, is not to come.
         let ended = store.operation(expected)?.is_some();
         let current = store.contact(contact)?.map(|contact| contact.version);
-        Ok(ended && current.is_some_and(|current| current != expected))
+        let conflict = ended && current.is_some_and(|current| current != expected);
+        // Of a retry it may be the request's own change that is current.
+        Ok(conflict && store.operation(own)?.is_none())
     });
     match conflict.await {
         Some(true) => Err(Problem::new(

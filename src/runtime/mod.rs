@@ -3,12 +3,13 @@
 //! The rule this room keeps: a role starts with whatever is away and becomes ready by itself, but ends at once, with one
 //! clear line, on what no waiting can heal. Asked to end, it finishes what it has begun within `shutdown.grace`.
 
+mod renewal;
 mod tools;
 mod watch;
 
-use crate::config::Settings;
+use crate::config::{Layers, Settings};
 use crate::consumer::{self, Lateness};
-use crate::producer::{self, ServeError};
+use crate::producer::{self, Access, CursorKey, ServeError};
 use crate::queue::embedded::Embedded;
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Publisher, QueueError};
@@ -23,13 +24,13 @@ use actix_web::dev::{Server, ServerHandle};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-pub use tools::{dlq, healthcheck, migrate, prune};
+pub use tools::{api_key, dlq, export, healthcheck, import, migrate, prune};
 
 /// Exit code when a second signal cuts the end short: 128 and the number of SIGTERM, as a shell shows it.
 const KILLED: i32 = 143;
@@ -37,6 +38,8 @@ const KILLED: i32 = 143;
 const SAME_WISH: Duration = Duration::from_millis(500);
 /// The database's file name in the data folder.
 const DATABASE: &str = "contacts.db";
+/// The file name of what seals cursors.
+const CURSOR_KEY: &str = "cursor.key";
 
 /// The roles that run until they are asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl From<StoreError> for RunError {
 impl From<ServeError> for RunError {
     fn from(error: ServeError) -> Self {
         match error {
-            ServeError::Unsafe(why) => Self::Misconfigured(why),
+            ServeError::Unsafe(why) | ServeError::Access(why) => Self::Misconfigured(why),
             error @ ServeError::Listen(..) => Self::Failed(error.to_string()),
         }
     }
@@ -128,20 +131,20 @@ struct Running {
     _lock: Option<File>,
 }
 
-/// Runs a role until it is asked to end, or cannot go on.
-pub fn run(role: Role, settings: &Settings) -> Result<(), RunError> {
+/// Runs a role until it is asked to end, or cannot go on. From `layers` the keys of callers are read again.
+pub fn run(role: Role, settings: &Settings, layers: &Layers) -> Result<(), RunError> {
     // Held to the end, so that the last lines are written.
     let logs = telemetry::init_logs(&settings.log, role.name())?;
     spans::start(&settings.trace, &format!("contacts-{}", role.name()))?;
     let system = actix_web::rt::System::new();
-    let result = system.block_on(serve(role, settings, &logs));
+    let result = system.block_on(serve(role, settings, layers, &logs));
     // Dropped, it would wait without a limit for reads that still hang in a database. The process ends instead.
     std::mem::forget(system);
     spans::finish();
     result
 }
 
-async fn serve(role: Role, settings: &Settings, logs: &Logs) -> Result<(), RunError> {
+async fn serve(role: Role, settings: &Settings, layers: &Layers, logs: &Logs) -> Result<(), RunError> {
     let exposition = Exposition::install().map_err(|error| RunError::Failed(error.to_string()))?;
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "role" => role.name()).set(1.0);
     let (health, stop) = (Health::default(), Stop::default());
@@ -164,9 +167,9 @@ async fn serve(role: Role, settings: &Settings, logs: &Logs) -> Result<(), RunEr
     tracing::info!(role = role.name(), version = env!("CARGO_PKG_VERSION"), admin = %address, "starting");
 
     let running = match role {
-        Role::Producer => start_producer(settings, &health, &stop, &exposition)?,
+        Role::Producer => start_producer(settings, layers, &health, &stop, &exposition)?,
         Role::Consumer => start_consumer(settings, &health, &stop, &exposition)?,
-        Role::Standalone => start_standalone(settings, &health, &stop, &exposition)?,
+        Role::Standalone => start_standalone(settings, layers, &health, &stop, &exposition)?,
     };
     process.ready();
 
@@ -237,16 +240,20 @@ impl Running {
 
 fn start_producer(
     settings: &Settings,
+    layers: &Layers,
     health: &Health,
     stop: &Stop,
     exposition: &Exposition,
 ) -> Result<Running, RunError> {
-    producer::refuse_open_door(&settings.http)?;
+    let access = open_door(settings)?;
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
-    let http = start_http(settings, publisher, store.clone())?;
+    // All replicas have the same database, and so the same key.
+    let cursors = CursorKey::new(settings.database.url.reveal());
+    let door = Door { layers, access };
+    let http = start_http(settings, door, publisher, store.clone(), cursors, stop)?;
     watch::start(rabbit.monitor(), store, stop, exposition)?;
     Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
 }
@@ -270,11 +277,12 @@ fn start_consumer(
 
 fn start_standalone(
     settings: &Settings,
+    layers: &Layers,
     health: &Health,
     stop: &Stop,
     exposition: &Exposition,
 ) -> Result<Running, RunError> {
-    producer::refuse_open_door(&settings.http)?;
+    let access = open_door(settings)?;
     let folder = &settings.standalone.data_dir;
     let lock = open_data_folder(folder)?;
     let store = Sqlite::new(&folder.join(DATABASE))?;
@@ -285,13 +293,14 @@ fn start_standalone(
     let (queue, publisher, thread) =
         Embedded::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
     // The port first: if it is taken, nothing has begun.
-    let http = start_http(settings, publisher.clone(), store.clone())?;
+    let cursors = cursor_key(folder)?;
+    let door = Door { layers, access };
+    let http = start_http(settings, door, publisher.clone(), store.clone(), cursors, stop)?;
     watch::start(queue.monitor()?, store.clone(), stop, exposition)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lateness: shown_lateness(exposition) };
-    // SQLite has one writer: while one worker writes, another takes and reads its batch. More would only wait.
-    let workers = settings.consumer.workers.min(2);
-    let consumer = crate::config::ConsumerSettings { workers, ..settings.consumer.clone() };
-    let mut threads = consumer::start(parts, &consumer, &settings.retry, health, stop)?;
+    // SQLite has one writer, so more workers would only wait for each other.
+    let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
+    let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: Some(http), threads, _lock: Some(lock) })
 }
@@ -315,19 +324,61 @@ fn require_schema(store: &dyn Store) -> Result<(), RunError> {
     }
 }
 
-fn start_http(settings: &Settings, publisher: Publisher, store: Arc<dyn Store>) -> Result<ServerHandle, RunError> {
+/// The key of the data folder's cursors, made with its first start: cursors outlive a restart.
+fn cursor_key(folder: &Path) -> Result<CursorKey, RunError> {
+    let path = folder.join(CURSOR_KEY);
+    let cannot = |error: std::io::Error| RunError::Failed(format!("{}: {error}", path.display()));
+    match fs::read_to_string(&path) {
+        Ok(secret) if !secret.is_empty() => return Ok(CursorKey::new(&secret)),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(cannot(error)),
+    }
+    let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&path).map_err(cannot)?;
+    file.write_all(secret.as_bytes()).map_err(cannot)?;
+    Ok(CursorKey::new(&secret))
+}
+
+/// Who is let in, and where that is read anew.
+struct Door<'a> {
+    layers: &'a Layers,
+    access: Access,
+}
+
+/// Who will be let in; the end of the start if that would be everyone by mistake.
+fn open_door(settings: &Settings) -> Result<Access, RunError> {
+    producer::refuse_open_door(&settings.http)?;
+    let access = Access::new(&settings.http)?;
+    tracing::info!(callers = %access, "who may call");
+    Ok(access)
+}
+
+fn start_http(
+    settings: &Settings,
+    door: Door<'_>,
+    publisher: Publisher,
+    store: Arc<dyn Store>,
+    cursors: CursorKey,
+    stop: &Stop,
+) -> Result<ServerHandle, RunError> {
     // As many again may wait for a connection, so that the pool shows when it is too small.
     let readers = settings.database.max_connections as usize * 2;
-    let (server, address): (Server, SocketAddr) =
-        producer::server(&settings.http, publisher, store, readers, settings.shutdown.grace)?;
+    let grace = settings.shutdown.grace;
+    let Door { layers, access } = door;
+    let parts =
+        producer::Parts { access: access.clone(), publisher, store, readers, cursors, grace, stop: stop.clone() };
+    let (server, address): (Server, SocketAddr) = producer::server(&settings.http, parts)?;
     let handle = server.handle();
     actix_web::rt::spawn(server);
     tracing::info!(%address, "listening");
-    let key = if settings.http.api_keys.is_empty() { "" } else { " -H 'X-API-Key: KEY'" };
+    let key = if access.asks_callers() { " -H 'Authorization: Bearer KEY'" } else { "" };
+    renewal::start(layers.clone(), access)?;
     // For the person at the terminal; a closed standard output is nobody.
     let _ = writeln!(
         std::io::stdout(),
-        "Listening on http://{address}. Try:\n  curl -i http://{address}/contacts{key} -H 'Content-Type: application/json' \
+        "Listening on http://{address}: a page to work with there, the API to try at /docs. Or:\n  curl -i http://{address}/contacts{key} -H 'Content-Type: application/json' \
          -d '{{\"name\":\"Ana Souza\",\"phone\":\"(11) 98765-4321\",\"email\":\"ana@example.com\"}}'"
     );
     Ok(handle)

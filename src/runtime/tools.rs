@@ -1,7 +1,7 @@
-//! Commands that do one thing and end: migrate, prune, treat dead letters.
+//! Commands that do one thing and end: migrate, prune, treat dead letters, import and export.
 
 use super::{DATABASE, RunError, watch_signals};
-use crate::config::{LogSettings, Settings};
+use crate::config::{ApiKey, LogSettings, Scopes, Settings};
 use crate::dlq::{self, DlqError};
 use crate::domain::SHORTEST_RETENTION;
 use crate::queue::embedded::Beside;
@@ -12,6 +12,9 @@ use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Pruned, Store, StoreError};
 use crate::telemetry::{self, Health};
+use crate::transfer::{self, Ended, TransferError};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -130,6 +133,35 @@ pub fn dlq(
     }
 }
 
+impl From<TransferError> for RunError {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Usage(why) => Self::Usage(why),
+            TransferError::Failed(why) => Self::Failed(why),
+            TransferError::Output(error) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Sends a file of contacts to a service.
+pub fn import(arguments: &transfer::Import) -> Result<dlq::Left, RunError> {
+    transfer(|stop| transfer::import(arguments, stop))
+}
+
+/// Brings contacts from a service to a file.
+pub fn export(arguments: &transfer::Export) -> Result<dlq::Left, RunError> {
+    transfer(|stop| transfer::export(arguments, stop))
+}
+
+fn transfer(work: impl FnOnce(&Stop) -> Result<Ended, TransferError>) -> Result<dlq::Left, RunError> {
+    let stop = Stop::default();
+    watch_signals_in_thread(stop.clone())?;
+    Ok(match work(&stop)? {
+        Ended::Well => dlq::Left::Nothing,
+        Ended::SomeInvalid => dlq::Left::Something,
+    })
+}
+
 /// For commands that are no role: they work in threads and have no reactor.
 fn watch_signals_in_thread(stop: Stop) -> Result<(), RunError> {
     let (ready, watching) = crossbeam_channel::bounded(1);
@@ -144,6 +176,25 @@ fn watch_signals_in_thread(stop: Stop) -> Result<(), RunError> {
         }
     })?;
     watching.recv().unwrap_or(Ok(()))
+}
+
+/// Makes a key: itself on one line and its entry for `http.api_keys` on the next, so that a script can tell them apart.
+pub fn api_key(name: &str, scopes: Scopes) -> Result<(), RunError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)
+        .map_err(|error| RunError::Failed(format!("no randomness from the system: {error}")))?;
+    // The beginning is for programs that look for secrets in the wrong places.
+    let key = format!("ctk_{}", URL_SAFE_NO_PAD.encode(random));
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{key}\n{}", ApiKey::entry(name, scopes, &key))?;
+    // Nobody may be there to read it.
+    let _ = writeln!(
+        std::io::stderr(),
+        "The first line is the key: give it to the caller, it is shown only now. The second is its entry: add it to \
+         http.api_keys, as to the file that CONTACTS__HTTP__API_KEYS_FILE names (entries apart by commas or line ends); a \
+         running role takes it within 10 s."
+    );
+    Ok(())
 }
 
 /// How long a role may take to answer a health check.

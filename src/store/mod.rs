@@ -14,8 +14,8 @@ pub mod sqlite;
 pub use error::StoreError;
 
 use crate::domain::{
-    AreaCode, Attempt, Contact, ContactId, Fingerprint, Life, Moment, NameKey, OperationId, OperationKind, Outcome,
-    Status,
+    AreaCode, Attempt, Contact, ContactId, Email, Fingerprint, Life, Moment, NameKey, OperationId, OperationKind,
+    Outcome, Phone, Status,
 };
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -46,8 +46,12 @@ pub struct Operation {
 pub struct Filter {
     /// Only those of these area codes.
     pub areas: Option<BTreeSet<AreaCode>>,
-    /// Only those whose names begin so. They come in the order of their names, all others in that of their ids.
+    /// Only those whose names begin so.
     pub name: Option<NameKey>,
+    /// Only those with this address, whatever its case.
+    pub email: Option<Email>,
+    /// Only those with this number.
+    pub phone: Option<Phone>,
 }
 
 impl Filter {
@@ -60,9 +64,15 @@ impl Filter {
         });
     }
 
+    /// What the names begin with, if the list is in their order: unless there is a closer filter, then it is in that of
+    /// the ids.
+    fn in_order_of_names(&self) -> Option<&NameKey> {
+        self.name.as_ref().filter(|_| self.email.is_none() && self.phone.is_none())
+    }
+
     /// Where the page after this contact begins.
     pub fn after(&self, last: &Contact) -> After {
-        let name = match (&self.name, &last.life) {
+        let name = match (self.in_order_of_names(), &last.life) {
             (Some(_), Life::Live(details)) => Some(details.name.key()),
             _ => None,
         };
@@ -89,6 +99,26 @@ fn by_name<'a>(prefix: &'a NameKey, after: Option<&'a After>) -> (&'a str, Uuid)
     match after {
         Some(After { name: Some(name), id }) if name >= prefix => (name.as_str(), id.uuid()),
         _ => (prefix.as_str(), Uuid::nil()),
+    }
+}
+
+/// Contacts in a page of an export.
+const EXPORTED: u32 = 1_000;
+
+/// Reads page after page, until there is none or none is wanted.
+fn all_pages(
+    filter: &Filter,
+    mut read: impl FnMut(Option<&After>) -> Result<Vec<Contact>, StoreError>,
+    wanted: &mut dyn FnMut(&[Contact]) -> bool,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let contacts = read(after.as_ref())?;
+        let Some(last) = contacts.last() else { return Ok(()) };
+        after = Some(filter.after(last));
+        if !wanted(&contacts) || contacts.len() < EXPORTED as usize {
+            return Ok(());
+        }
     }
 }
 
@@ -121,6 +151,10 @@ pub trait Store: Send + Sync {
 
     /// Up to `limit` live contacts that meet the filter, in its order, that come after this place.
     fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError>;
+
+    /// All live contacts that meet the filter, in its order, as they were at one moment. They are given page by page, until
+    /// one is not wanted any more; nothing is given where there is none.
+    fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError>;
 
     /// Those of these operations that have ended, in no order.
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError>;

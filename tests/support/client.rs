@@ -48,6 +48,11 @@ impl Client {
         Self { agent, base: format!("http://{address}") }
     }
 
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub fn send(
         &self,
         method: &str,
@@ -64,7 +69,11 @@ impl Client {
             None => self.agent.run(request.body(()).unwrap())?,
         };
         let (parts, mut body) = response.into_parts();
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.read_to_string()? })
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: body.with_config().limit(1 << 30).read_to_string()?,
+        })
     }
 
     #[track_caller]

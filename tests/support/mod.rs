@@ -1,12 +1,14 @@
 //! What tests share: services, processes of ours, a client, commands.
 
 mod broker;
+mod browser;
 mod client;
 mod database;
 mod process;
 mod proxy;
 
 pub use broker::Broker;
+pub use browser::{Browser, ENTER, ESCAPE, TAB};
 pub use client::{Answer, Client, json, person};
 pub use database::Database;
 pub use process::{Process, Stack, all_letters, standalone};

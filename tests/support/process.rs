@@ -94,6 +94,13 @@ impl Process {
         eventually("ready", || (admin.send("GET", "/readyz", &[], None).ok()?.status == 200).then_some(()));
     }
 
+    /// The most memory it ever had resident.
+    pub fn peak_rss_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -7,7 +7,7 @@ mod statements;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe};
 use super::pool::{Connections, Use};
-use super::{After, Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
+use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrating};
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, NameKey, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
@@ -214,6 +214,16 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
     Ok(folded.outcomes)
 }
 
+fn page_of(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    after: Option<&After>,
+    limit: u32,
+) -> Result<Vec<Contact>, StoreError> {
+    let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(connection)?;
+    rows.into_iter().map(ContactRow::read).collect()
+}
+
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
         self.writes.get()?.transaction(|connection| apply_in(connection, batch))
@@ -229,9 +239,16 @@ impl Store for Postgres {
         if filter.is_impossible() {
             return Ok(Vec::new());
         }
+        page_of(&mut *self.reads.get()?, filter, after, limit)
+    }
+
+    fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {
+        if filter.is_impossible() {
+            return Ok(());
+        }
         let mut connection = self.reads.get()?;
-        let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(&mut *connection)?;
-        rows.into_iter().map(ContactRow::read).collect()
+        let mut snapshot = connection.build_transaction().repeatable_read().read_only();
+        snapshot.run(|connection| all_pages(filter, |after| page_of(connection, filter, after, EXPORTED), page))
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {

@@ -6,7 +6,7 @@ mod schema;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe, status_text};
 use super::pool::{Connections, Use};
-use super::{After, Direction, Filter, Operation, Pruned, Store, StoreError, migrating};
+use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrating};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -26,6 +26,8 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const READERS: u32 = 4;
 /// How many names get their keys in one transaction.
 const KEYS_AT_ONCE: i64 = 1000;
+/// Rows of one insert: each statement has its price, and so has its text, which grows with them.
+const ROWS_AT_ONCE: usize = 128;
 /// How long to wait for a connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,14 +50,9 @@ struct Session;
 
 impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Session {
     fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
-        // FULL: a commit returns after its fsync, because the message is forgotten right after it. The rest is memory for
-        // speed: 16 MiB of pages, so that indexes are not read again for each batch, and 64 MiB of log between checkpoints,
-        // so that a page that changes in each batch is not written to its place each time.
+        // FULL: a commit returns after its fsync, because the message is forgotten right after it.
         connection
-            .batch_execute(
-                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                 PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 16384;",
-            )
+            .batch_execute("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
             .map_err(diesel::r2d2::Error::QueryError)
     }
 }
@@ -121,22 +118,33 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
     }
     let folded = known.fold(batch);
 
-    for contact in &folded.created {
-        diesel::insert_into(contacts::table).values(NewContact::new(contact)).execute(connection)?;
+    for contacts in folded.created.chunks(ROWS_AT_ONCE) {
+        let rows: Vec<_> = contacts.iter().map(NewContact::new).collect();
+        diesel::insert_into(contacts::table).values(rows).execute(connection)?;
     }
     for contact in &folded.changed {
         let row = NewContact::new(contact);
         diesel::update(contacts::table.find(blob(contact.id.uuid()))).set(row).execute(connection)?;
     }
     let now = micros(chrono::Utc::now());
-    for record in &folded.records {
-        if let Some(attempt) = batch.get(record.attempt) {
-            // Replaces only what failed before and was replayed: nobody else writes at the same time.
-            let row = NewOperation::new(attempt, status_text(record.status), now);
-            diesel::replace_into(operations::table).values(row).execute(connection)?;
-        }
+    for records in folded.records.chunks(ROWS_AT_ONCE) {
+        let attempts = records.iter().filter_map(|record| Some((batch.get(record.attempt)?, record.status)));
+        let rows: Vec<_> =
+            attempts.map(|(attempt, status)| NewOperation::new(attempt, status_text(status), now)).collect();
+        // Replaces only what failed before and was replayed: nobody else writes at the same time.
+        diesel::replace_into(operations::table).values(rows).execute(connection)?;
     }
     Ok(folded.outcomes)
+}
+
+fn page_of(
+    connection: &mut SqliteConnection,
+    filter: &Filter,
+    after: Option<&After>,
+    limit: u32,
+) -> Result<Vec<Contact>, StoreError> {
+    let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(connection)?;
+    rows.into_iter().map(ContactRow::read).collect()
 }
 
 impl Store for Sqlite {
@@ -157,9 +165,17 @@ impl Store for Sqlite {
         if filter.is_impossible() {
             return Ok(Vec::new());
         }
-        let mut connection = self.reads.get()?;
-        let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(&mut *connection)?;
-        rows.into_iter().map(ContactRow::read).collect()
+        page_of(&mut *self.reads.get()?, filter, after, limit)
+    }
+
+    fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {
+        if filter.is_impossible() {
+            return Ok(());
+        }
+        // What the first read sees, all later ones of the transaction see.
+        self.reads
+            .get()?
+            .transaction(|connection| all_pages(filter, |after| page_of(connection, filter, after, EXPORTED), page))
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {

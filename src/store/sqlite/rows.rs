@@ -115,7 +115,7 @@ impl OperationRow {
 
 /// A contact to insert, or to overwrite all of a row but its id.
 #[derive(Insertable, AsChangeset)]
-#[diesel(table_name = contacts, treat_none_as_null = true)]
+#[diesel(table_name = contacts, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub(super) struct NewContact<'a> {
     id: Vec<u8>,
     version: Vec<u8>,
@@ -155,7 +155,7 @@ impl<'a> NewContact<'a> {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = operations)]
+#[diesel(table_name = operations, treat_none_as_default_value = false)]
 pub(super) struct NewOperation {
     id: Vec<u8>,
     contact_id: Vec<u8>,

@@ -1,0 +1,2 @@
+DROP INDEX contacts_phone;
+DROP INDEX contacts_email;

@@ -1,0 +1,28 @@
+//! Contacts as files: read from NDJSON, CSV and vCard as their bytes arrive, and written in the same formats.
+//!
+//! The rule this room keeps: memory stays bounded whatever arrives, how the bytes are cut into chunks makes no
+//! difference, and what is written can be read again. It must not know I/O, HTTP, messages or SQL.
+
+mod card;
+mod cells;
+mod columns;
+mod csv;
+mod format;
+mod heading;
+pub mod json;
+mod lines;
+mod ndjson;
+mod property;
+mod reader;
+mod record;
+#[cfg(test)]
+mod testing;
+mod vcard;
+mod vcard_writer;
+mod writer;
+
+pub use columns::Columns;
+pub use format::Format;
+pub use reader::Reader;
+pub use record::{Entry, Fault, Stopped};
+pub use writer::{Exported, header, write};

@@ -1,0 +1,57 @@
+//! For the room's own tests: reading in one piece or in many, what was read in short, and contacts of any kind.
+
+use super::{Columns, Entry, Format, Reader, Stopped};
+use crate::domain::{AREAS, Details, Email, Name, Phone};
+use proptest::prelude::*;
+
+pub(super) fn read_chunks<'a>(
+    format: Format,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Entry>, Result<(), Stopped>) {
+    let mut reader = Reader::new(format, Columns::default());
+    let mut entries = Vec::new();
+    for chunk in chunks {
+        if let Err(stopped) = reader.push(chunk, &mut entries) {
+            return (entries, Err(stopped));
+        }
+    }
+    let finished = reader.finish(&mut entries);
+    (entries, finished)
+}
+
+/// Reads to the end.
+pub(super) fn read(format: Format, bytes: &[u8]) -> Vec<Entry> {
+    let (entries, finished) = read_chunks(format, [bytes]);
+    assert_eq!(finished, Ok(()));
+    entries
+}
+
+/// Each entry as `LINE NAME` or `LINE FIELD:CODE ...`.
+pub(super) fn said(entries: &[Entry]) -> Vec<String> {
+    let said = |entry: &Entry| match &entry.result {
+        Ok(details) => format!("{} {}", entry.line, details.name.as_str()),
+        Err(faults) => {
+            let faults: Vec<_> = faults.iter().map(|fault| format!("{}:{}", fault.field, fault.invalid.code)).collect();
+            format!("{} {}", entry.line, faults.join(" "))
+        }
+    };
+    entries.iter().map(said).collect()
+}
+
+pub(super) fn details() -> impl Strategy<Value = Details> {
+    let name = prop_oneof!["\\PC{1,100}", "[=+@-]?[a-zA-Zéß\"',;:\\\\n=@ 👩🚀\u{200d}\u{feff}]{1,100}"];
+    let email = prop_oneof![
+        "[a-zA-Z0-9_+=-]{1,20}@[a-z0-9]{1,20}\\.[a-z]{2,5}",
+        "\"[a-z ,;:@.]{1,20}\"@[a-z]{1,20}\\.com",
+        "[a-zé]{1,20}@[a-zçü]{1,20}\\.com",
+    ];
+    let subscriber = prop_oneof![20_000_000u32..40_000_000, 900_000_000u32..1_000_000_000];
+    let phone = (proptest::sample::select(AREAS.map(|(code, _)| code).to_vec()), subscriber)
+        .prop_filter_map("a service number", |(area, subscriber)| Phone::parse(&format!("{area}{subscriber}")).ok());
+    (
+        name.prop_filter_map("not a name", |text| Name::parse(&text).ok()),
+        phone,
+        email.prop_filter_map("not an address", |text| Email::parse(&text).ok()),
+    )
+        .prop_map(|(name, phone, email)| Details { name, phone, email })
+}

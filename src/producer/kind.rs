@@ -1,0 +1,173 @@
+//! The kinds of problems: slug, title and status of each, for ever the same (RFC 9457 section 3.1).
+//!
+//! The rule this file keeps: a kind is never renamed, and every kind has its page (`/problems/SLUG`). It must not know
+//! how a problem is shown.
+
+use actix_web::http::StatusCode;
+
+/// What kind of error; each has its own stable type URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A field, parameter or header is wrong.
+    Validation,
+    /// The body is not JSON.
+    MalformedJson,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused,
+    /// `If-Match` names a version that is not current.
+    VersionConflict,
+    /// The change ended: another operation created the contact.
+    AlreadyExists,
+    /// The change ended: the contact was deleted.
+    ContactDeleted,
+    /// The change ended in another failure.
+    ChangeFailed,
+    /// No such route, contact or operation.
+    NotFound,
+    /// The route has other methods.
+    MethodNotAllowed,
+    /// The caller accepts nothing that there is.
+    NotAcceptable,
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// The path and query are longer than allowed.
+    UriTooLong,
+    /// The headers are larger than allowed.
+    HeadersTooLarge,
+    /// The body has a type that the route does not take.
+    UnsupportedMediaType,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// No valid key or token.
+    Unauthorized,
+    /// The key or token lacks the scope.
+    Forbidden,
+    /// The caller sends more than its share.
+    RateLimited,
+    /// The queue did not confirm the change.
+    NotAccepted,
+    /// The database cannot be read now.
+    ReadsUnavailable,
+    /// A fault of ours. The last one: the length of [`Kind::ALL`] is taken from it.
+    Internal,
+}
+
+impl Kind {
+    /// Every kind, in the order of the documents.
+    pub const ALL: [Self; Self::Internal as usize + 1] = [
+        Self::Validation,
+        Self::MalformedJson,
+        Self::IdempotencyKeyReused,
+        Self::VersionConflict,
+        Self::AlreadyExists,
+        Self::ContactDeleted,
+        Self::ChangeFailed,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::BodyTooLarge,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::UnsupportedMediaType,
+        Self::RequestTimeout,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::RateLimited,
+        Self::NotAccepted,
+        Self::ReadsUnavailable,
+        Self::Internal,
+    ];
+
+    /// The last part of the type URI, `/problems/SLUG`.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::MalformedJson => "malformed-json",
+            Self::IdempotencyKeyReused => "idempotency-key-reused",
+            Self::VersionConflict => "version-conflict",
+            Self::AlreadyExists => "already-exists",
+            Self::ContactDeleted => "contact-deleted",
+            Self::ChangeFailed => "change-failed",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::NotAcceptable => "not-acceptable",
+            Self::BodyTooLarge => "body-too-large",
+            Self::UriTooLong => "uri-too-long",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::RequestTimeout => "request-timeout",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::RateLimited => "rate-limited",
+            Self::NotAccepted => "not-accepted",
+            Self::ReadsUnavailable => "reads-unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The same for every problem of the kind, in English.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Validation => "The request is not valid",
+            Self::MalformedJson => "The body is not JSON",
+            Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request",
+            Self::VersionConflict => "The contact has another version",
+            Self::AlreadyExists => "The contact exists already",
+            Self::ContactDeleted => "The contact was deleted",
+            Self::ChangeFailed => "The change could not be applied",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "The method is not allowed here",
+            Self::NotAcceptable => "Nothing that you accept is served here",
+            Self::BodyTooLarge => "The body is too large",
+            Self::UriTooLong => "The path and query are too long",
+            Self::HeadersTooLarge => "The headers are too large",
+            Self::UnsupportedMediaType => "The body has a type that is not taken here",
+            Self::RequestTimeout => "The body did not arrive in time",
+            Self::Unauthorized => "A valid key or token is needed",
+            Self::Forbidden => "The key or token does not allow this",
+            Self::RateLimited => "Too many requests",
+            Self::NotAccepted => "The change was not accepted",
+            Self::ReadsUnavailable => "The data cannot be read at the moment",
+            Self::Internal => "Something went wrong here",
+        }
+    }
+
+    /// The status code of the answer.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Validation | Self::IdempotencyKeyReused | Self::ChangeFailed => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::MalformedJson => StatusCode::BAD_REQUEST,
+            Self::VersionConflict => StatusCode::PRECONDITION_FAILED,
+            Self::AlreadyExists => StatusCode::CONFLICT,
+            Self::ContactDeleted => StatusCode::GONE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotAccepted | Self::ReadsUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kind;
+
+    #[test]
+    fn every_kind_is_listed_once_with_a_slug_of_its_own() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+            assert!(kind.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", kind.slug());
+            assert!(kind.status().is_client_error() || kind.status().is_server_error());
+            assert_eq!(Kind::ALL.iter().filter(|other| other.slug() == kind.slug()).count(), 1);
+        }
+    }
+}

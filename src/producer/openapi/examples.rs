@@ -1,0 +1,29 @@
+//! Bodies as examples, one person throughout.
+
+use super::headers::{AN_ID, ANOTHER_ID};
+use serde_json::{Value, json};
+
+const ACCEPTED_AT: &str = "2026-01-31T12:00:00.123456Z";
+
+pub(super) fn an_input() -> Value {
+    json!({ "name": "Ana Souza", "phone": "(11) 98765-4321", "email": "ana@example.com" })
+}
+
+pub(super) fn a_contact() -> Value {
+    json!({
+        "id": ANOTHER_ID, "name": "Ana Souza", "phone": "+5511987654321", "ddd": 11, "state": "SP", "region": "Sudeste",
+        "email": "ana@example.com", "version": AN_ID, "created_at": ACCEPTED_AT, "updated_at": ACCEPTED_AT,
+    })
+}
+
+pub(super) fn an_accepted() -> Value {
+    json!({ "operation_id": AN_ID, "contact_id": ANOTHER_ID, "version": AN_ID, "status": "accepted" })
+}
+
+pub(super) fn an_operation() -> Value {
+    json!({
+        "id": AN_ID, "contact_id": ANOTHER_ID, "operation": "insert",
+        "status": "applied", "reason": null, "detail": null,
+        "accepted_at": ACCEPTED_AT, "completed_at": "2026-01-31T12:00:00.154321Z",
+    })
+}

@@ -1,0 +1,183 @@
+//! The paths of the API, with what each method takes and answers.
+
+use super::examples::{a_contact, an_accepted, an_input, an_operation};
+use super::headers::{self, ANOTHER_ID};
+use super::operations::Operation;
+use super::responses::{empty, response};
+use super::{object, schema};
+use serde_json::{Value, json};
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const CSV: &str = "text/csv";
+const VCARD: &str = "text/vcard";
+
+const TAG: (&str, &str) = ("ETag", "ETag");
+const APPLIED: (&str, &str) = ("Preference-Applied", "PreferenceApplied");
+const FILTERS: [&str; 6] = ["Ddd", "State", "Region", "NamePrefix", "Email", "Phone"];
+
+pub(super) fn all() -> Value {
+    object([
+        ("/contacts", contacts()),
+        ("/contacts/import", object([("post", import().into())])),
+        ("/contacts/export", object([("get", export().into())])),
+        ("/contacts/{id}", contact()),
+        ("/operations/{id}", both(operation(), "headOperation")),
+        ("/areas", both(areas(), "headAreas")),
+    ])
+}
+
+/// GET, and HEAD under this id.
+fn both(get: Operation, head: &str) -> Value {
+    object([("head", get.head(head).into()), ("get", get.into())])
+}
+
+fn with_example(schema: Value, example: Value) -> Value {
+    json!({ "schema": schema, "example": example })
+}
+
+fn accepted() -> Value {
+    let headers = headers::of(&[("Location", "Operation"), TAG, ("Retry-After", "Retry"), APPLIED]);
+    let content = with_example(schema("Accepted"), an_accepted());
+    let mut accepted = response("Stored safely; it will be applied.", headers, JSON, content);
+    if let Some(parts) = accepted.as_object_mut() {
+        parts.insert("links".into(), json!({ "operation": link("getOperation", "operation_id") }));
+    }
+    accepted
+}
+
+fn link(operation: &str, member: &str) -> Value {
+    json!({ "operationId": operation, "parameters": { "id": format!("$response.body#/{member}") } })
+}
+
+/// One contact in full, or only the members that `fields` names.
+fn one_contact() -> Value {
+    json!({ "anyOf": [schema("Contact"), schema("PartialContact")] })
+}
+
+fn contacts() -> Value {
+    let page = with_example(
+        json!({ "anyOf": [schema("ContactPage"), schema("PartialContactPage")] }),
+        json!({ "items": [a_contact()], "next": null }),
+    );
+    let list = Operation::new("listContacts", "contacts", "A page of contacts")
+        .described("The contacts that meet all filters.")
+        .takes(&[&FILTERS[..], &["Fields", "Limit", "Cursor"]].concat())
+        .answers(200, response("A page; follow `next` for more.", headers::of(&[("Link", "Link")]), JSON, page))
+        .fails(&[422, 503]);
+    let headers = headers::of(&[("Location", "NewContact"), TAG, APPLIED]);
+    let mut created =
+        response("Applied, as `Prefer: wait` asked.", headers, JSON, with_example(schema("Contact"), a_contact()));
+    if let Some(parts) = created.as_object_mut() {
+        let to = |operation| link(operation, "id");
+        let links = json!({ "read": to("getContact"), "replace": to("replaceContact"), "delete": to("deleteContact") });
+        parts.insert("links".into(), links);
+    }
+    let create = Operation::new("createContact", "contacts", "Create a contact")
+        .takes(&["IdempotencyKey", "Prefer"])
+        .reads([(JSON, with_example(schema("ContactInput"), an_input()))])
+        .answers(201, created)
+        .answers(202, accepted())
+        .fails(&[400, 408, 409, 413, 415, 422, 503]);
+    object([("get", list.clone().into()), ("head", list.head("headContacts").into()), ("post", create.into())])
+}
+
+fn contact() -> Value {
+    let applied = "Applied, as `Prefer: wait` asked.";
+    let example = || with_example(schema("Contact"), a_contact());
+    let get = Operation::new("getContact", "contacts", "One contact")
+        .takes(&["ContactId", "Fields", "IfNoneMatch"])
+        .answers(200, response("The contact.", headers::of(&[TAG]), JSON, with_example(one_contact(), a_contact())))
+        .answers(304, empty("It still has the version that `If-None-Match` names.", headers::of(&[TAG])))
+        .fails(&[404, 422, 503]);
+    let replace = Operation::new("replaceContact", "contacts", "Replace a contact")
+        .described(
+            "Replaces all of it. An update that something newer overtook ends `superseded`; one of a contact that was \
+             never created fails once it has waited for the create.",
+        )
+        .takes(&["ContactId", "IdempotencyKey", "IfMatch", "Prefer"])
+        .reads([(JSON, with_example(schema("ContactInput"), an_input()))])
+        .answers(200, response(applied, headers::of(&[TAG, APPLIED]), JSON, example()))
+        .answers(202, accepted())
+        .fails(&[400, 404, 408, 409, 410, 412, 413, 415, 422, 503]);
+    let delete = Operation::new("deleteContact", "contacts", "Delete a contact")
+        .described("Its id is never used again.")
+        .takes(&["ContactId", "IdempotencyKey", "IfMatch", "Prefer"])
+        .answers(202, accepted())
+        .answers(204, empty(applied, headers::of(&[APPLIED])))
+        .fails(&[404, 409, 410, 412, 422, 503]);
+    object([
+        ("head", get.head("headContact").into()),
+        ("get", get.into()),
+        ("put", replace.into()),
+        ("delete", delete.into()),
+    ])
+}
+
+fn operation() -> Operation {
+    let headers = headers::of(&[("Retry-After", "RetryPending")]);
+    let content = with_example(schema("Operation"), an_operation());
+    Operation::new("getOperation", "operations", "How an accepted change ended")
+        .described("`pending` until it is applied, superseded, or failed with a reason.")
+        .takes(&["OperationId"])
+        .answers(200, response("The operation.", headers, JSON, content))
+        .fails(&[404, 503])
+}
+
+fn areas() -> Operation {
+    let headers = || headers::of(&[TAG, ("Cache-Control", "CacheControl")]);
+    let example = json!({ "items": [{ "ddd": 11, "state": "SP", "region": "Sudeste" }] });
+    Operation::new("listAreas", "areas", "All area codes")
+        .described("Brazil's 67 area codes (DDD), each with its main state and that state's region.")
+        .takes(&["IfNoneMatch"])
+        .answers(200, response("All of them.", headers(), JSON, with_example(schema("AreaPage"), example)))
+        .answers(304, empty("Nothing has changed.", headers()))
+}
+
+fn import() -> Operation {
+    let input = an_input();
+    let line = input.to_string();
+    let csv = "name,phone,email\r\nAna Souza,(11) 98765-4321,ana@example.com\r\n";
+    let card =
+        "BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Ana Souza\r\nTEL:+5511987654321\r\nEMAIL:ana@example.com\r\nEND:VCARD\r\n";
+    let text = |example: &str| with_example(json!({ "type": "string" }), example.into());
+    let results = format!(
+        "{}\n{}\n",
+        json!({ "line": 1, "status": "valid" }),
+        json!({ "summary": {
+            "records": 1, "accepted": 0, "valid": 1, "invalid": 0, "not_accepted": 0, "complete": true,
+        } })
+    );
+    let content = with_example(schema("ImportResults"), results.into());
+    Operation::new("importContacts", "transfer", "Create many contacts")
+        .described(
+            "The answer is written while the body is read: one line for each record, in order, then a summary. Each \
+             record that is accepted is an operation of its own. With an `Idempotency-Key` each line has a key of its \
+             own, so that the same file can be sent again after a broken connection.",
+        )
+        .takes(&["DryRun", "NameColumn", "PhoneColumn", "EmailColumn", "IdempotencyKey"])
+        .reads([(NDJSON, text(&format!("{line}\n"))), (CSV, text(csv)), (VCARD, text(card))])
+        .answers(200, response("One result for each record, and a summary.", headers::of(&[]), NDJSON, content))
+        .fails(&[400, 408, 413, 415, 422, 503])
+}
+
+fn export() -> Operation {
+    let headers = headers::of(&[("Content-Disposition", "ContentDisposition"), ("Vary", "Vary")]);
+    let text = |example: String| with_example(json!({ "type": "string" }), example.into());
+    let contact = a_contact();
+    let csv = "id,name,phone,ddd,state,region,email,version,created_at,updated_at\r\n";
+    let card = format!("BEGIN:VCARD\r\nVERSION:4.0\r\nUID:urn:uuid:{ANOTHER_ID}\r\nFN:Ana Souza\r\nEND:VCARD\r\n");
+    let content = [
+        (NDJSON, with_example(schema("ContactLines"), format!("{contact}\n").into())),
+        (CSV, text(csv.to_owned())),
+        (VCARD, text(card)),
+    ];
+    let found = json!({
+        "description": "All contacts that meet all filters: one snapshot, in the order of their ids, streamed.",
+        "headers": headers, "content": object(content),
+    });
+    Operation::new("exportContacts", "transfer", "Download contacts")
+        .takes(&[&["Format"][..], &FILTERS[..]].concat())
+        .answers(200, found)
+        .fails(&[406, 422, 503])
+}
