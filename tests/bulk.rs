@@ -225,32 +225,79 @@ fn an_import_is_answered_while_it_arrives_and_ends_when_it_stalls() {
     producer.terminate();
 }
 
+/// More contacts than fit into all buffers between the service and who reads an export.
+const MANY: usize = 60_000;
+
+/// Those that are there once the many are imported.
+fn fill(client: &Client) -> usize {
+    for part in 0..6 {
+        let body: String = lines(MANY / 6).replace("@example", &format!("{part}@example"));
+        import(client, "", "text/csv", &body, &[]);
+    }
+    let count = MANY - MANY / 100;
+    everyone(client, count);
+    count
+}
+
+/// Someone who asks for an export and reads only when it is over, which must show that it is not whole.
+struct Dawdler(TcpStream);
+
+impl Dawdler {
+    fn ask(client: &Client) -> Self {
+        let mut socket = TcpStream::connect(client.address()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(b"GET /contacts/export HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        Self(socket)
+    }
+
+    fn sees_a_part(mut self) {
+        let mut answer = Vec::new();
+        let _cut = self.0.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.starts_with("HTTP/1.1 200"), "{text:.100}");
+        assert!(!text.ends_with("0\r\n\r\n"), "it looks whole");
+        assert!(text.lines().filter(|line| line.starts_with("{\"id\"")).count() < MANY);
+    }
+}
+
 #[test]
 fn an_export_that_nobody_reads_to_its_end_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = standalone(folder.path(), &[("CONTACTS__HTTP__WRITE_TIMEOUT", "60s")]);
     let client = process.client();
-    const COUNT: usize = 60_000;
-    for part in 0..6 {
-        let body: String = lines(COUNT / 6).replace("@example", &format!("{part}@example"));
-        import(&client, "", "text/csv", &body, &[]);
-    }
-    everyone(&client, COUNT - COUNT / 100);
-    let mut socket = TcpStream::connect(client.address()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.write_all(b"GET /contacts/export HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let count = fill(&client);
+    let dawdler = Dawdler::ask(&client);
     // Until the service has given up, which its log says.
     eventually("the service gives up", || {
         (!process.said("an export was not read to its end").is_empty()).then_some(())
     });
-    let mut answer = Vec::new();
-    let _cut = socket.read_to_end(&mut answer);
-    let text = String::from_utf8_lossy(&answer);
-    assert!(text.starts_with("HTTP/1.1 200"), "{text:.100}");
-    assert!(!text.ends_with("0\r\n\r\n"), "it looks whole");
-    assert!(text.lines().filter(|line| line.starts_with("{\"id\"")).count() < COUNT);
+    dawdler.sees_a_part();
     // The next one is whole.
-    everyone(&client, COUNT - COUNT / 100);
+    everyone(&client, count);
+    // The end of the service waits for nobody who reads slowly.
+    let mut dawdler = Dawdler::ask(&client);
+    dawdler.0.read_exact(&mut [0; 8]).unwrap();
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0), "{}", process.log());
+    assert_eq!(process.said("an export was cut off, because the service ends").len(), 1);
+}
+
+#[test]
+fn an_import_ends_when_the_queue_takes_nothing() {
+    let stack = Stack::new();
+    let nowhere = [("CONTACTS__BROKER__URL", "amqp://127.0.0.1:1/%2f"), ("CONTACTS__HTTP__ACCEPT_TIMEOUT", "200ms")];
+    let mut producer = stack.start_with("producer", &nowhere);
+    let client = producer.client();
+    let answer = import(&client, "", "text/csv", &lines(10_000), &[]);
+    let summary = summary(&answer);
+    assert_eq!((&summary["complete"], &summary["accepted"]), (&json!(false), &json!(0)));
+    assert!(summary["detail"].as_str().unwrap().contains("takes no changes"), "{summary}");
+    // The first 256 were enough to know.
+    assert!(summary["records"].as_u64().unwrap() <= 256, "{summary}");
+    // Of a few all are answered.
+    let few = import(&client, "", "text/csv", &lines(10), &[]);
+    assert_eq!(few.last().unwrap()["summary"]["complete"], json!(true));
+    producer.terminate();
 }
 
 #[test]

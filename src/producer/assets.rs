@@ -1,4 +1,4 @@
-//! Files inside the program that a browser is sent: the API's documents, the web page.
+//! What is the same for everyone until the next release: the API's documents, the web page, the area codes.
 //!
 //! The rule it keeps: whatever a browser may show carries the guards below, and is asked for again with its ETag. It
 //! must not know what the files are.
@@ -10,6 +10,7 @@ use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,27 +33,46 @@ pub(super) struct Asset {
     /// The last part of its path.
     pub(super) name: &'static str,
     /// Its `Content-Type`.
-    pub(super) media_type: &'static str,
+    media_type: &'static str,
     /// What is sent, compressed or not.
-    pub(super) bytes: &'static [u8],
+    pub(super) bytes: Bytes,
     /// Whether it is kept, and so sent, as gzip.
-    pub(super) gzip: bool,
+    gzip: bool,
+    /// Its `Cache-Control`.
+    cache: &'static str,
     tag: OnceLock<String>,
 }
 
 impl Asset {
     pub(super) const fn new(name: &'static str, media_type: &'static str, bytes: &'static [u8]) -> Self {
-        Self { name, media_type, bytes, gzip: false, tag: OnceLock::new() }
+        Self {
+            name,
+            media_type,
+            bytes: Bytes::from_static(bytes),
+            gzip: false,
+            cache: "no-cache",
+            tag: OnceLock::new(),
+        }
     }
 
     pub(super) const fn gzipped(name: &'static str, media_type: &'static str, bytes: &'static [u8]) -> Self {
-        Self { name, media_type, bytes, gzip: true, tag: OnceLock::new() }
+        Self { name, media_type, bytes: Bytes::from_static(bytes), gzip: true, cache: "no-cache", tag: OnceLock::new() }
+    }
+
+    /// JSON that is made once.
+    pub(super) fn json(text: String) -> Self {
+        Self { bytes: text.into(), ..Self::new("", "application/json", b"") }
+    }
+
+    /// May be used that long without being asked for again.
+    pub(super) fn kept(self, cache: &'static str) -> Self {
+        Self { cache, ..self }
     }
 
     /// What its `ETag` has between the quotes. Of the policy too: a new one must reach browsers that have the old file.
     pub(super) fn tag(&self) -> &str {
         self.tag.get_or_init(|| {
-            URL_SAFE_NO_PAD.encode(Sha256::new().chain_update(POLICY).chain_update(self.bytes).finalize())
+            URL_SAFE_NO_PAD.encode(Sha256::new().chain_update(POLICY).chain_update(&self.bytes).finalize())
         })
     }
 
@@ -65,7 +85,7 @@ impl Asset {
         let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         guard(&mut response)
             .insert_header((ETAG, format!("\"{}\"", self.tag())))
-            .insert_header((CACHE_CONTROL, "no-cache"));
+            .insert_header((CACHE_CONTROL, self.cache));
         if self.gzip {
             response.insert_header((VARY, "accept-encoding"));
         }
@@ -76,7 +96,7 @@ impl Asset {
         if self.gzip {
             response.insert_header((CONTENT_ENCODING, "gzip"));
         }
-        Ok(response.body(self.bytes))
+        Ok(response.body(self.bytes.clone()))
     }
 }
 

@@ -143,7 +143,7 @@ fn shown(headers: &HeaderMap) -> Shown<'_> {
 }
 
 /// The challenge of RFC 6750, section 3.
-fn unauthorized(shown: bool) -> Problem {
+pub(super) fn unauthorized(shown: bool) -> Problem {
     let challenge = if shown { "Bearer error=\"invalid_token\"" } else { "Bearer" };
     let detail = match shown {
         true => "The key or token that was sent is not known here, or not valid any more.",

@@ -172,7 +172,7 @@ mod tests {
     /// What the policy would keep a browser from doing, or would be a 404, is not in the page.
     #[test]
     fn the_page_names_only_files_that_are_there() {
-        let page = std::str::from_utf8(PAGE.bytes).unwrap();
+        let page = std::str::from_utf8(&PAGE.bytes).unwrap();
         let mut named = Vec::new();
         for tag in page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
             assert!(!tag.starts_with("style") && !tag.contains(" style="), "<{tag}>");

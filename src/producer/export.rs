@@ -9,6 +9,7 @@ use super::views::ContactView;
 use super::{Api, Problem};
 use crate::domain::{Contact, Invalid};
 use crate::formats::{self, Exported, Format};
+use crate::stop::Stop;
 use crate::store::StoreError;
 use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use actix_web::web::{Bytes, Data};
@@ -64,7 +65,7 @@ pub(super) async fn export(api: Data<Api>, request: HttpRequest) -> Result<HttpR
         return Err(Problem::reads_unavailable_because("Two exports run already: ask again when one has ended."));
     };
     let (sender, mut receiver) = channel(PAGES_WAITING);
-    let (store, handle) = (api.reader.store(), Handle::current());
+    let (store, handle, stop) = (api.reader.store(), Handle::current(), api.stop.clone());
     actix_web::rt::task::spawn_blocking(move || {
         // Held until the last page is written.
         let _permit = permit;
@@ -73,18 +74,20 @@ pub(super) async fn export(api: Data<Api>, request: HttpRequest) -> Result<HttpR
         let mut read = true;
         let result = store.export(&choice.filter, &mut |contacts| {
             contacts.iter().for_each(|contact| write(format, contact, &mut page));
-            read = send(&handle, &sender, Part::Page(std::mem::take(&mut page).into()));
+            read = !stop.is_set() && send(&handle, &sender, &stop, Part::Page(std::mem::take(&mut page).into()));
             read
         });
         match result {
-            // Nobody reads, or not fast enough: without its end the answer is cut off.
+            // Without its end the answer is cut off.
+            Ok(()) if stop.is_set() && !read => tracing::info!("an export was cut off, because the service ends"),
+            // Nobody reads, or not fast enough.
             Ok(()) if !read => tracing::info!("an export was not read to its end"),
             Ok(()) => {
                 // A heading without contacts.
-                let _ = page.is_empty() || send(&handle, &sender, Part::Page(page.into()));
-                send(&handle, &sender, Part::End);
+                let _ = page.is_empty() || send(&handle, &sender, &stop, Part::Page(page.into()));
+                send(&handle, &sender, &stop, Part::End);
             }
-            Err(error) => drop(send(&handle, &sender, Part::Failed(error))),
+            Err(error) => drop(send(&handle, &sender, &stop, Part::Failed(error))),
         }
     });
     // The answer begins when there is something to answer with.
@@ -132,9 +135,15 @@ fn write(format: Format, contact: &Contact, page: &mut Vec<u8>) {
     view.exported(|exported: &Exported<'_>| formats::write(format, exported, page));
 }
 
-/// Whether somebody is still there to read it.
-fn send(handle: &Handle, sender: &Sender<Part>, part: Part) -> bool {
-    handle.block_on(tokio::time::timeout(PATIENCE, sender.send(part))).is_ok_and(|sent| sent.is_ok())
+/// Whether somebody is still there to read it. Of who reads slowly the end of the role does not wait.
+fn send(handle: &Handle, sender: &Sender<Part>, stop: &Stop, part: Part) -> bool {
+    handle.block_on(async {
+        tokio::select! {
+            biased;
+            sent = tokio::time::timeout(PATIENCE, sender.send(part)) => sent.is_ok_and(|sent| sent.is_ok()),
+            () = stop.wait() => false,
+        }
+    })
 }
 
 fn pages(

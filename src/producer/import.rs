@@ -37,6 +37,8 @@ const UNKNOWN: Invalid = Invalid {
 const REUSED: Invalid =
     Invalid { code: "key_reused", detail: "belongs to an earlier import that had another contact in this line" };
 const TOO_LONG: Invalid = Invalid { code: "too_long", detail: "must have at most 100 characters" };
+const QUEUE_TAKES_NOTHING: &str =
+    "The queue takes no changes now: send the rest again later, with the same Idempotency-Key.";
 const UNREADABLE: &str = "cannot be read as contacts";
 const EMPTY: Invalid = Invalid { code: "required", detail: "must not be empty" };
 
@@ -91,8 +93,19 @@ struct LastLine<'a> {
     summary: &'a Summary,
 }
 
-/// The caller has gone away.
-struct Gone;
+/// Why reading ended before the body did.
+enum Ended {
+    /// The caller has gone away.
+    Gone,
+    Stopped(Stopped),
+}
+
+impl Ended {
+    /// Not because of a record.
+    fn early(detail: impl Into<String>) -> Self {
+        Self::Stopped(Stopped { line: 0, code: "cut_short", detail: detail.into() })
+    }
+}
 
 pub(super) async fn import(api: Data<Api>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
     let (mut dry_run, mut columns) = (false, Columns::default());
@@ -161,14 +174,14 @@ enum Answer {
 async fn work(api: Data<Api>, order: Order, reader: Reader, payload: Payload, results: Sender<Answer>) {
     let mut summary = Summary::default();
     match read(&api, &order, reader, payload, &results, &mut summary).await {
-        Err(Gone) => return,
-        Ok(Ok(())) => summary.complete = true,
+        Err(Ended::Gone) => return,
+        Ok(()) => summary.complete = true,
         // A line of 0 is of no record: the body ended, or came too slowly.
-        Ok(Err(stopped)) if summary.records == 0 && stopped.line > 0 => {
+        Err(Ended::Stopped(stopped)) if summary.records == 0 && stopped.line > 0 => {
             let _ = results.send(Answer::Unreadable(stopped)).await;
             return;
         }
-        Ok(Err(stopped)) => {
+        Err(Ended::Stopped(stopped)) => {
             let detail = order.language.say(&stopped.detail).into_owned();
             (summary.line, summary.detail) = (Some(stopped.line).filter(|line| *line > 0), Some(detail));
         }
@@ -184,52 +197,53 @@ async fn read(
     mut payload: Payload,
     results: &Sender<Answer>,
     summary: &mut Summary,
-) -> Result<Result<(), Stopped>, Gone> {
-    let (mut entries, mut size) = (Vec::new(), 0);
+) -> Result<(), Ended> {
+    let (mut entries, mut size, mut taken) = (Vec::new(), 0, true);
     loop {
-        let ending = |detail: &str| Stopped { line: 0, code: "cut_short", detail: detail.to_owned() };
-        if api.stop.cause().is_some() {
-            return Ok(Err(ending(
+        if api.stop.is_set() {
+            return Err(Ended::early(
                 "The service is shutting down: send the rest again, with the same Idempotency-Key.",
-            )));
+            ));
         }
         let read = match tokio::time::timeout(api.settings.read_timeout, payload.next()).await {
+            Ok(Some(Ok(_more))) if !taken => return Err(Ended::early(QUEUE_TAKES_NOTHING)),
             Ok(Some(Ok(chunk))) => {
                 size += chunk.len();
                 if size > api.settings.import_limit {
                     let limit = api.settings.import_limit;
-                    return Ok(Err(ending(&format!("The body may have at most {limit} bytes."))));
+                    return Err(Ended::early(format!("The body may have at most {limit} bytes.")));
                 }
                 reader.push(&chunk, &mut entries)
             }
             Ok(Some(Err(PayloadError::Incomplete(_) | PayloadError::EncodingCorrupted))) => {
-                return Ok(Err(ending("The body ended before it was complete.")));
+                return Err(Ended::early("The body ended before it was complete."));
             }
-            Ok(Some(Err(_broken))) => return Ok(Err(ending("The body cannot be read."))),
-            Err(_elapsed) => return Ok(Err(ending("The body did not go on in time."))),
+            Ok(Some(Err(_broken))) => return Err(Ended::early("The body cannot be read.")),
+            Err(_elapsed) => return Err(Ended::early("The body did not go on in time.")),
             Ok(None) => {
                 let ended = reader.finish(&mut entries);
                 answer(api, order, entries, results, summary).await?;
-                return Ok(ended);
+                return ended.map_err(Ended::Stopped);
             }
         };
-        answer(api, order, std::mem::take(&mut entries), results, summary).await?;
-        if let Err(stopped) = read {
-            return Ok(Err(stopped));
-        }
+        taken = answer(api, order, std::mem::take(&mut entries), results, summary).await?;
+        read.map_err(Ended::Stopped)?;
     }
 }
 
-/// Answers some records, in their order.
+/// Answers some records, in their order. False if the queue takes nothing: the next ones would only wait to be refused.
 async fn answer(
     api: &Api,
     order: &Order,
     entries: Vec<Entry>,
     results: &Sender<Answer>,
     summary: &mut Summary,
-) -> Result<(), Gone> {
-    let mut entries = entries.into_iter().peekable();
+) -> Result<bool, Ended> {
+    let (mut entries, mut taken) = (entries.into_iter().peekable(), true);
     while entries.peek().is_some() {
+        if !taken {
+            return Err(Ended::early(QUEUE_TAKES_NOTHING));
+        }
         let batch: Vec<_> = entries.by_ref().take(AT_ONCE).map(|Entry { line, result }| (line, result)).collect();
         let batch =
             batch.into_iter().map(|(line, result)| (line, result.map(|details| command(api, order, line, details))));
@@ -241,7 +255,7 @@ async fn answer(
             let _turn = api.imports.acquire().await.ok();
             join_all(batch.iter().map(|(_, result)| outcome(api, order, result, &known))).await
         };
-        let mut text = Vec::new();
+        let (mut text, before) = (Vec::new(), (summary.accepted, summary.not_accepted));
         for ((number, _), outcome) in batch.iter().zip(outcomes) {
             summary.records += 1;
             *match outcome {
@@ -252,9 +266,10 @@ async fn answer(
             } += 1;
             text.extend(line(&ResultLine { line: *number, outcome }));
         }
-        results.send(Answer::Lines(text.into())).await.map_err(|_gone| Gone)?;
+        taken = summary.accepted > before.0 || summary.not_accepted == before.1;
+        results.send(Answer::Lines(text.into())).await.map_err(|_gone| Ended::Gone)?;
     }
-    Ok(())
+    Ok(taken)
 }
 
 /// The create of one contact. Its key is the request's with the record's line, so that the same body sent again makes

@@ -119,6 +119,7 @@ pub(super) async fn answer_in_it(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::producer::auth::unauthorized;
     use actix_web::http::header::{CONTENT_LANGUAGE, RETRY_AFTER, VARY};
     use actix_web::middleware::{DefaultHeaders, from_fn};
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
@@ -195,7 +196,7 @@ mod tests {
             request: ServiceRequest,
             next: Next<impl MessageBody>,
         ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-            if request.path() == "/refused" { Err(Problem::unauthorized().into()) } else { next.call(request).await }
+            if request.path() == "/refused" { Err(unauthorized(false).into()) } else { next.call(request).await }
         }
         actix_web::rt::System::new().block_on(async {
             let routes = App::new()

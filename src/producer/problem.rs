@@ -13,7 +13,6 @@ use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
-    WWW_AUTHENTICATE,
 };
 use actix_web::{Error, HttpResponse, ResponseError};
 use serde::Serialize;
@@ -61,11 +60,6 @@ impl Problem {
 
     pub(super) fn field(place: Place, field: &str, code: &'static str, detail: &'static str) -> Self {
         Self::validation(vec![FieldError::new(place, field, Invalid { code, detail })])
-    }
-
-    pub(super) fn unauthorized() -> Self {
-        Self::new(Kind::Unauthorized, "Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
-            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub(super) fn reads_unavailable() -> Self {

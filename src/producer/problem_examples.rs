@@ -3,6 +3,7 @@
 //! The rule this file keeps: examples are made by the code that makes the real ones, so that they look like them.
 //! It must not know HTML.
 
+use super::auth::unauthorized;
 use super::language::Language;
 use super::problem::{FieldError, Kind, Place, Problem};
 use crate::domain::{Email, Name, Phone, Reason};
@@ -60,7 +61,7 @@ pub(super) fn example(kind: Kind) -> Problem {
         Kind::HeadersTooLarge => new("All headers together may have 16384 bytes."),
         Kind::UnsupportedMediaType => new("Send `Content-Type: application/json`."),
         Kind::RequestTimeout => new("Send the whole body at once."),
-        Kind::Unauthorized => Problem::unauthorized(),
+        Kind::Unauthorized => unauthorized(false),
         Kind::Forbidden => new("This needs the scope contacts:write, which the key or token lacks."),
         Kind::RateLimited => {
             let limits = [("ratelimit-policy", "\"default\";q=100;w=1"), ("ratelimit", "\"default\";r=0;t=1")];

@@ -3,15 +3,15 @@
 //! The rule this file keeps: everything put into a page is escaped, and pages work under any path prefix, as all links
 //! are relative. It must not know when a problem arises.
 
+use super::assets::{Asset, guard};
 use super::language::{Language, negotiate};
 use super::problem::{Kind, Problem, method_not_allowed};
 use super::problem_examples::{example, reasons, shown};
 use super::problem_texts::{self, Both};
-use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS,
-};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, VARY};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+static STYLE: Asset = Asset::new("pages.css", "text/css; charset=utf-8", include_bytes!("pages.css"));
 
 const ALL_TYPES: Both = Both("Problem types", "Tipos de problema");
 const INTRODUCTION: Both = Both(
@@ -59,31 +59,17 @@ pub(super) async fn page(request: HttpRequest, path: web::Path<String>) -> Resul
     }
 }
 
-pub(super) async fn style() -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    protect(&mut response);
-    response.insert_header((CONTENT_TYPE, "text/css; charset=utf-8")).body(include_str!("pages.css"))
+pub(super) async fn style(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    STYLE.answer(&request)
 }
 
 fn answer(language: Language, html: String) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    protect(&mut response);
-    response
+    guard(&mut HttpResponse::Ok())
+        .insert_header((CACHE_CONTROL, "public, max-age=3600"))
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((CONTENT_LANGUAGE, language.tag()))
         .insert_header((VARY, "Accept-Language"))
         .body(html)
-}
-
-/// What a browser may do with what we show it: nothing but use our own style sheet.
-fn protect(response: &mut HttpResponseBuilder) {
-    let policy = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    response
-        .insert_header((CONTENT_SECURITY_POLICY, policy))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((REFERRER_POLICY, "no-referrer"))
-        .insert_header(("cross-origin-opener-policy", "same-origin"))
-        .insert_header((CACHE_CONTROL, "public, max-age=3600"));
 }
 
 fn escaped(text: &str) -> String {

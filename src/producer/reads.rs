@@ -1,5 +1,6 @@
 //! Reading contacts and operations.
 
+use super::assets::Asset;
 use super::conditions::none_match;
 use super::identity::may_be_pending;
 use super::language;
@@ -8,12 +9,9 @@ use super::problem::{Kind, Place};
 use super::views::{AreaView, ContactView, Fields, OperationView, Page, Shown};
 use super::{Api, Problem};
 use crate::domain::{AreaCode, Invalid};
-use actix_web::http::header::{CACHE_CONTROL, ContentType, ETAG, LINK, RETRY_AFTER, VARY};
+use actix_web::http::header::{ETAG, LINK, RETRY_AFTER, VARY};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
@@ -71,13 +69,10 @@ pub(super) async fn list(api: Data<Api>, request: HttpRequest) -> Result<HttpRes
     Ok(response.json(Page { items: views.map(|view| Shown::new(view, listing.fields.as_ref())).collect(), next }))
 }
 
-/// The area codes with their states and regions, and the tag of that text.
-static AREAS: LazyLock<(String, String)> = LazyLock::new(|| {
+/// The area codes with their states and regions.
+static AREAS: LazyLock<Asset> = LazyLock::new(|| {
     let areas: Vec<AreaView> = AreaCode::all().map(AreaView::new).collect();
-    let text = serde_json::json!({ "items": areas }).to_string();
-    let digest = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&text));
-    let tag = digest.chars().take(16).collect();
-    (text, tag)
+    Asset::json(serde_json::json!({ "items": areas }).to_string()).kept("public, max-age=86400")
 });
 
 pub(super) async fn areas(request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -85,13 +80,7 @@ pub(super) async fn areas(request: HttpRequest) -> Result<HttpResponse, Problem>
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
-    let (text, tag) = &*AREAS;
-    let mut response = if none_match(&request, tag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((ETAG, format!("\"{tag}\""))).insert_header((CACHE_CONTROL, "public, max-age=86400"));
-    if none_match(&request, tag) {
-        return Ok(response.finish());
-    }
-    Ok(response.content_type(ContentType::json()).body(text.as_str()))
+    AREAS.answer(&request)
 }
 
 pub(super) async fn operation(

@@ -105,6 +105,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("The service is shutting down: send the rest again, with the same Idempotency-Key.",
      "O serviço está sendo encerrado: envie o resto de novo, com a mesma Idempotency-Key."),
     ("The body cannot be read.", "O corpo não pode ser lido."),
+    ("The queue takes no changes now: send the rest again later, with the same Idempotency-Key.",
+     "A fila não recebe alterações agora: envie o resto de novo mais tarde, com a mesma Idempotency-Key."),
     ("The body did not go on in time.", "O corpo não continuou a tempo."),
     ("must have at most 64 KiB", "deve ter no máximo 64 KiB"),
     ("must be encoded as UTF-8", "deve estar codificado em UTF-8"),
@@ -233,6 +235,7 @@ fn filled(text: &str, from: &str, to: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::domain::{AreaCode, Email, Invalid, Name, NameKey, Phone, Reason, Region, State};
+    use crate::producer::auth::unauthorized;
     use crate::producer::problem::{Kind, Problem};
     use crate::queue::PublishError;
     use std::path::Path;
@@ -282,7 +285,8 @@ mod tests {
         for error in PublishError::ALL {
             assert_translated(&error.into());
         }
-        assert_translated(&Problem::unauthorized());
+        assert_translated(&unauthorized(false));
+        assert_translated(&unauthorized(true));
         assert_translated(&Problem::reads_unavailable());
     }
 

@@ -14,13 +14,11 @@ mod paths;
 mod responses;
 mod schemas;
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use actix_web::web::Bytes;
+use super::Problem;
+use super::assets::Asset;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 const PROMISES: &str = "\
 Keeps a company's contacts: name, Brazilian phone number, e-mail address.
@@ -72,39 +70,12 @@ pub(super) fn document() -> Value {
     })
 }
 
-/// What is sent: made once, as it is the same for everyone.
-struct Served {
-    body: Bytes,
-    etag: String,
-}
-
-fn served() -> &'static Served {
-    static SERVED: OnceLock<Served> = OnceLock::new();
-    SERVED.get_or_init(|| {
-        let body = format!("{:#}\n", document());
-        let mut etag = String::from("\"");
-        for byte in Sha256::digest(&body).iter().take(16) {
-            // Writing to a text cannot fail.
-            let _ = write!(etag, "{byte:02x}");
-        }
-        etag.push('"');
-        Served { body: body.into(), etag }
-    })
-}
+/// What is sent.
+static SERVED: LazyLock<Asset> = LazyLock::new(|| Asset::json(format!("{:#}\n", document())));
 
 /// `GET /openapi.json`.
-pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
-    let Served { body, etag } = served();
-    let mut known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
-    let same = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
-    let known = known.any(|tags| tags.split(',').map(str::trim).any(same));
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((ETAG, etag.as_str())).insert_header((CACHE_CONTROL, "no-cache"));
-    if known {
-        response.finish()
-    } else {
-        response.insert_header((CONTENT_TYPE, "application/json")).body(body.clone())
-    }
+pub(super) async fn openapi(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    SERVED.answer(&request)
 }
 
 /// A reference to a component.
@@ -126,10 +97,11 @@ mod tests {
     use super::*;
     use actix_web::body::MessageBody;
     use actix_web::http::StatusCode;
+    use actix_web::http::header::{ETAG, IF_NONE_MATCH};
     use actix_web::test::TestRequest;
 
     fn ask(request: TestRequest) -> HttpResponse {
-        actix_web::rt::System::new().block_on(openapi(request.to_http_request()))
+        actix_web::rt::System::new().block_on(openapi(request.to_http_request())).unwrap()
     }
 
     #[test]
