@@ -120,13 +120,8 @@ fn size(count: usize) -> String {
     }
 }
 
-pub fn measure(stand: &Stand, most: usize, rounds: usize, figures: &mut Figures) {
-    tables(stand, most, rounds, figures);
-    letters(stand, figures);
-    consumers(stand, rounds, figures);
-}
-
-fn tables(stand: &Stand, most: usize, rounds: usize, figures: &mut Figures) {
+/// Tables of several sizes: how fast a backlog is applied to them, and how fast they are read.
+pub fn tables(stand: &Stand, most: usize, rounds: usize, figures: &mut Figures) {
     let schemas: Vec<(usize, Schema<'_>)> = [0, most / 10, most]
         .into_iter()
         .map(|count| {
@@ -202,7 +197,7 @@ fn reads(schema: &Schema<'_>, count: usize, rounds: usize, figures: &mut Figures
 }
 
 /// Many messages that can never be applied: into the dead letters, looked at, and put back.
-fn letters(stand: &Stand, figures: &mut Figures) {
+pub fn letters(stand: &Stand, figures: &mut Figures) {
     let schema = stand.schema("bench");
     schema.declare();
     let mut messages = load::messages(LETTERS);
@@ -238,7 +233,7 @@ fn letters(stand: &Stand, figures: &mut Figures) {
 }
 
 /// The same backlog for several processes.
-fn consumers(stand: &Stand, rounds: usize, figures: &mut Figures) {
+pub fn consumers(stand: &Stand, rounds: usize, figures: &mut Figures) {
     let schema = stand.schema("bench");
     schema.declare();
     let backlog: Vec<Message> = load::messages(BACKLOG * 2);

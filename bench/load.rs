@@ -83,7 +83,7 @@ pub fn wrk(stand: &Stand, url: &str, seconds: u32) -> Accepted {
     );
     fs::write(&script, lua).unwrap();
     let done = process::Command::new("wrk")
-        .args(["-t2", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "-s"])
+        .args(["-t2", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--timeout", "10s", "-s"])
         .arg(&script)
         .arg(url)
         .output()

@@ -38,8 +38,12 @@ pub enum Part {
     Standalone,
     /// The highest steady rate, and latencies below it.
     Steady,
-    /// Large tables, many dead letters, several consumers.
+    /// Large tables.
     Growth,
+    /// Many dead letters.
+    Letters,
+    /// Several consumers.
+    Consumers,
 }
 
 /// Measures the program beside its limits and its peers.
@@ -99,7 +103,8 @@ fn main() {
         false => Figures::default(),
     };
     let plan = rounds::Plan { seconds: arguments.seconds, backlog: arguments.backlog, peers: !arguments.no_peers };
-    let rounds = if arguments.only == [Part::Growth] { 0 } else { arguments.rounds };
+    let in_rounds = [Part::Producer, Part::Consumer, Part::Standalone, Part::Steady].into_iter().any(wants);
+    let rounds = if in_rounds { arguments.rounds } else { 0 };
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
         if wants(Part::Producer) {
@@ -118,7 +123,17 @@ fn main() {
     }
     if wants(Part::Growth) {
         eprintln!("growth");
-        growth::measure(&stand, arguments.contacts, arguments.rounds, &mut figures);
+        growth::tables(&stand, arguments.contacts, arguments.rounds, &mut figures);
+        save(&stand, &machine, &figures, arguments.rounds);
+    }
+    if wants(Part::Letters) {
+        eprintln!("letters");
+        growth::letters(&stand, &mut figures);
+        save(&stand, &machine, &figures, arguments.rounds);
+    }
+    if wants(Part::Consumers) {
+        eprintln!("consumers");
+        growth::consumers(&stand, arguments.rounds, &mut figures);
         save(&stand, &machine, &figures, arguments.rounds);
     }
     println!("{}", figures.markdown());
