@@ -90,8 +90,15 @@ impl Replay<'_> {
         let portion = Portion { store, most: 1, to_follow: true, chosen: &mut self.chosen, sent: &mut self.sent };
         let result = send_some(self.desk, portion, &mut Pace::new(self.sending.rate), &progress);
         drop(progress);
-        if let Err(error) = result {
-            self.notes.push(format!("the canary could not be sent: {error}"));
+        match result {
+            Err(error) if self.sent.is_empty() => {
+                self.notes.push(format!("the canary could not be sent: {error}"));
+                return Ok(false);
+            }
+            // Sent, though it may be in the queue still: whoever is asked to end, or cannot remove it, learns how it ended.
+            Err(_) | Ok(()) => {}
+        }
+        if self.sent.is_empty() && self.desk.stop.is_set() {
             return Ok(false);
         }
         let [Some(canary)] = self.sent[..] else {

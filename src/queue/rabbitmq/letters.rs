@@ -1,13 +1,15 @@
 //! A look at the dead letters: all are taken and none acknowledged, so that what is not removed goes back when the channel
-//! closes. A quorum queue puts returned messages back in their old order.
+//! closes, in the old order.
 //!
 //! A consumer's prefetch bounds what waits in our memory (without one, a quorum queue hands out 2,000 and no more): when
-//! one consumer holds as many letters as it may, the next one goes on.
+//! one consumer holds as many letters as it may, the next one goes on. Each has a channel of its own: a quorum queue puts
+//! back channel by channel, as they close, but of one channel consumer by consumer in any order; and RabbitMQ searches all
+//! that a channel holds for each single acknowledgement.
 
 use super::super::{Lane, Letter, Letters, Look, QueueError};
 use super::link::{Link, describe, lost};
 use super::{Broker, properties};
-use amiquip::{Consumer, ConsumerMessage, ConsumerOptions, Delivery};
+use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions, Delivery};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -15,47 +17,68 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait until another program has done with the letters: what it holds cannot be seen.
 const OTHERS: Duration = Duration::from_secs(10);
-/// The most letters that one consumer holds.
-const WINDOW: u16 = 1_000;
+/// RabbitMQ says that a quorum queue is empty when it does not answer in time, so it is asked once more after this.
+const EMPTY: Duration = Duration::from_millis(200);
+/// The letters that one consumer holds, unless that took more channels than these: brokers bound them, at 2,047 by default.
+const WINDOW: usize = 1_000;
+const CHANNELS: usize = 500;
 
 pub(super) fn look(broker: &Broker, look: &mut Look<'_>) -> Result<(), QueueError> {
-    let link = Link::open(broker)?;
+    let mut link = Link::open(broker)?;
     let queue = broker.topology.queue(Lane::DeadLetters);
-    match visit(&link, &queue, look) {
+    match visit(&mut link, &queue, look) {
         // Unless the goodbye is heard, removed letters might still be there.
         Ok(()) => link.close_patiently(),
         Err(error) => Err(link.explain(error)),
     }
 }
 
-fn visit(link: &Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueError> {
+fn visit(link: &mut Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueError> {
     // What comes later stands behind these, so the number bounds the look.
     let total = count(link, queue)?;
-    link.call(|channel| channel.qos(0, WINDOW, false).map_err(failed))?;
-    let mut visit = Visit { link, queue, consumers: Vec::new(), total, shown: 0, current: None, held: HashMap::new() };
+    let window = total.div_ceil(CHANNELS).clamp(WINDOW, usize::from(u16::MAX));
+    let channels = (0..total.div_ceil(window)).map(|_| open_channel(link, window)).collect::<Result<Vec<_>, _>>()?;
+    let link = &*link;
+    let mut visit = Visit {
+        link,
+        queue,
+        window,
+        channels: &channels,
+        consumers: Vec::new(),
+        total,
+        shown: 0,
+        current: None,
+        held: HashMap::new(),
+    };
     // What fails in it says more than the goodbye would.
-    look(&mut visit)?;
-    // Dropping a consumer that may still be sent something can end the connection: let it run dry first.
-    for consumer in &visit.consumers {
-        link.patiently(|| consumer.cancel()).map_err(failed)?;
-        while let Ok(message) = consumer.receiver().recv_timeout(PATIENCE) {
-            if !matches!(message, ConsumerMessage::Delivery(_)) {
-                break;
-            }
-        }
+    let result = look(&mut visit).and_then(|()| visit.cancel());
+    drop(visit);
+    if result.is_err() {
+        link.parting(|| drop(channels));
+        return result;
     }
-    Ok(())
+    // What the first one holds goes back first.
+    channels.into_iter().try_for_each(|channel| link.patiently(|| channel.close()).map_err(failed))
+}
+
+fn open_channel(link: &mut Link, window: usize) -> Result<Channel, QueueError> {
+    let prefetch = u16::try_from(window).unwrap_or(u16::MAX);
+    link.another(|channel| channel.qos(0, prefetch, false)).map_err(failed)
 }
 
 /// How many letters there are, once nobody else holds any.
 fn count(link: &Link, queue: &str) -> Result<usize, QueueError> {
-    let asked = Instant::now();
+    let (asked, mut empty) = (Instant::now(), false);
     loop {
         let (letters, consumers) = link.call(|channel| {
             let queue = channel.queue_declare_passive(queue).map_err(failed)?;
             Ok((queue.declared_message_count(), queue.declared_consumer_count()))
         })?;
         match (letters, consumers) {
+            (Some(0), Some(0)) if !empty => {
+                empty = true;
+                std::thread::sleep(EMPTY);
+            }
             (Some(letters), Some(0)) => return Ok(letters as usize),
             _ if asked.elapsed() < OTHERS => std::thread::sleep(Duration::from_millis(100)),
             _ => {
@@ -74,14 +97,33 @@ fn failed(error: amiquip::Error) -> QueueError {
 struct Visit<'a> {
     link: &'a Link,
     queue: &'a str,
-    /// The last one is sent letters, the others are full.
+    /// The letters that one consumer holds.
+    window: usize,
+    channels: &'a [Channel],
+    /// One on each of the first channels: the last one is sent letters, the others are full.
     consumers: Vec<Consumer<'a>>,
     total: usize,
     shown: usize,
     /// The one just shown.
     current: Option<Delivery>,
-    /// What may be removed, without bodies and properties.
+    /// What may be removed, without bodies and properties, by its place: the number of the letter.
     held: HashMap<u64, Delivery>,
+}
+
+impl Visit<'_> {
+    /// Asks for no more letters. Dropping a consumer that may still be sent something can end the connection, so each is
+    /// let run dry.
+    fn cancel(&self) -> Result<(), QueueError> {
+        for consumer in &self.consumers {
+            self.link.patiently(|| consumer.cancel()).map_err(failed)?;
+            while let Ok(message) = consumer.receiver().recv_timeout(PATIENCE) {
+                if !matches!(message, ConsumerMessage::Delivery(_)) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Letters for Visit<'_> {
@@ -93,8 +135,8 @@ impl Letters for Visit<'_> {
         if self.shown == self.total {
             return Ok(None);
         }
-        if self.shown == self.consumers.len() * usize::from(WINDOW) {
-            let channel = self.link.channel()?;
+        if self.shown == self.consumers.len() * self.window {
+            let Some(channel) = self.channels.get(self.consumers.len()) else { return Ok(None) };
             let consume = || channel.basic_consume(self.queue, ConsumerOptions::default());
             self.consumers.push(self.link.guard(consume).map_err(failed)?);
         }
@@ -114,19 +156,19 @@ impl Letters for Visit<'_> {
         let body = std::mem::take(&mut delivery.body);
         let properties = std::mem::take(&mut delivery.properties);
         let (message, _returned) = properties::to_message(&properties, body);
-        let place = delivery.delivery_tag();
         self.current = Some(delivery);
-        Ok(Some(Letter { place, message }))
+        Ok(Some(Letter { place: self.shown as u64, message }))
     }
 
     fn hold(&mut self) {
-        self.held.extend(self.current.take().map(|delivery| (delivery.delivery_tag(), delivery)));
+        self.held.extend(self.current.take().map(|delivery| (self.shown as u64, delivery)));
     }
 
     fn remove(&mut self, places: &[u64]) -> Result<(), QueueError> {
         for place in places {
-            // Which consumer got it does not matter: they share the channel.
-            if let (Some(delivery), Some(consumer)) = (self.held.remove(place), self.consumers.last()) {
+            // The first letter is number 1.
+            let window = usize::try_from(*place).unwrap_or_default().saturating_sub(1) / self.window;
+            if let (Some(delivery), Some(consumer)) = (self.held.remove(place), self.consumers.get(window)) {
                 consumer.ack(delivery).map_err(failed)?;
             }
         }

@@ -95,6 +95,16 @@ impl Link {
         self.connection.as_mut().ok_or_else(|| lost("the connection is closed"))
     }
 
+    /// Opens another channel and prepares it.
+    pub(super) fn another(&mut self, prepare: impl FnOnce(&Channel) -> Result<(), Error>) -> Result<Channel, Error> {
+        let Some(connection) = self.connection.as_mut() else { return Err(Error::ClientClosedConnection) };
+        self.watchdog.guard(CALL_LIMIT, || {
+            let channel = connection.open_channel(None)?;
+            prepare(&channel)?;
+            Ok(channel)
+        })
+    }
+
     /// Runs calls that wait for the broker's answer; a dead peer cannot hold them for ever.
     pub(super) fn call<T>(&self, call: impl FnOnce(&Channel) -> Result<T, QueueError>) -> Result<T, QueueError> {
         let channel = self.channel()?;
