@@ -28,7 +28,7 @@ use uuid::Uuid;
 /// Records that are published at a time; their results leave together.
 const AT_ONCE: usize = 256;
 /// Batches of results that may wait for a caller who does not read them; then nothing more is read either.
-const RESULTS_WAITING: usize = 32;
+const RESULTS_WAITING: usize = 4;
 
 const UNKNOWN: Invalid = Invalid {
     code: "unknown_parameter",
@@ -86,6 +86,9 @@ struct Summary {
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// How many in a row the queue has not taken.
+    #[serde(skip)]
+    refused: usize,
 }
 
 #[derive(Serialize)]
@@ -198,7 +201,7 @@ async fn read(
     results: &Sender<Answer>,
     summary: &mut Summary,
 ) -> Result<(), Ended> {
-    let (mut entries, mut size, mut taken) = (Vec::new(), 0, true);
+    let (mut entries, mut size) = (Vec::new(), 0);
     loop {
         if api.stop.is_set() {
             return Err(Ended::early(
@@ -206,7 +209,6 @@ async fn read(
             ));
         }
         let read = match tokio::time::timeout(api.settings.read_timeout, payload.next()).await {
-            Ok(Some(Ok(_more))) if !taken => return Err(Ended::early(QUEUE_TAKES_NOTHING)),
             Ok(Some(Ok(chunk))) => {
                 size += chunk.len();
                 if size > api.settings.import_limit {
@@ -226,22 +228,22 @@ async fn read(
                 return ended.map_err(Ended::Stopped);
             }
         };
-        taken = answer(api, order, std::mem::take(&mut entries), results, summary).await?;
+        answer(api, order, std::mem::take(&mut entries), results, summary).await?;
         read.map_err(Ended::Stopped)?;
     }
 }
 
-/// Answers some records, in their order. False if the queue takes nothing: the next ones would only wait to be refused.
+/// Answers some records, in their order; ends if the queue takes nothing, as the next ones would only wait to be refused.
 async fn answer(
     api: &Api,
     order: &Order,
     entries: Vec<Entry>,
     results: &Sender<Answer>,
     summary: &mut Summary,
-) -> Result<bool, Ended> {
-    let (mut entries, mut taken) = (entries.into_iter().peekable(), true);
+) -> Result<(), Ended> {
+    let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
-        if !taken {
+        if summary.refused >= AT_ONCE {
             return Err(Ended::early(QUEUE_TAKES_NOTHING));
         }
         let batch: Vec<_> = entries.by_ref().take(AT_ONCE).map(|Entry { line, result }| (line, result)).collect();
@@ -255,9 +257,16 @@ async fn answer(
             let _turn = api.imports.acquire().await.ok();
             join_all(batch.iter().map(|(_, result)| outcome(api, order, result, &known))).await
         };
-        let (mut text, before) = (Vec::new(), (summary.accepted, summary.not_accepted));
-        for ((number, _), outcome) in batch.iter().zip(outcomes) {
+        let mut text = Vec::new();
+        for ((number, result), outcome) in batch.iter().zip(outcomes) {
             summary.records += 1;
+            match (&outcome, result) {
+                (Outcome::NotAccepted { .. }, _) => summary.refused += 1,
+                (Outcome::Accepted { .. }, Ok(command)) if !known.contains_key(&command.operation_id) => {
+                    summary.refused = 0;
+                }
+                _ => {}
+            }
             *match outcome {
                 Outcome::Valid => &mut summary.valid,
                 Outcome::Accepted { .. } => &mut summary.accepted,
@@ -266,10 +275,9 @@ async fn answer(
             } += 1;
             text.extend(line(&ResultLine { line: *number, outcome }));
         }
-        taken = summary.accepted > before.0 || summary.not_accepted == before.1;
         results.send(Answer::Lines(text.into())).await.map_err(|_gone| Ended::Gone)?;
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// The create of one contact. Its key is the request's with the record's line, so that the same body sent again makes

@@ -165,7 +165,8 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     .keep_alive(settings.keep_alive)
     .on_connect(move |accepted, data| connections.opened(accepted, data))
     .max_connections(CONNECTIONS)
-    .shutdown_timeout(grace.as_secs().max(1));
+    // What callers do not read until then is cut off, so that the rest of the end has its time.
+    .shutdown_timeout((grace * 4 / 5).as_secs().max(1));
     if workers > 0 {
         http = http.workers(workers);
     }

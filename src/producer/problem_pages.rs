@@ -8,8 +8,12 @@ use super::language::{Language, negotiate};
 use super::problem::{Kind, Problem, method_not_allowed};
 use super::problem_examples::{example, reasons, shown};
 use super::problem_texts::{self, Both};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, VARY};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
+
+/// What a browser may do with such a page: nothing but use our own style sheet.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static STYLE: Asset = Asset::new("pages.css", "text/css; charset=utf-8", include_bytes!("pages.css"));
 
@@ -65,6 +69,7 @@ pub(super) async fn style(request: HttpRequest) -> Result<HttpResponse, Problem>
 
 fn answer(language: Language, html: String) -> HttpResponse {
     guard(&mut HttpResponse::Ok())
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((CACHE_CONTROL, "public, max-age=3600"))
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((CONTENT_LANGUAGE, language.tag()))
