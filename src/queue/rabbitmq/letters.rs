@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait until another program has done with the letters: what it holds cannot be seen.
 const OTHERS: Duration = Duration::from_secs(10);
+/// How long to wait until what a channel held is back; only its order depends on it.
+const BACK: Duration = Duration::from_secs(1);
 /// RabbitMQ says that a quorum queue is empty when it does not answer in time, so it is asked once more after this.
 const EMPTY: Duration = Duration::from_millis(200);
 /// The letters that one consumer holds, unless that took more channels than these: brokers bound them, at 2,047 by default.
@@ -45,6 +47,7 @@ fn visit(link: &mut Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueE
         window,
         channels: &channels,
         consumers: Vec::new(),
+        holding: Vec::new(),
         total,
         shown: 0,
         current: None,
@@ -52,13 +55,30 @@ fn visit(link: &mut Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueE
     };
     // What fails in it says more than the goodbye would.
     let result = look(&mut visit).and_then(|()| visit.cancel());
+    let holding = std::mem::take(&mut visit.holding);
     drop(visit);
     if result.is_err() {
         link.parting(|| drop(channels));
         return result;
     }
-    // What the first one holds goes back first.
-    channels.into_iter().try_for_each(|channel| link.patiently(|| channel.close()).map_err(failed))
+    // What the first one holds goes back first, and is back before the next one is closed: the queue hears of each channel's end
+    // by itself, and might hear of two in either order.
+    for (channel, holds) in channels.into_iter().zip(holding.into_iter().chain(std::iter::repeat(0))) {
+        let before = ready(link, queue)?;
+        link.patiently(|| channel.close()).map_err(failed)?;
+        let closed = Instant::now();
+        while holds > 0 && ready(link, queue)? <= before && closed.elapsed() < BACK {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
+}
+
+/// The letters that nobody holds.
+fn ready(link: &Link, queue: &str) -> Result<u32, QueueError> {
+    let count =
+        link.call(|channel| Ok(channel.queue_declare_passive(queue).map_err(failed)?.declared_message_count()))?;
+    Ok(count.unwrap_or_default())
 }
 
 fn open_channel(link: &mut Link, window: usize) -> Result<Channel, QueueError> {
@@ -102,6 +122,8 @@ struct Visit<'a> {
     channels: &'a [Channel],
     /// One on each of the first channels: the last one is sent letters, the others are full.
     consumers: Vec<Consumer<'a>>,
+    /// How many of those shown each of them would give back.
+    holding: Vec<usize>,
     total: usize,
     shown: usize,
     /// The one just shown.
@@ -139,6 +161,7 @@ impl Letters for Visit<'_> {
             let Some(channel) = self.channels.get(self.consumers.len()) else { return Ok(None) };
             let consume = || channel.basic_consume(self.queue, ConsumerOptions::default());
             self.consumers.push(self.link.guard(consume).map_err(failed)?);
+            self.holding.push(0);
         }
         let Some(consumer) = self.consumers.last() else { return Ok(None) };
         let mut delivery = match consumer.receiver().recv_timeout(PATIENCE) {
@@ -153,6 +176,7 @@ impl Letters for Visit<'_> {
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return Err(lost("the connection is gone")),
         };
         self.shown += 1;
+        self.holding.iter_mut().last().into_iter().for_each(|holds| *holds += 1);
         let body = std::mem::take(&mut delivery.body);
         let properties = std::mem::take(&mut delivery.properties);
         let (message, _returned) = properties::to_message(&properties, body);
@@ -170,6 +194,7 @@ impl Letters for Visit<'_> {
             let window = usize::try_from(*place).unwrap_or_default().saturating_sub(1) / self.window;
             if let (Some(delivery), Some(consumer)) = (self.held.remove(place), self.consumers.get(window)) {
                 consumer.ack(delivery).map_err(failed)?;
+                self.holding.get_mut(window).into_iter().for_each(|holds| *holds -= 1);
             }
         }
         Ok(())
