@@ -21,6 +21,7 @@ mod keys;
 mod kind;
 mod language;
 mod limits;
+#[path = "http/observe.rs"]
 mod observe;
 mod openapi;
 mod page;
@@ -31,6 +32,7 @@ mod problem_examples;
 mod problem_pages;
 mod problem_texts;
 mod reader;
+#[path = "contacts/read.rs"]
 mod reads;
 mod tokens;
 mod translations;
