@@ -1,4 +1,4 @@
-//! Takes Swagger UI out of the archive inside the crate `utoipa-swagger-ui-vendored`, for `src/producer/documents.rs`.
+//! Takes Swagger UI out of the archive inside the crate `utoipa-swagger-ui-vendored`, for `src/producer/web/api_docs.rs`.
 //!
 //! The rule it keeps: nothing is downloaded and nothing is unpacked. A deflated entry of a ZIP archive is a gzip member
 //! without its frame (APPNOTE.TXT 4.3, RFC 1952), so what browsers are sent is what the archive has.

@@ -5,7 +5,7 @@
 use super::broker;
 use super::load;
 use super::process::Process;
-use super::stand::{Schema, Stand};
+use super::setup::{Schema, Stand};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use super::broker;
 use super::figures::{Figures, percentile};
 use super::load;
 use super::process::{Process, drained};
-use super::stand::{Schema, Stand};
+use super::setup::{Schema, Stand};
 use ::contacts::domain::ContactId;
 use ::contacts::message::Message;
 use ::contacts::producer::{CursorKey, Listing};

@@ -1,6 +1,6 @@
 //! Load on an HTTP API: as much as it takes (wrk), or a steady rate with the latency of each request (ours).
 
-use super::stand::Stand;
+use super::setup::Stand;
 use contacts::domain::{Action, Command, ContactId, Details, Email, Moment, Name, OperationId, Phone, Stamp};
 use contacts::message::Message;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! What it was measured on.
 
-use super::stand::Stand;
+use super::setup::Stand;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;

@@ -19,11 +19,11 @@ mod machine;
 mod peers;
 mod process;
 mod rounds;
-mod stand;
+mod setup;
 
 use clap::{Parser, ValueEnum};
 use figures::Figures;
-use stand::Stand;
+use setup::Stand;
 use std::fs;
 use std::path::Path;
 

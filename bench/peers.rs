@@ -1,7 +1,7 @@
 //! What users would write instead, in two other stacks: see `bench/peers`.
 
 use super::process::{Process, free_port};
-use super::stand::Schema;
+use super::setup::Schema;
 use std::path::Path;
 use std::process::Command;
 

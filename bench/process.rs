@@ -1,7 +1,7 @@
 //! Processes under measurement: started, watched, ended.
 
 use super::broker::PATIENCE;
-use super::stand::{Schema, Stand};
+use super::setup::{Schema, Stand};
 use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

@@ -5,7 +5,7 @@ use super::figures::{Figures, percentile};
 use super::load::{self, Steady};
 use super::peers::Peer;
 use super::process::{Process, drained, free_port};
-use super::stand::{Schema, Stand};
+use super::setup::{Schema, Stand};
 use contacts::config::{ConsumerSettings, DatabaseSettings, Url};
 use contacts::domain::Attempt;
 use contacts::queue::Lane;

@@ -97,7 +97,7 @@ fn the_readme_has_every_reason() {
 
 #[test]
 fn the_readme_has_every_problem_type() {
-    let source = read("src/producer/kind.rs");
+    let source = read("src/producer/problems/kind.rs");
     let slugs = source.split("fn slug").nth(1).unwrap().split("fn title").next().unwrap();
     let actual: Vec<String> = slugs.split('"').skip(1).step_by(2).map(|slug| format!("`/problems/{slug}`")).collect();
     assert!(actual.len() > 10);

@@ -245,7 +245,7 @@ enum Signer {
 }
 
 fn material(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/material").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 fn private_key(name: &str) -> Vec<u8> {

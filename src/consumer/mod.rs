@@ -3,10 +3,11 @@
 //! The rule this room keeps: a message is acknowledged only after its effect is committed, or after the broker confirmed
 //! it in the retry or the dead letter lane. While SQL is away everything waits and nothing goes to the dead letters.
 
-mod applying;
-mod lateness;
+mod apply;
+mod lag;
 mod observe;
-mod settling;
+mod settle;
+mod verdict;
 mod worker;
 
 use crate::config::{ConsumerSettings, RetrySettings};
@@ -14,7 +15,7 @@ use crate::queue::{Publisher, Queue};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::{Component, Health};
-pub use lateness::Lateness;
+pub use lag::Lateness;
 use observe::Metrics;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;

@@ -1,7 +1,7 @@
 //! What is told of the consumer's work: metrics with every label set from the start, a line for each batch, spans.
 
 use super::Shared;
-use super::applying::Verdict;
+use super::verdict::Verdict;
 use crate::domain::{Outcome, Reason};
 use crate::message::Message;
 use crate::queue::Delivery;

@@ -5,8 +5,8 @@
 //! after [`super::MAX_RETURNS`] it goes behind the others, and when that did not help, to the dead letters. The first fresh
 //! message shows that all of those are done.
 
-use super::applying::Applying;
-use super::lateness::Oldest;
+use super::apply::Applying;
+use super::lag::Oldest;
 use super::observe::Place;
 use super::{Shared, Unfinished};
 use crate::backoff::Backoff;

@@ -6,21 +6,16 @@
 //! start; letters that come later are left alone.
 
 mod arguments;
-mod choosing;
-mod discard;
-mod export;
-mod following;
-mod import;
-mod letter;
-mod list;
-mod replay;
-mod screen;
+mod browse;
+mod facts;
+mod operations;
+mod outcomes;
+mod output;
+mod resend;
 mod selection;
-mod sending;
-mod show;
 
 pub use arguments::{Consent, Format, Operation, Sending};
-pub use screen::Screen;
+pub use output::Screen;
 pub use selection::Selection;
 
 use crate::queue::{DeadLetters, Publisher, QueueError};
@@ -78,13 +73,15 @@ pub struct Desk {
 /// Does what was asked for.
 pub fn run(desk: &Desk, operation: &Operation) -> Result<Left, DlqError> {
     match operation {
-        Operation::List { selection, each } => list::run(desk, selection, *each),
-        Operation::Show { id } => show::run(desk, id),
+        Operation::List { selection, each } => operations::list::run(desk, selection, *each),
+        Operation::Show { id } => operations::show::run(desk, id),
         Operation::Replay { selection, sending, no_canary, consent } => {
-            replay::run(desk, selection, sending, !no_canary, *consent)
+            operations::replay::run(desk, selection, sending, !no_canary, *consent)
         }
-        Operation::Export { file, selection, keep, consent } => export::run(desk, file, selection, *keep, *consent),
-        Operation::Import { file, sending, consent } => import::run(desk, file, sending, *consent),
-        Operation::Discard { selection, consent } => discard::run(desk, selection, *consent),
+        Operation::Export { file, selection, keep, consent } => {
+            operations::export::run(desk, file, selection, *keep, *consent)
+        }
+        Operation::Import { file, sending, consent } => operations::import::run(desk, file, sending, *consent),
+        Operation::Discard { selection, consent } => operations::discard::run(desk, selection, *consent),
     }
 }

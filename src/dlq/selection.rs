@@ -1,6 +1,6 @@
 //! The one way to say which dead letters: the same flags for every operation.
 
-use super::letter::Facts;
+use super::facts::Facts;
 use crate::domain::Moment;
 use chrono::{NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::Args;
@@ -14,7 +14,7 @@ pub struct Selection {
     #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: Vec<String>,
     /// That ask for this operation; may be repeated
-    #[arg(long, value_name = "OPERATION", value_delimiter = ',', value_parser = ["insert", "update", "delete", super::letter::UNKNOWN])]
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',', value_parser = ["insert", "update", "delete", super::facts::UNKNOWN])]
     pub operation: Vec<String>,
     /// That name this contact; may be repeated
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = id)]

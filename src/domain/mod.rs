@@ -4,36 +4,26 @@
 //! It must not know messages, queues, SQL or HTTP.
 
 mod apply;
-mod area;
 mod batch;
 mod command;
 mod contact;
-mod email;
 mod ids;
 mod invalid;
-mod moment;
-mod name;
-mod name_key;
-mod phone;
 mod reason;
 mod stamp;
 #[cfg(test)]
 mod testing;
+mod timestamp;
 
 pub use apply::{Decision, apply};
-pub use area::{AREAS, AreaCode, Region, State};
 pub use batch::{Attempt, Batch, Finished, Folded, Outcome, Record, SHORTEST_RETENTION, Status};
 pub use command::{Action, Command, Fingerprint, OperationKind};
-pub use contact::{Contact, Details, Life, Standing};
-pub use email::Email;
+pub use contact::{AREAS, AreaCode, Contact, Details, Email, Life, Name, NameKey, Phone, Region, Standing, State};
 pub use ids::{ContactId, OperationId};
 pub use invalid::Invalid;
-pub use moment::Micros;
-pub use name::Name;
-pub use name_key::NameKey;
-pub use phone::Phone;
 pub use reason::Reason;
 pub use stamp::{HybridClock, Stamp};
+pub use timestamp::Micros;
 
 /// A moment in UTC, with microseconds (what PostgreSQL's `timestamptz` keeps).
 pub type Moment = chrono::DateTime<chrono::Utc>;

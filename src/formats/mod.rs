@@ -3,26 +3,20 @@
 //! The rule this room keeps: memory stays bounded whatever arrives, how the bytes are cut into chunks makes no
 //! difference, and what is written can be read again. It must not know I/O, HTTP, messages or SQL.
 
-mod card;
-mod cells;
-mod columns;
 mod csv;
 mod format;
-mod heading;
 pub mod json;
 mod lines;
 mod ndjson;
-mod property;
 mod reader;
 mod record;
 #[cfg(test)]
 mod testing;
 mod vcard;
-mod vcard_writer;
 mod writer;
 
-pub use columns::Columns;
+pub use csv::Columns;
 pub use format::Format;
 pub use reader::Reader;
-pub use record::{Entry, Fault, Stopped};
-pub use writer::{Exported, header, write};
+pub use record::{Entry, Exported, Fault, Stopped};
+pub use writer::{header, write};

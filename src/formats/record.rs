@@ -3,6 +3,7 @@
 //! Every wrong field of a record is named at once. It must not know how any format is written.
 
 use crate::domain::{Details, Email, Invalid, Name, Phone};
+use serde::Serialize;
 use std::borrow::Cow;
 
 /// The most bytes of one record, line or property: no contact is near it, and no more is kept in memory.
@@ -70,6 +71,31 @@ pub(super) fn assemble(
             Err(named.chain(others).collect())
         }
     }
+}
+
+/// What is written of a contact: its members in the API's order, as texts that need no more work.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Exported<'a> {
+    /// The contact's id, a UUID.
+    pub id: &'a str,
+    /// The name.
+    pub name: &'a str,
+    /// The number as E.164.
+    pub phone: &'a str,
+    /// The area code.
+    pub ddd: u8,
+    /// The abbreviation of the state.
+    pub state: &'a str,
+    /// The name of the region.
+    pub region: &'a str,
+    /// The e-mail address.
+    pub email: &'a str,
+    /// The version, a UUID.
+    pub version: &'a str,
+    /// When it was created, as RFC 3339 in UTC.
+    pub created_at: &'a str,
+    /// When it was last changed, as RFC 3339 in UTC.
+    pub updated_at: &'a str,
 }
 
 #[cfg(test)]

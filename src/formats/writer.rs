@@ -3,33 +3,8 @@
 //! What is written is read again as the same contact, whatever its name. So a name that a spreadsheet would take for a
 //! formula is quoted like others, but not changed.
 
-use super::{Format, vcard_writer};
-use serde::Serialize;
-
-/// What is written of a contact: its members in the API's order, as texts that need no more work.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Exported<'a> {
-    /// The contact's id, a UUID.
-    pub id: &'a str,
-    /// The name.
-    pub name: &'a str,
-    /// The number as E.164.
-    pub phone: &'a str,
-    /// The area code.
-    pub ddd: u8,
-    /// The abbreviation of the state.
-    pub state: &'a str,
-    /// The name of the region.
-    pub region: &'a str,
-    /// The e-mail address.
-    pub email: &'a str,
-    /// The version, a UUID.
-    pub version: &'a str,
-    /// When it was created, as RFC 3339 in UTC.
-    pub created_at: &'a str,
-    /// When it was last changed, as RFC 3339 in UTC.
-    pub updated_at: &'a str,
-}
+use super::vcard::writer as vcard_writer;
+use super::{Exported, Format};
 
 /// Writes what stands before all contacts: the header line of CSV, of the others nothing.
 pub fn header(format: Format, out: &mut Vec<u8>) {

@@ -3,13 +3,13 @@
 //! The rule this room keeps: a role starts with whatever is away and becomes ready by itself, but ends at once, with one
 //! clear line, on what no waiting can heal. Asked to end, it finishes what it has begun within `shutdown.grace`.
 
-mod renewal;
-mod tools;
-mod watch;
+mod commands;
+mod key_reload;
+mod monitor;
 
 use crate::config::{Layers, Settings};
 use crate::consumer::{self, Lateness};
-use crate::producer::{self, Access, CursorKey, ServeError};
+use crate::producer::{self, Credentials, CredentialsError, CursorKey, ServeError};
 use crate::queue::embedded::Embedded;
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Publisher, QueueError};
@@ -21,6 +21,7 @@ use crate::telemetry::metrics::{BUILD_INFO, Exposition, LOG_LINES_DROPPED};
 use crate::telemetry::spans::{self, SpansError};
 use crate::telemetry::{self, Health, LogError, Logs};
 use actix_web::dev::{Server, ServerHandle};
+pub use commands::{api_key, dlq, export, healthcheck, import, migrate, prune};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -30,7 +31,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-pub use tools::{api_key, dlq, export, healthcheck, import, migrate, prune};
 
 /// Exit code when a second signal cuts the end short: 128 and the number of SIGTERM, as a shell shows it.
 const KILLED: i32 = 143;
@@ -94,10 +94,17 @@ impl From<StoreError> for RunError {
     }
 }
 
+impl From<CredentialsError> for RunError {
+    fn from(error: CredentialsError) -> Self {
+        Self::Misconfigured(error.to_string())
+    }
+}
+
 impl From<ServeError> for RunError {
     fn from(error: ServeError) -> Self {
         match error {
-            ServeError::Unsafe(why) | ServeError::Access(why) => Self::Misconfigured(why),
+            ServeError::Unsafe(why) => Self::Misconfigured(why),
+            ServeError::Credentials(why) => why.into(),
             error @ ServeError::Listen(..) => Self::Failed(error.to_string()),
         }
     }
@@ -245,16 +252,16 @@ fn start_producer(
     stop: &Stop,
     exposition: &Exposition,
 ) -> Result<Running, RunError> {
-    let access = open_door(settings)?;
+    let credentials = open_door(settings)?;
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
     // All replicas have the same database, and so the same key.
     let cursors = CursorKey::new(settings.database.url.reveal());
-    let door = Door { layers, access };
+    let door = Door { layers, credentials };
     let http = start_http(settings, door, publisher, store.clone(), cursors, stop)?;
-    watch::start(rabbit.monitor(), store, stop, exposition)?;
+    monitor::start(rabbit.monitor(), store, stop, exposition)?;
     Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
 }
 
@@ -268,7 +275,7 @@ fn start_consumer(
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("publisher"), stop.clone())?;
-    watch::start(rabbit.monitor(), store.clone(), stop, exposition)?;
+    monitor::start(rabbit.monitor(), store.clone(), stop, exposition)?;
     let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lateness: shown_lateness(exposition) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
     threads.push(thread);
@@ -282,7 +289,7 @@ fn start_standalone(
     stop: &Stop,
     exposition: &Exposition,
 ) -> Result<Running, RunError> {
-    let access = open_door(settings)?;
+    let credentials = open_door(settings)?;
     let folder = &settings.standalone.data_dir;
     let lock = open_data_folder(folder)?;
     let store = Sqlite::new(&folder.join(DATABASE))?;
@@ -294,9 +301,9 @@ fn start_standalone(
         Embedded::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
     // The port first: if it is taken, nothing has begun.
     let cursors = cursor_key(folder)?;
-    let door = Door { layers, access };
+    let door = Door { layers, credentials };
     let http = start_http(settings, door, publisher.clone(), store.clone(), cursors, stop)?;
-    watch::start(queue.monitor()?, store.clone(), stop, exposition)?;
+    monitor::start(queue.monitor()?, store.clone(), stop, exposition)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lateness: shown_lateness(exposition) };
     // SQLite has one writer, so more workers would only wait for each other.
     let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
@@ -344,15 +351,15 @@ fn cursor_key(folder: &Path) -> Result<CursorKey, RunError> {
 /// Who is let in, and where that is read anew.
 struct Door<'a> {
     layers: &'a Layers,
-    access: Access,
+    credentials: Credentials,
 }
 
 /// Who will be let in; the end of the start if that would be everyone by mistake.
-fn open_door(settings: &Settings) -> Result<Access, RunError> {
-    producer::refuse_open_door(&settings.http)?;
-    let access = Access::new(&settings.http)?;
-    tracing::info!(callers = %access, "who may call");
-    Ok(access)
+fn open_door(settings: &Settings) -> Result<Credentials, RunError> {
+    producer::require_authentication(&settings.http)?;
+    let credentials = Credentials::new(&settings.http)?;
+    tracing::info!(callers = %credentials, "who may call");
+    Ok(credentials)
 }
 
 fn start_http(
@@ -366,15 +373,22 @@ fn start_http(
     // As many again may wait for a connection, so that the pool shows when it is too small.
     let readers = settings.database.max_connections as usize * 2;
     let grace = settings.shutdown.grace;
-    let Door { layers, access } = door;
-    let parts =
-        producer::Parts { access: access.clone(), publisher, store, readers, cursors, grace, stop: stop.clone() };
+    let Door { layers, credentials } = door;
+    let parts = producer::Parts {
+        credentials: credentials.clone(),
+        publisher,
+        store,
+        readers,
+        cursors,
+        grace,
+        stop: stop.clone(),
+    };
     let (server, address): (Server, SocketAddr) = producer::server(&settings.http, parts)?;
     let handle = server.handle();
     actix_web::rt::spawn(server);
     tracing::info!(%address, "listening");
-    let key = if access.asks_callers() { " -H 'Authorization: Bearer KEY'" } else { "" };
-    renewal::start(layers.clone(), access)?;
+    let key = if credentials.asks_callers() { " -H 'Authorization: Bearer KEY'" } else { "" };
+    key_reload::start(layers.clone(), credentials)?;
     // For the person at the terminal; a closed standard output is nobody.
     let _ = writeln!(
         std::io::stdout(),

@@ -6,7 +6,7 @@
 
 mod columns;
 mod error;
-mod migrating;
+mod migrations;
 mod pool;
 pub mod postgres;
 pub mod sqlite;
@@ -73,7 +73,7 @@ impl Filter {
     /// Where the page after this contact begins.
     pub fn after(&self, last: &Contact) -> After {
         let name = match (self.in_order_of_names(), &last.life) {
-            (Some(_), Life::Live(details)) => Some(details.name.key()),
+            (Some(_), Life::Live(details)) => Some(NameKey::of(&details.name)),
             _ => None,
         };
         After { name, id: last.id }

@@ -1,6 +1,6 @@
 //! Logs: one line each, text for a person at a terminal, JSON for machines, and files that outlive the process.
 
-use super::line::JsonLine;
+use super::json_line::JsonLine;
 use crate::config::{LogFormat, LogSettings};
 use std::error::Error;
 use std::io::{self, BufWriter, IsTerminal, Write};

@@ -4,7 +4,7 @@
 
 pub mod admin;
 mod health;
-mod line;
+mod json_line;
 mod logs;
 pub mod metrics;
 pub mod spans;

@@ -4,17 +4,12 @@
 //! at any moment is gone on with by running it again; and an export either is there whole or not at all. It speaks to the
 //! API only: it must not know queues, stores or settings.
 
-mod answer;
 mod arguments;
-mod batches;
 mod client;
-mod delivery;
 mod export;
 mod import;
-mod part;
 mod progress;
 mod records;
-mod report;
 
 pub use arguments::{Export, Import};
 

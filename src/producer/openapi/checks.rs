@@ -7,10 +7,13 @@ use crate::domain::{
     Contact, ContactId, Details, Email, Invalid, Life, Moment, Name, OperationId, OperationKind, Phone, Reason, Stamp,
     Status,
 };
+use crate::producer::contacts::cursor::CursorKey;
+use crate::producer::contacts::paging::Listing;
+use crate::producer::contacts::views::{ContactView, Page, Shown};
 use crate::producer::language::Language;
-use crate::producer::problem::{FieldError, Kind, Place};
-use crate::producer::views::{Accepted, ContactView, OperationView, Page, Shown};
-use crate::producer::{CursorKey, Listing, Problem};
+use crate::producer::operations::views::{Accepted, OperationView};
+use crate::producer::problems::Problem;
+use crate::producer::problems::{FieldError, Kind, Place};
 use crate::queue::PublishError;
 use crate::store;
 use actix_web::ResponseError;

@@ -1,6 +1,6 @@
 //! The headers of answers.
 
-use super::{object, reference};
+use super::json::{object, reference};
 use serde_json::{Value, json};
 
 /// An id for examples: of version 7, as ours are.

@@ -3,21 +3,23 @@
 //! The rule this room keeps: whatever is a list in the code (states, reasons, kinds of problem) is taken from there,
 //! and what is written here by hand is held against the real types by tests. It must not know how a request is handled.
 
+mod bulk_schemas;
 #[cfg(test)]
 mod checks;
 mod examples;
 mod headers;
-mod lines;
+mod json;
 mod operations;
 mod parameters;
 mod paths;
 mod responses;
 mod schemas;
 
-use super::Problem;
-use super::assets::Asset;
+use crate::producer::http::static_file::Asset;
+use crate::producer::problems::{self, Problem};
+use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 const PROMISES: &str = "\
@@ -37,7 +39,7 @@ started without keys, on a loopback address, lets everyone in.
 - Requests may carry `traceparent` (W3C Trace Context): the trace goes on until the change is applied.";
 
 /// The whole document.
-pub(super) fn document() -> Value {
+pub(crate) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -74,22 +76,17 @@ pub(super) fn document() -> Value {
 static SERVED: LazyLock<Asset> = LazyLock::new(|| Asset::json(format!("{:#}\n", document())));
 
 /// `GET /openapi.json`.
-pub(super) async fn openapi(request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    config.service(
+        web::resource("/openapi.json")
+            .route(web::get().to(openapi))
+            .route(web::head().to(openapi))
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD"))),
+    );
+}
+
+async fn openapi(request: HttpRequest) -> Result<HttpResponse, Problem> {
     SERVED.answer(&request)
-}
-
-/// A reference to a component.
-fn reference(place: &str, name: &str) -> Value {
-    json!({ "$ref": format!("#/components/{place}/{name}") })
-}
-
-fn schema(name: &str) -> Value {
-    reference("schemas", name)
-}
-
-/// An object of named parts.
-fn object<K: Into<String>>(parts: impl IntoIterator<Item = (K, Value)>) -> Value {
-    Value::Object(parts.into_iter().map(|(name, part)| (name.into(), part)).collect::<Map<_, _>>())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! One operation of the API, put together from what it takes and what it answers.
 
+use super::json::object;
+use super::parameters;
 use super::responses::{self, failing};
-use super::{object, parameters};
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 

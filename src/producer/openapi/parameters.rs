@@ -4,7 +4,7 @@
 //! refused for its form.
 
 use super::headers::{AN_ID, ANOTHER_ID, tag_pattern};
-use super::{object, reference, schema};
+use super::json::{object, reference, schema};
 use serde_json::{Value, json};
 
 fn parameter(place: &str, name: &str, description: &str, schema: Value, example: Value) -> Value {

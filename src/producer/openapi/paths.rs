@@ -2,9 +2,9 @@
 
 use super::examples::{a_contact, an_accepted, an_input, an_operation};
 use super::headers::{self, ANOTHER_ID};
+use super::json::{object, schema};
 use super::operations::Operation;
 use super::responses::{empty, response};
-use super::{object, schema};
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";

@@ -1,8 +1,8 @@
 //! Answers: those of problems, one for each status, made from the kinds there are; and the way to describe the others.
 
 use super::headers;
-use super::{object, reference, schema};
-use crate::producer::problem::Kind;
+use super::json::{object, reference, schema};
+use crate::producer::problems::Kind;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 

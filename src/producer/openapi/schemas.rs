@@ -1,9 +1,9 @@
 //! The shapes of bodies, and the rules of their values.
 
-use super::lines::{lines, transfer};
-use super::{object, schema};
+use super::bulk_schemas::{lines, transfer};
+use super::json::{Schemas, object, one_of, record, schema, text, uuid};
 use crate::domain::{AreaCode, OperationKind, Reason, Region, State};
-use crate::producer::problem::Kind;
+use crate::producer::problems::Kind;
 use serde_json::{Value, json};
 
 /// The most characters of a name.
@@ -22,26 +22,6 @@ pub(super) fn all() -> Value {
     object([areas(), inputs(), contacts(), outcomes(), problems(), transfer()].into_iter().flatten())
 }
 
-/// Schemas with their names.
-pub(super) type Schemas = Vec<(&'static str, Value)>;
-
-/// An object that has these members and no others.
-pub(super) fn record<'a>(
-    description: &str,
-    required: &[&str],
-    members: impl IntoIterator<Item = (&'a str, Value)>,
-) -> Value {
-    json!({
-        "type": "object", "description": description, "required": required, "properties": object(members),
-        "additionalProperties": false,
-    })
-}
-
-pub(super) fn one_of<T: Into<Value>>(kind: &str, description: &str, values: impl IntoIterator<Item = T>) -> Value {
-    let values: Vec<Value> = values.into_iter().map(Into::into).collect();
-    json!({ "type": kind, "description": description, "enum": values })
-}
-
 /// The same, with names for values that are no words, which code generators would only number.
 fn named(mut schema: Value, names: Vec<String>) -> Value {
     if let Some(parts) = schema.as_object_mut() {
@@ -50,20 +30,8 @@ fn named(mut schema: Value, names: Vec<String>) -> Value {
     schema
 }
 
-pub(super) fn text(description: &str) -> Value {
-    json!({ "type": "string", "description": description })
-}
-
-pub(super) fn uuid(description: &str) -> Value {
-    json!({ "type": "string", "format": "uuid", "description": description })
-}
-
 fn time(description: &str) -> Value {
     json!({ "type": "string", "format": "date-time", "description": description })
-}
-
-pub(super) fn count(description: &str) -> Value {
-    json!({ "type": "integer", "minimum": 0, "description": description })
 }
 
 /// The same schema, or null.

@@ -3,17 +3,17 @@
 //! One writer thread commits whatever has come in since its last commit (group commit: one `fsync` for many messages).
 //! Other processes may look at the file and add to it; only one may take from it (the data folder's lock sees to that).
 
-mod feed;
+mod dead_letters;
 mod file;
-mod letters;
 mod monitor;
+mod source;
 mod writer;
 
 use super::{DeadLetters, Look, Monitor, Publisher, Queue, QueueError, Work, mailbox};
 use crate::stop::Stop;
 use crate::telemetry::Component;
-use feed::{Feed, Session};
 use file::File;
+use source::{Feed, Session};
 use std::fs::{OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -116,6 +116,6 @@ impl DeadLetters for Beside {
                 Err(TryLockError::Error(error)) => return Err(cannot(error)),
             }
         }
-        look(&mut letters::Visit::new(File::open(&self.path)?)?)
+        look(&mut dead_letters::Visit::new(File::open(&self.path)?)?)
     }
 }

@@ -1,8 +1,8 @@
 //! The writer thread: group commit of publications, acknowledgements and retries that have become due.
 
 use super::super::{Lane, Mailbox, Publication, PublishError, QueueError};
-use super::feed::Feed;
 use super::file::{File, insert, move_due, remove};
+use super::source::Feed;
 use crate::telemetry::Component;
 use crossbeam_channel::{Receiver, never, select};
 use std::sync::Weak;

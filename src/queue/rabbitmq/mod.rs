@@ -3,12 +3,12 @@
 //! One thread owns each connection with its channel and consumer; what is known about the library and contained here
 //! is listed in `docs/adr/0005-amiquip.md`.
 
+mod connection;
+mod dead_letters;
 mod endpoint;
-mod letters;
-mod link;
 mod monitor;
 mod properties;
-mod publishing;
+mod publisher;
 mod source;
 mod topology;
 
@@ -56,7 +56,7 @@ impl RabbitMq {
     ) -> std::io::Result<(Publisher, JoinHandle<()>)> {
         let (publisher, mailbox): (Publisher, Mailbox) = mailbox(settings.max_waiting);
         let publishing =
-            publishing::Publishing::new(self.broker.clone(), mailbox, settings.max_in_flight, component, stop.clone());
+            publisher::Publishing::new(self.broker.clone(), mailbox, settings.max_in_flight, component, stop.clone());
         let thread = stop.spawn("publisher".into(), move || publishing.run())?;
         Ok((publisher, thread))
     }
@@ -75,6 +75,6 @@ impl Queue for RabbitMq {
 
 impl DeadLetters for RabbitMq {
     fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError> {
-        letters::look(&self.broker, look)
+        dead_letters::look(&self.broker, look)
     }
 }

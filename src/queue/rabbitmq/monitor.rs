@@ -1,7 +1,7 @@
 //! A look at the queues from outside, by a connection that is kept between looks.
 
 use super::super::{Backlog, Lane, Monitor, QueueError, waits_since};
-use super::link::{Link, describe, lost};
+use super::connection::{Link, describe, lost};
 use super::{Broker, properties};
 use crate::domain::Moment;
 use std::sync::Arc;

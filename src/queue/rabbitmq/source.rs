@@ -1,7 +1,7 @@
 //! The consuming half: one session is one connection, one channel and one consumer on the worker's own stack.
 
 use super::super::{Delivery, Lane, QueueError, Source, Work};
-use super::link::{Link, describe, lost};
+use super::connection::{Link, describe, lost};
 use super::{Broker, properties};
 use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Consumer, ConsumerMessage, ConsumerOptions, Delivery as AmqpDelivery};

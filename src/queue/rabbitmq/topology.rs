@@ -4,7 +4,7 @@
 //! message. Source: RabbitMQ's guides on quorum queues and dead letter exchanges.
 
 use super::super::{Lane, QueueError};
-use super::link::{describe, lost};
+use super::connection::{describe, lost};
 use amiquip::{AmqpValue, Channel, Error, FieldTable, QueueDeclareOptions};
 
 /// How often a message may come back before RabbitMQ itself dead-letters it. Only a backstop, for what never reaches our

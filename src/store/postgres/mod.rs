@@ -7,7 +7,7 @@ mod statements;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe};
 use super::pool::{Connections, Use};
-use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrating};
+use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrations};
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, NameKey, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
@@ -161,7 +161,7 @@ fn add_some_name_keys(connection: &mut PgConnection, after: Uuid) -> QueryResult
         .select((contacts::id, contacts::name))
         .load(connection)?;
     let last = rows.last().map(|(id, _)| *id);
-    let key = |name: Option<String>| Name::parse(&name?).ok().map(|name| name.key());
+    let key = |name: Option<String>| Name::parse(&name?).ok().map(|name| NameKey::of(&name));
     let (ids, keys): (Vec<Uuid>, Vec<Option<NameKey>>) = rows.into_iter().map(|(id, name)| (id, key(name))).unzip();
     let keys: Vec<Option<&str>> = keys.iter().map(|key| key.as_ref().map(NameKey::as_str)).collect();
     diesel::sql_query(
@@ -263,7 +263,7 @@ impl Store for Postgres {
         let mut connection = self.checks.get()?;
         let facts: Facts = diesel::sql_query(format!(
             "SELECT to_regclass('{}') IS NOT NULL AS migrated, getdatabaseencoding() = 'UTF8' AS utf8",
-            migrating::TABLE
+            migrations::TABLE
         ))
         .get_result(&mut connection)?;
         if !facts.utf8 {
@@ -271,7 +271,7 @@ impl Store for Postgres {
                 "the database's encoding must be UTF8: names need all of Unicode".into(),
             ));
         }
-        migrating::check(&mut *connection, facts.migrated, &MIGRATIONS)
+        migrations::check(&mut *connection, facts.migrated, &MIGRATIONS)
     }
 
     fn probe(&self) -> Result<(), StoreError> {
@@ -323,7 +323,7 @@ impl Store for Postgres {
         connection.batch_execute(&format!(
             "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
         ))?;
-        let mut result = migrating::migrate(&mut *connection, MIGRATIONS, direction);
+        let mut result = migrations::migrate(&mut *connection, MIGRATIONS, direction);
         if result.is_ok() && direction == Direction::Up {
             result = add_name_keys(&mut connection).and(result);
         }

@@ -2,7 +2,7 @@
 //! for a connection; diesel's own inserts have a text for each number of rows.
 
 use super::super::columns::status_text;
-use crate::domain::{Attempt, Contact, Life, Moment, Record};
+use crate::domain::{Attempt, Contact, Life, Moment, NameKey, Record};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -42,7 +42,7 @@ impl<'a> ContactColumns<'a> {
             };
             columns.deleted_at.push(deleted_at);
             columns.name.push(details.map(|details| details.name.as_str()));
-            columns.name_key.push(details.map(|details| details.name.key().into()));
+            columns.name_key.push(details.map(|details| NameKey::of(&details.name).into()));
             columns.phone.push(details.map(|details| details.phone.to_string()));
             columns.ddd.push(details.map(|details| details.phone.area().number().into()));
             columns.email.push(details.map(|details| details.email.as_str()));

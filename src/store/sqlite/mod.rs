@@ -6,8 +6,8 @@ mod schema;
 
 use super::columns::{Probed, contact_ids, operation_ids, probe, status_text};
 use super::pool::{Connections, Use};
-use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrating};
-use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, OperationId, Outcome};
+use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrations};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, NameKey, OperationId, Outcome};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::CustomizeConnection;
@@ -94,7 +94,7 @@ fn add_some_name_keys(connection: &mut SqliteConnection, after: Vec<u8>) -> Quer
     for (id, name) in &rows {
         if let Ok(name) = Name::parse(name.as_deref().unwrap_or_default()) {
             let row = diesel::update(contacts::table.find(id));
-            row.set(contacts::name_key.eq(name.key().as_str())).execute(connection)?;
+            row.set(contacts::name_key.eq(NameKey::of(&name).as_str())).execute(connection)?;
         }
     }
     Ok(rows.into_iter().last().map(|(id, _)| id))
@@ -190,10 +190,10 @@ impl Store for Sqlite {
         let mut connection = self.reads.get()?;
         let facts: Facts = diesel::sql_query(format!(
             "SELECT count(*) AS tables FROM sqlite_master WHERE type = 'table' AND name = '{}'",
-            migrating::TABLE
+            migrations::TABLE
         ))
         .get_result(&mut connection)?;
-        migrating::check(&mut *connection, facts.tables > 0, &MIGRATIONS)
+        migrations::check(&mut *connection, facts.tables > 0, &MIGRATIONS)
     }
 
     fn probe(&self) -> Result<(), StoreError> {
@@ -240,7 +240,7 @@ impl Store for Sqlite {
 
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
         let mut connection = self.writes.get()?;
-        let run = migrating::migrate(&mut *connection, MIGRATIONS, direction)?;
+        let run = migrations::migrate(&mut *connection, MIGRATIONS, direction)?;
         if direction == Direction::Up {
             add_name_keys(&mut connection)?;
         }

@@ -2,7 +2,9 @@
 
 use super::super::{Operation, StoreError, columns};
 use super::schema::{contacts, operations};
-use crate::domain::{Attempt, Contact, ContactId, Details, Fingerprint, Finished, Life, Moment, OperationId, Standing};
+use crate::domain::{
+    Attempt, Contact, ContactId, Details, Fingerprint, Finished, Life, Moment, NameKey, OperationId, Standing,
+};
 use diesel::prelude::*;
 use uuid::Uuid;
 
@@ -149,7 +151,7 @@ impl<'a> NewContact<'a> {
             phone: details.map(|details| details.phone.to_string()),
             ddd: details.map(|details| details.phone.area().number().into()),
             email: details.map(|details| details.email.as_str()),
-            name_key: details.map(|details| details.name.key().into()),
+            name_key: details.map(|details| NameKey::of(&details.name).into()),
         }
     }
 }

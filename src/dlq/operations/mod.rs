@@ -1,0 +1,8 @@
+//! The operations of `dlq-drain`: a file for each.
+
+pub(super) mod discard;
+pub(super) mod export;
+pub(super) mod import;
+pub(super) mod list;
+pub(super) mod replay;
+pub(super) mod show;

@@ -1,0 +1,92 @@
+//! A contact's e-mail address.
+
+use crate::domain::Invalid;
+use email_address::{EmailAddress, Options};
+use std::fmt;
+
+/// The longest address that can be mailed to, in bytes: RFC 5321 section 4.5.3.1.3 less the angle brackets.
+const MAX_BYTES: usize = 254;
+
+/// An address of RFC 5321 with a domain of at least two labels; the domain is kept in lower case.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// Trims and checks.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Invalid::new("required", "must not be empty"));
+        }
+        if text.len() > MAX_BYTES {
+            return Err(Invalid::new("too_long", "must have at most 254 bytes"));
+        }
+        let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
+        let malformed = Invalid::new("malformed", "must be an e-mail address, such as ana@example.com");
+        let parsed = EmailAddress::parse_with_options(text, options);
+        match parsed {
+            Ok(address) if !text.chars().any(char::is_control) => {
+                Ok(Self(format!("{}@{}", address.local_part(), address.domain().to_lowercase())))
+            }
+            _ => Err(malformed),
+        }
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn accepts_addresses() {
+        for (text, kept) in [
+            ("ana@example.com", "ana@example.com"),
+            (" Ana.Silva+crm@Example.COM ", "Ana.Silva+crm@example.com"),
+            ("a@b.co", "a@b.co"),
+        ] {
+            assert_eq!(Email::parse(text).map(|e| e.0), Ok(kept.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_why_it_refuses() {
+        let long = format!("{}@{}.com", "a".repeat(60), "b".repeat(200));
+        for (text, expected) in [
+            ("", "required"),
+            ("ana", "malformed"),
+            ("ana@", "malformed"),
+            ("@example.com", "malformed"),
+            ("ana@localhost", "malformed"),
+            ("ana@@example.com", "malformed"),
+            ("ana example@example.com", "malformed"),
+            ("Ana <ana@example.com>", "malformed"),
+            ("ana@[127.0.0.1]", "malformed"),
+            ("ana\0@example.com", "malformed"),
+            (&*long, "too_long"),
+        ] {
+            assert_eq!(Email::parse(text).map_err(|invalid| invalid.code), Err(expected), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_again_changes_nothing(text in "[a-zA-Z0-9._+\"@ -]{0,30}@[a-zA-Z0-9.-]{0,30}") {
+            if let Ok(email) = Email::parse(&text) {
+                prop_assert!(email.as_str().len() <= MAX_BYTES);
+                prop_assert_eq!(Email::parse(email.as_str()), Ok(email));
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A contact as SQL keeps it, and the part of it that decides about commands.
+
+mod area;
+mod email;
+mod name;
+mod name_key;
+mod phone;
+
+pub use area::{AREAS, AreaCode, Region, State};
+pub use email::Email;
+pub use name::Name;
+pub use name_key::NameKey;
+pub use phone::Phone;
+
+use super::{ContactId, Moment, OperationId, Stamp};
+
+/// What a person enters about a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// The name.
+    pub name: Name,
+    /// The phone number with its area code.
+    pub phone: Phone,
+    /// The e-mail address.
+    pub email: Email,
+}
+
+/// Whether a contact can be read, or only its id is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It can be read and changed.
+    Live(Details),
+    /// A tombstone: the details are erased, the id stays taken.
+    Deleted {
+        /// When the delete was accepted.
+        at: Moment,
+    },
+}
+
+/// A contact, live or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Its id.
+    pub id: ContactId,
+    /// The operation that last changed it; its `ETag`.
+    pub version: OperationId,
+    /// The stamp that an unconditional update must exceed.
+    pub stamp: Stamp,
+    /// The operation that created it.
+    pub created_by: OperationId,
+    /// When the create was accepted.
+    pub created_at: Moment,
+    /// When the last change was accepted.
+    pub updated_at: Moment,
+    /// Its details, unless it is deleted.
+    pub life: Life,
+}
+
+/// What decides whether a command takes effect on a contact: all of it but the details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The contact's id.
+    pub id: ContactId,
+    /// The operation that last changed it.
+    pub version: OperationId,
+    /// The stamp that an unconditional update must exceed.
+    pub stamp: Stamp,
+    /// The operation that created it.
+    pub created_by: OperationId,
+    /// When the create was accepted.
+    pub created_at: Moment,
+    /// Whether a delete took effect.
+    pub deleted: bool,
+}
+
+impl Contact {
+    /// Puts a contact together from its standing and the rest.
+    pub const fn new(standing: Standing, updated_at: Moment, life: Life) -> Self {
+        let Standing { id, version, stamp, created_by, created_at, deleted: _ } = standing;
+        Self { id, version, stamp, created_by, created_at, updated_at, life }
+    }
+
+    /// The part that decides about commands.
+    pub const fn standing(&self) -> Standing {
+        Standing {
+            id: self.id,
+            version: self.version,
+            stamp: self.stamp,
+            created_by: self.created_by,
+            created_at: self.created_at,
+            deleted: matches!(self.life, Life::Deleted { .. }),
+        }
+    }
+}

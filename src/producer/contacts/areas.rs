@@ -1,0 +1,38 @@
+//! The area codes with their states and regions.
+
+use crate::domain::{AreaCode, Invalid};
+use crate::producer::http::parameters::parameters;
+use crate::producer::http::static_file::Asset;
+use crate::producer::problems::Problem;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use std::sync::LazyLock;
+
+const NO_PARAMETERS: Invalid = Invalid { code: "unknown_parameter", detail: "is not a parameter: there is none here" };
+
+/// An area code with what it belongs to.
+#[derive(Serialize)]
+pub(crate) struct AreaView {
+    ddd: u8,
+    state: &'static str,
+    region: &'static str,
+}
+
+impl AreaView {
+    pub(crate) fn new(area: AreaCode) -> Self {
+        Self { ddd: area.number(), state: area.state().as_str(), region: area.state().region().as_str() }
+    }
+}
+
+static AREAS: LazyLock<Asset> = LazyLock::new(|| {
+    let areas: Vec<AreaView> = AreaCode::all().map(AreaView::new).collect();
+    Asset::json(serde_json::json!({ "items": areas }).to_string()).kept("public, max-age=86400")
+});
+
+pub(crate) async fn areas(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let errors = parameters(request.query_string(), NO_PARAMETERS, |_, _| None);
+    if !errors.is_empty() {
+        return Err(Problem::validation(errors));
+    }
+    AREAS.answer(&request)
+}

@@ -1,0 +1,59 @@
+//! The body of a write: read under a limit and a deadline, then parsed into domain types once, naming every wrong field.
+
+use crate::domain::Details;
+use crate::formats::json::{self, JsonFault, Source};
+use crate::producer::http::conditional::media_type;
+use crate::producer::problems::Problem;
+use crate::producer::problems::{FieldError, Kind, Place};
+use crate::producer::state::AppState;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{BytesMut, Payload};
+use actix_web::{HttpRequest, mime};
+use futures_util::StreamExt;
+
+pub(crate) async fn details(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Details, Problem> {
+    require_json(request)?;
+    let read = read(api.settings.body_limit, request, payload);
+    let bytes = match tokio::time::timeout(api.settings.read_timeout, read).await {
+        Ok(bytes) => bytes?,
+        Err(_elapsed) => return Err(Problem::new(Kind::RequestTimeout, "Send the whole body at once.")),
+    };
+    parse(&bytes)
+}
+
+fn require_json(request: &HttpRequest) -> Result<(), Problem> {
+    let json = |mime: &mime::Mime| mime.subtype() == mime::JSON || mime.suffix() == Some(mime::JSON);
+    match media_type(request) {
+        Some(mime) if json(&mime) => Ok(()),
+        _ => Err(Problem::new(Kind::UnsupportedMediaType, "Send `Content-Type: application/json`.")),
+    }
+}
+
+async fn read(limit: usize, request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
+    let too_large = || Problem::new(Kind::BodyTooLarge, format!("The body may have at most {limit} bytes."));
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > limit) {
+        return Err(too_large());
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let broken = |_error| Problem::new(Kind::MalformedJson, "The body ended before it was complete.");
+        let chunk = chunk.map_err(broken)?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Details, Problem> {
+    json::parse(bytes, Source::Body).map_err(|fault| match fault {
+        JsonFault::Malformed { line, column } => {
+            Problem::new(Kind::MalformedJson, format!("At line {line} column {column}: not valid JSON."))
+        }
+        JsonFault::Invalid(faults) => Problem::validation(
+            faults.into_iter().map(|fault| FieldError::new(Place::Body, fault.field, fault.invalid)).collect(),
+        ),
+    })
+}

@@ -1,0 +1,36 @@
+//! Contacts: changes are published, reads come from SQL.
+
+pub(crate) mod areas;
+mod body;
+pub(crate) mod cursor;
+pub(crate) mod paging;
+pub(crate) mod read;
+pub(crate) mod views;
+pub(crate) mod write;
+
+use crate::producer::problems;
+use actix_web::web::{self, ServiceConfig};
+
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    config.service(
+        web::resource("/contacts")
+            .route(web::get().to(read::list))
+            .route(web::head().to(read::list))
+            .route(web::post().to(write::create))
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, POST"))),
+    );
+    config.service(
+        web::resource("/contacts/{id}")
+            .route(web::get().to(read::contact))
+            .route(web::head().to(read::contact))
+            .route(web::put().to(write::update))
+            .route(web::delete().to(write::delete))
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, PUT, DELETE"))),
+    );
+    config.service(
+        web::resource("/areas")
+            .route(web::get().to(areas::areas))
+            .route(web::head().to(areas::areas))
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD"))),
+    );
+}

@@ -1,0 +1,273 @@
+//! The query of a list: which contacts, which members of each, and where the page begins.
+
+use super::cursor::{CursorKey, Refused};
+use super::views::Fields;
+use crate::domain::{AreaCode, Email, Invalid, NameKey, Phone, Region, State};
+use crate::producer::http::parameters::parameters;
+use crate::producer::problems::Problem;
+use crate::producer::problems::{FieldError, Place};
+use crate::store::{After, Filter};
+use url::form_urlencoded;
+
+/// Contacts in a page if the client does not say.
+const DEFAULT_LIMIT: u32 = 50;
+/// The most contacts in a page; more is cut to it.
+const MAX_LIMIT: u32 = 200;
+
+const UNKNOWN: Invalid = Invalid {
+    code: "unknown_parameter",
+    detail: "is not a parameter: ddd, state, region, q, email, phone, fields, cursor, limit",
+};
+const LIMIT: Invalid = Invalid { code: "malformed", detail: "must be a whole number from 1 to 200" };
+const CURSOR: Invalid = Invalid { code: "malformed", detail: "must be a cursor from the `next` of an earlier page" };
+const OTHER_LIST: Invalid =
+    Invalid { code: "other_list", detail: "must be a cursor from the `next` of a page with the same filters" };
+
+/// Which contacts, as a query says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) filter: Filter,
+    area: Option<AreaCode>,
+    state: Option<State>,
+    region: Option<Region>,
+}
+
+impl Choice {
+    /// Takes a parameter, if it is one of a filter.
+    pub(crate) fn take(&mut self, name: &str, value: &str) -> Option<Result<(), Invalid>> {
+        Some(match name {
+            "ddd" => AreaCode::parse(value).map(|area| self.area = Some(area)),
+            "state" => State::parse(value).map(|state| self.state = Some(state)),
+            "region" => Region::parse(value).map(|region| self.region = Some(region)),
+            "q" => NameKey::prefix(value).map(|name| self.filter.name = Some(name)),
+            "email" => Email::parse(value).map(|email| self.filter.email = Some(email)),
+            "phone" => Phone::parse(value).map(|phone| self.filter.phone = Some(phone)),
+            _ => return None,
+        })
+    }
+
+    /// Brings area, state and region into the filter.
+    pub(crate) fn narrow(&mut self) {
+        if let Some(area) = self.area {
+            self.filter.within(std::iter::once(area));
+        }
+        if let Some(state) = self.state {
+            self.filter.within(AreaCode::all().filter(|area| area.state() == state));
+        }
+        if let Some(region) = self.region {
+            self.filter.within(AreaCode::all().filter(|area| area.state().region() == region));
+        }
+    }
+
+    /// The parameters that ask for the same again, in one order.
+    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if let Some(area) = self.area {
+            query.append_pair("ddd", &area.to_string());
+        }
+        if let Some(state) = self.state {
+            query.append_pair("state", state.as_str());
+        }
+        if let Some(region) = self.region {
+            query.append_pair("region", region.as_str());
+        }
+        if let Some(name) = &self.filter.name {
+            query.append_pair("q", name.as_str());
+        }
+        if let Some(email) = &self.filter.email {
+            query.append_pair("email", email.as_str());
+        }
+        if let Some(phone) = &self.filter.phone {
+            query.append_pair("phone", &phone.to_string());
+        }
+        query
+    }
+}
+
+/// What to list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listing {
+    pub(crate) choice: Choice,
+    /// The last contact of the page before.
+    pub after: Option<After>,
+    /// How many at most.
+    pub limit: u32,
+    /// What to show of each.
+    pub(crate) fields: Option<Fields>,
+}
+
+impl Listing {
+    /// Reads the query of a URL, without its question mark.
+    pub fn parse(query: &str, key: &CursorKey) -> Result<Self, Problem> {
+        let mut listing = Self { choice: Choice::default(), after: None, limit: DEFAULT_LIMIT, fields: None };
+        let mut cursor = None;
+        let mut errors = parameters(query, UNKNOWN, |name, value| match name {
+            "limit" => Some(limit(value).map(|limit| listing.limit = limit)),
+            "fields" => Some(Fields::parse(value).map(|more| Fields::add(&mut listing.fields, more))),
+            "cursor" => {
+                cursor = Some(value.to_owned());
+                Some(Ok(()))
+            }
+            _ => listing.choice.take(name, value),
+        });
+        if let Some(cursor) = cursor {
+            // What the list is must be known first, and is not if a filter is wrong.
+            match key.open(&listing.choice.query().finish(), &cursor) {
+                Ok(after) => listing.after = Some(after),
+                Err(Refused::OtherList) if !errors.is_empty() => {}
+                Err(Refused::OtherList) => errors.push(FieldError::new(Place::Query, "cursor", OTHER_LIST)),
+                Err(Refused::Malformed) => errors.push(FieldError::new(Place::Query, "cursor", CURSOR)),
+            }
+        }
+        listing.choice.narrow();
+        if errors.is_empty() { Ok(listing) } else { Err(Problem::validation(errors)) }
+    }
+
+    /// The cursor of the page after one that ends here.
+    pub fn cursor_after(&self, last: &After, key: &CursorKey) -> String {
+        key.seal(&self.choice.query().finish(), last)
+    }
+
+    /// The path of the page at this cursor.
+    pub fn path_at(&self, cursor: &str) -> String {
+        let mut query = self.choice.query();
+        if let Some(fields) = &self.fields {
+            query.append_pair("fields", &fields.to_string());
+        }
+        query.append_pair("limit", &self.limit.to_string()).append_pair("cursor", cursor);
+        format!("/contacts?{}", query.finish())
+    }
+}
+
+fn limit(text: &str) -> Result<u32, Invalid> {
+    let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(limit) if digits && limit > 0 => Ok(MAX_LIMIT.min(limit)),
+        _ => Err(LIMIT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ContactId;
+    use uuid::Uuid;
+
+    const LAST: ContactId = ContactId::new(Uuid::from_u128(77));
+
+    fn key() -> CursorKey {
+        CursorKey::new("secret")
+    }
+
+    fn parse(query: &str) -> Result<Listing, Problem> {
+        Listing::parse(query, &key())
+    }
+
+    fn next(listing: &Listing, last: &After) -> Listing {
+        let path = listing.path_at(&listing.cursor_after(last, &key()));
+        assert!(path.bytes().all(|b| b.is_ascii_graphic()), "{path}");
+        parse(path.split_once('?').unwrap().1).unwrap()
+    }
+
+    fn areas(query: &str) -> Vec<u8> {
+        parse(query).unwrap().choice.filter.areas.unwrap().into_iter().map(AreaCode::number).collect()
+    }
+
+    fn wrong(query: &str) -> Vec<(String, &'static str)> {
+        let problem = parse(query).unwrap_err();
+        problem.errors().iter().map(|error| (error.field.clone(), error.code)).collect()
+    }
+
+    #[test]
+    fn a_next_page_is_asked_for_by_the_path_we_give() {
+        for query in [
+            "ddd=11&limit=500",
+            "state=sp&limit=500",
+            "region=centro-oeste&ddd=61&limit=500",
+            "limit=200",
+            "limit=200&fields=name,id",
+            "limit=200&email=ANA%2Bx@Example.com&phone=(11)+98765-4321&state=SP",
+        ] {
+            let listing = parse(query).unwrap();
+            assert_eq!(listing.limit, 200);
+            let last = After { name: None, id: LAST };
+            assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
+        }
+    }
+
+    #[test]
+    fn a_next_page_of_names_goes_on_after_the_last_name() {
+        let listing = parse("q=Jos%C3%A9+%26&state=SP&region=Sudeste").unwrap();
+        assert_eq!(listing.choice.filter.name.as_ref().map(NameKey::as_str), Some("jose &"));
+        let last = After { name: Some(NameKey::prefix("José & Łukasz").unwrap()), id: LAST };
+        assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
+    }
+
+    #[test]
+    fn areas_states_and_regions_narrow_each_other() {
+        assert_eq!(parse("").unwrap().choice.filter.areas, None);
+        assert_eq!(areas("ddd=11"), [11]);
+        assert_eq!(areas("state=ES"), [27, 28]);
+        assert_eq!(areas("region=SUDESTE&state=es"), [27, 28]);
+        assert_eq!(areas("region=Sudeste&state=ES&ddd=28"), [28]);
+        assert!(areas("region=Sudeste&ddd=85").is_empty());
+        assert_eq!(areas("region=Sudeste").len(), 21);
+    }
+
+    #[test]
+    fn a_cursor_belongs_to_its_list() {
+        let last = After { name: None, id: LAST };
+        let everyone = parse("").unwrap().cursor_after(&last, &key());
+        let named = After { name: Some(NameKey::prefix("Ana").unwrap()), id: LAST };
+        let of_names = parse("q=an").unwrap().cursor_after(&named, &key());
+        assert_eq!(parse(&format!("q=%C3%81N&limit=3&fields=id&cursor={of_names}")).unwrap().after, Some(named));
+        for query in [
+            format!("q=an&cursor={everyone}"),
+            format!("cursor={of_names}"),
+            format!("q=b&cursor={of_names}"),
+            format!("ddd=11&cursor={everyone}"),
+        ] {
+            assert_eq!(wrong(&query), [("cursor".to_owned(), "other_list")], "{query}");
+        }
+        assert_eq!(wrong(&format!("ddd=1&cursor={everyone}")), [("ddd".to_owned(), "malformed")]);
+        let changed = everyone.replacen("AQ", "AR", 1);
+        assert_ne!(changed, everyone);
+        assert_eq!(wrong(&format!("cursor={changed}")), [("cursor".to_owned(), "malformed")]);
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_named() {
+        for (query, field, code) in [
+            ("ddd=20", "ddd", "unknown_area_code"),
+            ("ddd=", "ddd", "malformed"),
+            ("ddd=11&ddd=12", "ddd", "repeated"),
+            ("state=XX", "state", "unknown_state"),
+            ("state=", "state", "unknown_state"),
+            ("state=SP&state=RJ", "state", "repeated"),
+            ("region=Leste", "region", "unknown_region"),
+            ("q=", "q", "required"),
+            ("q=+", "q", "required"),
+            ("q=%00", "q", "control_character"),
+            ("email=ana", "email", "malformed"),
+            ("email=", "email", "required"),
+            ("phone=123", "phone", "malformed"),
+            ("fields=", "fields", "unknown_field"),
+            ("fields=id,nome", "fields", "unknown_field"),
+            ("limit=0", "limit", "malformed"),
+            ("limit=-1", "limit", "malformed"),
+            ("limit=%2B5", "limit", "malformed"),
+            ("limit=99999999999999", "limit", "malformed"),
+            ("cursor=abc", "cursor", "malformed"),
+            ("cursor=", "cursor", "malformed"),
+            ("cursor=%C3%A9", "cursor", "malformed"),
+            ("q=a&cursor=b", "cursor", "malformed"),
+            ("cursor=a&cursor=b", "cursor", "repeated"),
+            ("dd=11", "dd", "unknown_parameter"),
+        ] {
+            let named = wrong(query);
+            assert!(named.contains(&(field.to_owned(), code)), "{query}: {named:?}");
+        }
+        assert_eq!(wrong("x=1&y=2&limit=0").len(), 3);
+        assert_eq!(wrong(&format!("q={}", "a".repeat(101)))[0].1, "too_long");
+    }
+}

@@ -1,0 +1,171 @@
+//! Contacts as the API shows them.
+
+use crate::domain::{Contact, Invalid, Life, Moment};
+use crate::formats::Exported;
+use chrono::SecondsFormat;
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt;
+
+/// A live contact.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ContactView {
+    id: String,
+    name: String,
+    phone: String,
+    ddd: u8,
+    state: &'static str,
+    region: &'static str,
+    email: String,
+    version: String,
+    created_at: Moment,
+    updated_at: Moment,
+}
+
+impl ContactView {
+    /// Nothing of a deleted one.
+    pub(crate) fn new(contact: &Contact) -> Option<Self> {
+        let Life::Live(details) = &contact.life else { return None };
+        let area = details.phone.area();
+        Some(Self {
+            id: contact.id.to_string(),
+            name: details.name.as_str().to_owned(),
+            phone: details.phone.to_string(),
+            ddd: area.number(),
+            state: area.state().as_str(),
+            region: area.state().region().as_str(),
+            email: details.email.as_str().to_owned(),
+            version: contact.version.to_string(),
+            created_at: contact.created_at,
+            updated_at: contact.updated_at,
+        })
+    }
+}
+
+impl ContactView {
+    /// As formats write it.
+    pub(crate) fn exported<T>(&self, write: impl FnOnce(&Exported<'_>) -> T) -> T {
+        let time = |moment: &Moment| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        write(&Exported {
+            id: &self.id,
+            name: &self.name,
+            phone: &self.phone,
+            ddd: self.ddd,
+            state: self.state,
+            region: self.region,
+            email: &self.email,
+            version: &self.version,
+            created_at: &time(&self.created_at),
+            updated_at: &time(&self.updated_at),
+        })
+    }
+}
+
+/// The members of a contact that a caller wants to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fields(Vec<&'static str>);
+
+impl Fields {
+    /// All there are, in the order of [`ContactView`].
+    pub(crate) const ALL: [&'static str; 10] =
+        ["id", "name", "phone", "ddd", "state", "region", "email", "version", "created_at", "updated_at"];
+
+    /// Reads names with commas between them.
+    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
+        let unknown = Invalid {
+            code: "unknown_field",
+            detail: "must be names with commas between them: id, name, phone, ddd, state, region, email, version, \
+                     created_at, updated_at",
+        };
+        let wanted: Vec<&str> = text.split(',').map(str::trim).collect();
+        if !wanted.iter().all(|name| Self::ALL.contains(name)) {
+            return Err(unknown);
+        }
+        Ok(Self(Self::ALL.into_iter().filter(|name| wanted.contains(name)).collect()))
+    }
+
+    /// These and more.
+    pub(crate) fn add(fields: &mut Option<Self>, more: Self) {
+        let known = fields.take().map(|fields| fields.0).unwrap_or_default();
+        let wanted = |name: &&str| known.contains(name) || more.0.contains(name);
+        *fields = Some(Self(Self::ALL.into_iter().filter(wanted).collect()));
+    }
+
+    /// A contact with these members alone.
+    pub(crate) fn of(&self, view: &ContactView) -> Value {
+        let mut whole = serde_json::to_value(view).unwrap_or_default();
+        if let Value::Object(members) = &mut whole {
+            members.retain(|name, _| self.0.contains(&name.as_str()));
+        }
+        whole
+    }
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+/// A contact, whole or in part.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown {
+    Whole(ContactView),
+    Part(Value),
+}
+
+impl Shown {
+    pub(crate) fn new(view: ContactView, fields: Option<&Fields>) -> Self {
+        match fields {
+            None => Self::Whole(view),
+            Some(fields) => Self::Part(fields.of(&view)),
+        }
+    }
+}
+
+/// A page of contacts.
+#[derive(Serialize)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Shown>,
+    pub(crate) next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ContactId, Details, Email, Name, OperationId, Phone, Stamp};
+    use uuid::Uuid;
+
+    #[test]
+    fn all_members_can_be_asked_for() {
+        let id = Uuid::from_u128(1);
+        let details = Details {
+            name: Name::parse("Ana").unwrap(),
+            phone: Phone::parse("11987654321").unwrap(),
+            email: Email::parse("ana@example.com").unwrap(),
+        };
+        let (at, version) = (Moment::UNIX_EPOCH, OperationId::new(id));
+        let standing = crate::domain::Standing {
+            id: ContactId::new(id),
+            version,
+            stamp: Stamp::at_millis(0),
+            created_by: version,
+            created_at: at,
+            deleted: false,
+        };
+        let view = ContactView::new(&Contact::new(standing, at, Life::Live(details))).unwrap();
+        let Value::Object(whole) = serde_json::to_value(&view).unwrap() else { panic!("no object") };
+        let mut names: Vec<&str> = whole.keys().map(String::as_str).collect();
+        let mut all = Fields::ALL;
+        names.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(names, all);
+        let part = Fields::parse("phone, id,id").unwrap();
+        assert_eq!(part.to_string(), "id,phone");
+        let mut both = Some(part.clone());
+        Fields::add(&mut both, Fields::parse("name").unwrap());
+        assert_eq!(both.unwrap().to_string(), "id,name,phone");
+        assert_eq!(part.of(&view), serde_json::json!({ "id": id, "phone": "+5511987654321" }));
+    }
+}

@@ -1,0 +1,101 @@
+//! The headers that make a request conditional or repeatable.
+
+use crate::domain::OperationId;
+use crate::producer::problems::Problem;
+use crate::producer::problems::{Kind, Place};
+use actix_web::HttpRequest;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::mime::Mime;
+use std::fmt::Display;
+
+/// The longest `Idempotency-Key`, in bytes.
+const MAX_KEY: usize = 255;
+
+/// The one value of a header, as text.
+fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut values = request.headers().get_all(name);
+    let Some(value) = values.next() else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if values.next().is_none() => Ok(Some(text.trim())),
+        _ => Err(Problem::field(Place::Header, name.as_str(), "malformed", "must be sent once, in plain ASCII")),
+    }
+}
+
+/// What the body is said to be.
+pub(crate) fn media_type(request: &HttpRequest) -> Option<Mime> {
+    request.headers().get(CONTENT_TYPE)?.to_str().ok()?.parse().ok()
+}
+
+/// The client's `Idempotency-Key`.
+pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
+    let name = HeaderName::from_static("idempotency-key");
+    match single(request, &name)? {
+        Some(key) if key.is_empty() || key.len() > MAX_KEY => {
+            Err(Problem::field(Place::Header, name.as_str(), "wrong_length", "must have 1 to 255 characters"))
+        }
+        key => Ok(key),
+    }
+}
+
+/// The version named by `If-Match`. `*` asks only that the contact exists, which every change of one does anyway.
+pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<OperationId>, Problem> {
+    let Some(text) = single(request, &IF_MATCH)? else { return Ok(None) };
+    if text == "*" {
+        return Ok(None);
+    }
+    if text.starts_with("W/") {
+        // RFC 9110 section 13.1.1: weak tags never match here.
+        return Err(Problem::new(Kind::VersionConflict, "If-Match needs a strong ETag; ours do not begin with W/."));
+    }
+    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        Problem::field(
+            Place::Header,
+            "if-match",
+            "malformed",
+            "must be one ETag of this contact in double quotes, or *",
+        )
+    })
+}
+
+/// Whether `If-None-Match` names this tag (weak comparison, RFC 9110 section 13.1.2).
+pub(crate) fn none_match(request: &HttpRequest, tag: impl Display) -> bool {
+    let version = format!("\"{tag}\"");
+    let mut tags = request
+        .headers()
+        .get_all(&IF_NONE_MATCH)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim).map(|tag| tag.strip_prefix("W/").unwrap_or(tag)));
+    tags.any(|tag| tag == "*" || tag == version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn if_match_is_one_strong_tag() {
+        let id = "01890000-0000-7000-8000-000000000001";
+        let read = |value: &str| {
+            expected_version(&TestRequest::default().insert_header((IF_MATCH, value)).to_http_request())
+                .map_err(|problem| problem.kind())
+        };
+        assert_eq!(read(&format!("\"{id}\"")), Ok(id.parse().ok()));
+        assert_eq!(read("*"), Ok(None));
+        assert_eq!(read(&format!("W/\"{id}\"")), Err(Kind::VersionConflict));
+        for wrong in [id, "", "\"x\"", "\"", &format!("\"{id}\", \"{id}\"")] {
+            assert_eq!(read(wrong), Err(Kind::Validation), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn if_none_match_takes_lists() {
+        let id: OperationId = "01890000-0000-7000-8000-000000000001".parse().unwrap();
+        let matches = |value: String| {
+            none_match(&TestRequest::default().insert_header((IF_NONE_MATCH, value)).to_http_request(), id)
+        };
+        assert!(matches(format!("\"{id}\"")) && matches(format!("\"a\", W/\"{id}\"")) && matches("*".into()));
+        assert!(!matches(id.to_string()) && !matches("\"a\"".into()));
+    }
+}

@@ -1,0 +1,163 @@
+//! What is the same for everyone until the next release: the API's documents, the web page, the area codes.
+//!
+//! The rule it keeps: whatever a browser may show carries the guards below, and is asked for again with its ETag. It
+//! must not know what the files are.
+
+use crate::producer::http::conditional::none_match;
+use crate::producer::problems::Kind;
+use crate::producer::problems::Problem;
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
+
+/// What a page of ours may load and be put into: only what this origin serves, and pictures inside style sheets.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const GUARDS: [(HeaderName, &str); 4] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// A file as it is sent.
+pub(crate) struct Asset {
+    /// The last part of its path.
+    pub(crate) name: &'static str,
+    /// Its `Content-Type`.
+    media_type: &'static str,
+    /// What is sent, compressed or not.
+    pub(crate) bytes: Bytes,
+    /// Whether it is kept, and so sent, as gzip.
+    gzip: bool,
+    /// Its `Cache-Control`.
+    cache: &'static str,
+    tag: OnceLock<String>,
+}
+
+impl Asset {
+    pub(crate) const fn new(name: &'static str, media_type: &'static str, bytes: &'static [u8]) -> Self {
+        Self {
+            name,
+            media_type,
+            bytes: Bytes::from_static(bytes),
+            gzip: false,
+            cache: "no-cache",
+            tag: OnceLock::new(),
+        }
+    }
+
+    pub(crate) const fn gzipped(name: &'static str, media_type: &'static str, bytes: &'static [u8]) -> Self {
+        Self { name, media_type, bytes: Bytes::from_static(bytes), gzip: true, cache: "no-cache", tag: OnceLock::new() }
+    }
+
+    /// JSON that is made once.
+    pub(crate) fn json(text: String) -> Self {
+        Self { bytes: text.into(), ..Self::new("", "application/json", b"") }
+    }
+
+    /// May be used that long without being asked for again.
+    pub(crate) fn kept(self, cache: &'static str) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// What its `ETag` has between the quotes. Of the policy too: a new one must reach browsers that have the old file.
+    pub(crate) fn tag(&self) -> &str {
+        self.tag.get_or_init(|| {
+            URL_SAFE_NO_PAD.encode(Sha256::new().chain_update(POLICY).chain_update(&self.bytes).finalize())
+        })
+    }
+
+    /// The file, or 304 for who has it.
+    pub(crate) fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+        if self.gzip && refuses_gzip(request) {
+            return Err(Problem::new(Kind::NotAcceptable, "This file is kept as gzip, which is refused."));
+        }
+        let known = none_match(request, self.tag());
+        let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        guard(&mut response)
+            .insert_header((ETAG, format!("\"{}\"", self.tag())))
+            .insert_header((CACHE_CONTROL, self.cache));
+        if self.gzip {
+            response.insert_header((VARY, "accept-encoding"));
+        }
+        if known {
+            return Ok(response.finish());
+        }
+        response.insert_header((CONTENT_TYPE, self.media_type));
+        if self.gzip {
+            response.insert_header((CONTENT_ENCODING, "gzip"));
+        }
+        Ok(response.body(self.bytes.clone()))
+    }
+}
+
+/// Adds what keeps a browser from doing more with an answer than it is meant for.
+pub(crate) fn guard(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    GUARDS.into_iter().fold(response, |response, guard| response.insert_header(guard))
+}
+
+/// Whether the client says outright that it takes no gzip (RFC 9110 section 12.5.3). One that only does not name it is
+/// sent gzip all the same: every browser names it, and a tool can store what it gets.
+fn refuses_gzip(request: &HttpRequest) -> bool {
+    let weight = |coding: &str| {
+        let values = request.headers().get_all(&ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).find_map(|item| {
+            let (name, weight) = item.split_once(';').unwrap_or((item, "q=1"));
+            let weight = weight.trim().strip_prefix(['q', 'Q']).and_then(|weight| weight.strip_prefix('='));
+            name.trim().eq_ignore_ascii_case(coding).then(|| weight?.parse::<f32>().ok()).flatten()
+        })
+    };
+    weight("gzip").or_else(|| weight("*")) == Some(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::StatusCode;
+    use actix_web::http::header::IF_NONE_MATCH;
+    use actix_web::test::TestRequest;
+
+    static PLAIN: Asset = Asset::new("a.txt", "text/plain; charset=utf-8", b"a");
+    static PACKED: Asset = Asset::gzipped("b.txt", "text/plain; charset=utf-8", b"b");
+
+    fn ask(asset: &Asset, name: HeaderName, value: &str) -> Result<HttpResponse, Kind> {
+        let request = TestRequest::default().insert_header((name, value)).to_http_request();
+        asset.answer(&request).map_err(|problem| problem.kind())
+    }
+
+    #[test]
+    fn only_an_outright_refusal_of_gzip_counts() {
+        for refusal in ["gzip;q=0", "br, gzip; q=0.0", "GZIP;Q=0", "*;q=0", "br;q=1, *;q=0.000"] {
+            assert_eq!(ask(&PACKED, ACCEPT_ENCODING, refusal).map(|_| ()), Err(Kind::NotAcceptable), "{refusal}");
+            assert!(ask(&PLAIN, ACCEPT_ENCODING, refusal).is_ok(), "{refusal}");
+        }
+        for other in ["", "gzip", "gzip, *;q=0", "gzip;q=0.5", "br", "identity", "*", "gzip;q=x", ";;,=q", "br;q=0"] {
+            assert!(ask(&PACKED, ACCEPT_ENCODING, other).is_ok(), "{other}");
+        }
+        assert!(PACKED.answer(&TestRequest::default().to_http_request()).is_ok());
+    }
+
+    #[test]
+    fn who_has_it_is_told_so() {
+        for asset in [&PLAIN, &PACKED] {
+            let tag = format!("\"{}\"", asset.tag());
+            for known in [tag.clone(), format!("\"x\", W/{tag}"), "*".into()] {
+                let response = ask(asset, IF_NONE_MATCH, &known).unwrap();
+                assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{known}");
+                assert_eq!(response.headers().get(ETAG).unwrap(), tag.as_str());
+                assert!(response.headers().contains_key(CONTENT_SECURITY_POLICY));
+            }
+            assert_eq!(ask(asset, IF_NONE_MATCH, "\"x\"").unwrap().status(), StatusCode::OK);
+        }
+        assert_ne!(PLAIN.tag(), PACKED.tag());
+    }
+}

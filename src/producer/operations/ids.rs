@@ -1,0 +1,105 @@
+//! Ids: new ones, or the same ones again for the same `Idempotency-Key` of the same caller.
+
+use crate::domain::{Action, ContactId, Fingerprint, Moment, OperationId};
+use crate::producer::auth::Caller;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The id of a new operation.
+pub(crate) fn operation_id(caller: Caller, key: Option<&str>) -> OperationId {
+    OperationId::new(key.map_or_else(Uuid::now_v7, |key| derived(b"operation", caller, key)))
+}
+
+/// The id of a new contact.
+pub(crate) fn contact_id(caller: Caller, key: Option<&str>) -> ContactId {
+    ContactId::new(key.map_or_else(Uuid::now_v7, |key| derived(b"contact", caller, key)))
+}
+
+/// A version 8 UUID (RFC 9562: made from a digest of our own choice).
+fn derived(purpose: &[u8], caller: Caller, key: &str) -> Uuid {
+    let digest = Sha256::new().chain_update(purpose).chain_update([0]).chain_update(caller.0).chain_update(key);
+    Uuid::new_v8(first_half(digest))
+}
+
+/// What a request asks for, as its parsed values: another spelling of the same is the same.
+pub(crate) fn fingerprint(contact: Option<ContactId>, expects: Option<OperationId>, action: &Action) -> Fingerprint {
+    let mut digest = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    part(contact.map(|id| id.uuid().into_bytes()).as_ref().map_or(&[][..], |id| &id[..]));
+    part(expects.map(|id| id.uuid().into_bytes()).as_ref().map_or(&[][..], |id| &id[..]));
+    let (kind, details) = match action {
+        Action::Create(details) => ("insert", Some(details)),
+        Action::Update(details) => ("update", Some(details)),
+        Action::Delete => ("delete", None),
+    };
+    part(kind.as_bytes());
+    if let Some(details) = details {
+        part(details.name.as_str().as_bytes());
+        part(details.phone.to_string().as_bytes());
+        part(details.email.as_str().as_bytes());
+    }
+    Fingerprint(u128::from_be_bytes(first_half(digest)))
+}
+
+fn first_half(digest: Sha256) -> [u8; 16] {
+    let whole: [u8; 32] = digest.finalize().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(whole.split_at(16).0);
+    half
+}
+
+/// Whether an id that SQL does not know can be of an operation that is still to end: only ids we make can, and those that
+/// hold a time only if everything since then is remembered.
+pub(crate) fn may_be_pending(id: OperationId, pruned_before: Option<Moment>) -> bool {
+    let made_before = |horizon: Moment| {
+        let made = id.uuid().get_timestamp().map(|time| time.to_unix().0);
+        made.is_some_and(|seconds| i128::from(seconds) < i128::from(horizon.timestamp()))
+    };
+    matches!(id.uuid().get_version_num(), 7 | 8) && !pruned_before.is_some_and(made_before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Details, Email, Name, Phone};
+
+    const ANA: Caller = Caller([1; 32]);
+    const BIA: Caller = Caller([2; 32]);
+
+    #[test]
+    fn one_key_of_one_caller_has_one_id() {
+        assert_eq!(operation_id(ANA, Some("k")), operation_id(ANA, Some("k")));
+        assert_ne!(operation_id(ANA, Some("k")), operation_id(ANA, Some("l")));
+        assert_ne!(operation_id(ANA, Some("k")), operation_id(BIA, Some("k")));
+        assert_ne!(operation_id(ANA, Some("k")).uuid(), contact_id(ANA, Some("k")).uuid());
+        assert_ne!(operation_id(ANA, None), operation_id(ANA, None));
+        for id in [operation_id(ANA, Some("k")), operation_id(ANA, None)] {
+            assert!(may_be_pending(id, None));
+        }
+        assert!(!may_be_pending(OperationId::new(Uuid::nil()), None));
+        let tomorrow = Some(chrono::Utc::now() + chrono::TimeDelta::days(1));
+        assert!(!may_be_pending(operation_id(ANA, None), tomorrow), "it is forgotten");
+        assert!(may_be_pending(operation_id(ANA, Some("k")), tomorrow), "it holds no time");
+    }
+
+    #[test]
+    fn a_fingerprint_tells_requests_apart_but_not_spellings() {
+        let action = |name: &str, phone: &str| {
+            Action::Create(Details {
+                name: Name::parse(name).unwrap(),
+                phone: Phone::parse(phone).unwrap(),
+                email: Email::parse("a@example.com").unwrap(),
+            })
+        };
+        let print = |action: &Action| fingerprint(None, None, action);
+        let ana = action("Ana", "11987654321");
+        assert_eq!(print(&ana), print(&action(" Ana ", "(11) 98765-4321")));
+        assert_ne!(print(&ana), print(&action("Bia", "11987654321")));
+        assert_ne!(print(&ana), print(&Action::Delete));
+        assert_ne!(print(&ana), fingerprint(Some(contact_id(ANA, None)), None, &ana));
+        assert_ne!(print(&ana), fingerprint(None, Some(operation_id(ANA, None)), &ana));
+    }
+}

@@ -1,0 +1,69 @@
+//! Operations as the API shows them.
+
+use crate::domain::{ContactId, Moment, OperationId, Status};
+use crate::producer::language::Language;
+use crate::store::Operation;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// The body of a 202.
+#[derive(Serialize)]
+pub(crate) struct Accepted {
+    operation_id: Uuid,
+    contact_id: Uuid,
+    version: Uuid,
+    status: &'static str,
+}
+
+impl Accepted {
+    pub(crate) fn new(operation: OperationId, contact: ContactId) -> Self {
+        let operation = operation.uuid();
+        Self { version: operation, operation_id: operation, contact_id: contact.uuid(), status: "accepted" }
+    }
+}
+
+/// An operation. One that SQL does not know yet has only its id and its status.
+#[derive(Serialize)]
+pub(crate) struct OperationView {
+    id: String,
+    contact_id: Option<String>,
+    operation: Option<&'static str>,
+    status: &'static str,
+    reason: Option<&'static str>,
+    detail: Option<String>,
+    accepted_at: Option<Moment>,
+    completed_at: Option<Moment>,
+}
+
+impl OperationView {
+    pub(crate) fn pending(id: OperationId) -> Self {
+        Self {
+            id: id.to_string(),
+            contact_id: None,
+            operation: None,
+            status: "pending",
+            reason: None,
+            detail: None,
+            accepted_at: None,
+            completed_at: None,
+        }
+    }
+
+    pub(crate) fn ended(operation: &Operation, language: Language) -> Self {
+        let (status, reason) = match operation.status {
+            Status::Applied => ("applied", None),
+            Status::Superseded => ("superseded", None),
+            Status::Failed(reason) => ("failed", Some(reason)),
+        };
+        Self {
+            id: operation.id.to_string(),
+            contact_id: Some(operation.contact_id.to_string()),
+            operation: Some(operation.kind.as_str()),
+            status,
+            reason: reason.map(|reason| reason.as_str()),
+            detail: reason.map(|reason| language.say(reason.sentence()).into_owned()),
+            accepted_at: Some(operation.accepted_at),
+            completed_at: Some(operation.completed_at),
+        }
+    }
+}
