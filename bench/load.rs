@@ -1,7 +1,7 @@
 //! Load on an HTTP API: as much as it takes (wrk), or a steady rate with the latency of each request (ours).
 
 use super::setup::Stand;
-use contacts::domain::{Action, Command, ContactId, Details, Email, Moment, Name, OperationId, Phone, Stamp};
+use contacts::domain::{Action, Command, ContactId, Details, Email, Name, OperationId, Phone, Stamp, Timestamp};
 use contacts::message::Message;
 use serde::Deserialize;
 use std::fs;
@@ -41,7 +41,7 @@ pub fn commands(count: usize) -> Vec<Command> {
             contact_id: ContactId::new(Uuid::now_v7()),
             stamp: Stamp::at_millis(now.timestamp_millis()),
             expects: None,
-            accepted_at: Moment::from_timestamp_micros(now.timestamp_micros()).unwrap(),
+            accepted_at: Timestamp::from_timestamp_micros(now.timestamp_micros()).unwrap(),
             fingerprint: None,
             action: Action::Create(Details {
                 name: Name::parse(&name).unwrap(),

@@ -8,7 +8,7 @@ use super::process::{Process, drained, free_port};
 use super::setup::{Schema, Stand};
 use contacts::config::{ConsumerSettings, DatabaseSettings, Url};
 use contacts::domain::Attempt;
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use contacts::queue::embedded::Embedded;
 use contacts::stop::Stop;
 use contacts::store::Store;
@@ -147,7 +147,7 @@ fn straight(schema: &Schema<'_>, count: usize) -> f64 {
     let store = Postgres::new(&settings).unwrap();
     let attempts: Vec<Attempt> = load::commands(count)
         .into_iter()
-        .map(|command| Attempt { command, replays: 0, last_chance: false, condemned: None })
+        .map(|command| Attempt { command, replays: 0, last_attempt: false, must_fail: None })
         .collect();
     let began = Instant::now();
     thread::scope(|scope| {
@@ -186,7 +186,7 @@ pub fn standalone(stand: &Stand, plan: Plan, figures: &mut Figures) {
         let (stop, health) = (Stop::default(), Health::default());
         let (queue, publisher, thread) = Embedded::open(&folder, WINDOW, health.component("queue"), &stop).unwrap();
         for part in messages.chunks(WINDOW / 2) {
-            let batch = part.iter().map(|message| (Lane::Work, message.clone(), Duration::ZERO));
+            let batch = part.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
             assert!(publisher.publish_all(batch, broker::PATIENCE).iter().all(Result::is_ok));
         }
         drop((queue, publisher));

@@ -1,7 +1,7 @@
 //! The command line: parse it, read the settings, dispatch to a role, turn errors into exit codes.
 
 use crate::config::{ApiKey, ConfigError, Layers, Scopes, Settings};
-use crate::dlq::{self, Format, Left};
+use crate::dlq::{self, Completion, Format};
 use crate::runtime::{self, Role, RunError};
 use crate::store::Direction;
 use crate::transfer;
@@ -173,8 +173,8 @@ pub fn main(
         Err(error) => Err(RunError::Misconfigured(error.to_string())),
     };
     match result {
-        Ok(Left::Nothing) => ExitCode::SUCCESS,
-        Ok(Left::Something) => ExitCode::from(LEFT),
+        Ok(Completion::Complete) => ExitCode::SUCCESS,
+        Ok(Completion::Partial) => ExitCode::from(LEFT),
         Err(error) => {
             // Nobody may be there to read it.
             let _ = writeln!(std::io::stderr(), "contacts: {error}");
@@ -204,7 +204,7 @@ fn layers(
     })
 }
 
-fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Left, RunError> {
+fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Completion, RunError> {
     match command {
         Command::Producer { .. } => runtime::run(Role::Producer, settings, layers)?,
         Command::Consumer => runtime::run(Role::Consumer, settings, layers)?,
@@ -225,7 +225,7 @@ fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Left, 
         Command::Completions { shell } => completions(*shell)?,
         Command::Man { dir } => manual(dir.as_deref())?,
     }
-    Ok(Left::Nothing)
+    Ok(Completion::Complete)
 }
 
 fn completions(shell: clap_complete::Shell) -> std::io::Result<()> {

@@ -3,7 +3,7 @@
 use crate::support::{Client, Process, Stack, eventually, json, new_contact, person, standalone, update};
 use contacts::domain::{ContactId, OperationId};
 use contacts::message::encode;
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Mutex;
@@ -75,9 +75,9 @@ fn assert_all_applied_once(stack: &Stack, contacts: &BTreeSet<String>, operation
     assert_eq!(stack.database.count("contacts WHERE version = created_by"), i64::try_from(contacts.len()).unwrap());
     assert_eq!(contacts.len(), operations.len());
     eventually("the queues are empty", || {
-        [Lane::Work, Lane::Retry].iter().all(|lane| stack.broker.depth(*lane) == 0).then_some(())
+        [QueueKind::Work, QueueKind::Retry].iter().all(|lane| stack.broker.depth(*lane) == 0).then_some(())
     });
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn rubbish_goes_to_the_dead_letters_and_its_neighbours_are_applied() {
     expected.sort();
     assert_eq!(found, expected);
     assert!(!consumer.log().contains("Marked Person"), "no personal data in the log");
-    assert_eq!(stack.broker.depth(Lane::Work), 0);
+    assert_eq!(stack.broker.depth(QueueKind::Work), 0);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn an_update_that_overtakes_its_create_waits_for_it() {
     let mut elsewhere = other.start("producer");
     let id = elsewhere.client().write("POST", "/contacts", &key, &person("Ana")).text("contact_id");
     let early = client.write("PUT", &format!("/contacts/{id}"), &[], &person("Early"));
-    eventually("it waits", || (stack.broker.depth(Lane::Retry) > 0).then_some(()));
+    eventually("it waits", || (stack.broker.depth(QueueKind::Retry) > 0).then_some(()));
     let late = client.write("POST", "/contacts", &key, &person("Ana"));
     for accepted in [late, early] {
         assert_eq!(client.ended(&accepted.text("operation_id"))["status"], "applied");
@@ -310,12 +310,12 @@ fn while_sql_is_away_consuming_pauses_and_nothing_is_a_dead_letter() {
     let (before, patience) = (sessions(), Duration::from_millis(3_000));
     std::thread::sleep(patience);
     assert!(sessions() <= before + 8);
-    assert_eq!((stack.broker.depth(Lane::DeadLetters), stack.broker.depth(Lane::Retry)), (0, 0));
+    assert_eq!((stack.broker.depth(QueueKind::DeadLetter), stack.broker.depth(QueueKind::Retry)), (0, 0));
     stack.database.execute("ALTER TABLE contacts_away RENAME TO contacts");
     for operation in operations {
         assert_eq!(client.ended(&operation)["status"], "applied");
     }
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     consumer.ready();
     let said = consumer.said("the database cannot be used: consuming is paused").len();
     assert!((1..20).contains(&said), "once for each pause, not for each message: {said}");

@@ -2,7 +2,7 @@
 //! few): it keeps what it was given, answers everyone in time, says so once, and does not grow.
 
 use crate::support::{Client, Process, Proxy, Stack, eventually, person};
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -89,7 +89,9 @@ fn without_sql_a_consumer_waits_for_it() {
     });
     // More may be applied than were answered 202: a 503 may have been accepted after all.
     let accepted = || answers.accepted.load(Ordering::Relaxed);
-    eventually("all is applied", || (applied() >= accepted() && stack.broker.depth(Lane::Work) == 0).then_some(()));
+    eventually("all is applied", || {
+        (applied() >= accepted() && stack.broker.depth(QueueKind::Work) == 0).then_some(())
+    });
     let (steady, before, accepted_before) = (memory(&consumer), applied(), accepted());
 
     proxy.refuse(true);
@@ -100,7 +102,7 @@ fn without_sql_a_consumer_waits_for_it() {
         peak(&consumer, for_how_long())
     });
     let backlog = accepted() - accepted_before;
-    assert_eq!((applied(), stack.broker.depth(Lane::DeadLetters)), (before, 0));
+    assert_eq!((applied(), stack.broker.depth(QueueKind::DeadLetter)), (before, 0));
     assert_eq!(consumer.said("the database cannot be used: consuming is paused").len(), 1, "{}", consumer.log());
     proxy.heal();
     let healed = Instant::now();
@@ -110,7 +112,7 @@ fn without_sql_a_consumer_waits_for_it() {
         for_how_long(),
         healed.elapsed()
     );
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     assert!(peak < 2 * steady, "{peak} KiB, {steady} before");
     producer.terminate();
     consumer.terminate();

@@ -95,7 +95,7 @@ fn a_session_that_began_on_empty_tables_never_reads_them_from_end_to_end() {
     for _ in 0..12 {
         let attempt = |_| {
             let command = create(new_contact(), "Ana Example");
-            Attempt { command, replays: 0, last_chance: false, condemned: None }
+            Attempt { command, replays: 0, last_attempt: false, must_fail: None }
         };
         let batch: Vec<Attempt> = (0..50).map(attempt).collect();
         assert_eq!(store.apply(&batch).unwrap(), vec![Outcome::Applied; 50]);

@@ -6,10 +6,10 @@
 use crate::support::{Stack, create, delete, details, eventually, new_contact, update};
 use contacts::config::{ConsumerSettings, RetrySettings};
 use contacts::consumer::{self, Parts};
-use contacts::domain::{Action, Attempt, Command, Contact, ContactId, Moment, OperationId, Outcome};
+use contacts::domain::{Action, Attempt, Command, Contact, ContactId, OperationId, Outcome, Timestamp};
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
-use contacts::queue::{Delivery, Lane, Queue, QueueError, Source, Work};
+use contacts::queue::{Delivery, Queue, QueueError, QueueKind, Source, Work};
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
 use contacts::store::{After, Direction, Filter, Operation, Pruned, Store, StoreError};
@@ -39,7 +39,7 @@ struct Harmed {
 impl Store for Harmed {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
         let harmful = |attempt: &&Attempt| {
-            attempt.condemned.is_none() && attempt.command.action == Action::Create(details(HARMFUL))
+            attempt.must_fail.is_none() && attempt.command.action == Action::Create(details(HARMFUL))
         };
         if batch.iter().any(|attempt| harmful(&attempt)) {
             match self.harm {
@@ -67,10 +67,10 @@ impl Store for Harmed {
     fn probe(&self) -> Result<(), StoreError> {
         self.store.probe()
     }
-    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError> {
+    fn set_pruned_before(&self, moment: Timestamp) -> Result<(), StoreError> {
         self.store.set_pruned_before(moment)
     }
-    fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
+    fn pruned_before(&self) -> Result<Option<Timestamp>, StoreError> {
         self.store.pruned_before()
     }
     fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
@@ -102,8 +102,7 @@ fn start(
     let rabbit = RabbitMq::new(broker).unwrap();
     let health = Health::default();
     let (publisher, thread) = rabbit.publisher(broker, health.component("publisher"), stop.clone()).unwrap();
-    let parts =
-        Parts { queue: queue(rabbit), store: Arc::new(store), publisher, lateness: consumer::Lateness::default() };
+    let parts = Parts { queue: queue(rabbit), store: Arc::new(store), publisher, lag: consumer::LagTracker::default() };
     // Never given up: a panic whose backtrace is asked for can hold its worker, and the creates with it, for seconds.
     let retry = RetrySettings { delay: Duration::from_millis(100), max_attempts: 10_000 };
     let mut threads = consumer::start(parts, &ConsumerSettings::default(), &retry, &health, stop).unwrap();
@@ -146,13 +145,13 @@ fn a_message_that_panics_the_worker_fails_alone() {
     let threads = start_harmed(&stack.broker.settings(), &stack.database.settings(), Harm::Panic, &stop);
     let (commands, harmful) = publish_around_a_harmful_one(&stack);
     eventually("all have ended", || {
-        (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(Lane::DeadLetters) > 0)
+        (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(QueueKind::DeadLetter) > 0)
             .then_some(())
     });
     assert_only_the_harmful_one_failed(&stack, &commands, &harmful, "poison");
     stop.ask();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(stack.broker.depth(Lane::Work), 0);
+    assert_eq!(stack.broker.depth(QueueKind::Work), 0);
 }
 
 /// Not a test of its own: what the next one runs as a process that may die.
@@ -195,7 +194,7 @@ fn a_message_that_kills_its_process_fails_alone() {
             deaths += 1;
             child = start();
         }
-        (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(Lane::DeadLetters) > 0)
+        (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(QueueKind::DeadLetter) > 0)
             .then_some(())
     });
     child.kill().unwrap();
@@ -207,18 +206,18 @@ fn a_message_that_kills_its_process_fails_alone() {
 /// A queue that notes the highest count of returns it hands out.
 struct Watched {
     queue: RabbitMq,
-    returned: Arc<AtomicU32>,
+    redeliveries: Arc<AtomicU32>,
 }
 
 struct WatchedSource<'a> {
     source: &'a mut dyn Source,
-    returned: &'a AtomicU32,
+    redeliveries: &'a AtomicU32,
 }
 
 impl Queue for Watched {
     fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
-        let returned = &self.returned;
-        self.queue.session(prefetch, &mut |source| work(&mut WatchedSource { source, returned }))
+        let redeliveries = &self.redeliveries;
+        self.queue.session(prefetch, &mut |source| work(&mut WatchedSource { source, redeliveries }))
     }
 }
 
@@ -226,7 +225,7 @@ impl Source for WatchedSource<'_> {
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
         let batch = self.source.take(max, wait)?;
         for delivery in batch.iter().flatten() {
-            self.returned.fetch_max(delivery.returned, Ordering::Relaxed);
+            self.redeliveries.fetch_max(delivery.redeliveries, Ordering::Relaxed);
         }
         Ok(batch)
     }
@@ -243,26 +242,26 @@ impl Source for WatchedSource<'_> {
 #[test]
 fn a_start_and_an_end_give_no_message_back() {
     let tries = (0..4).map(|_| most_returns());
-    let returned: Vec<u32> = tries.take_while(|returned| *returned > 0).collect();
-    assert!(returned.len() < 4, "{returned:?}");
+    let redeliveries: Vec<u32> = tries.take_while(|redeliveries| *redeliveries > 0).collect();
+    assert!(redeliveries.len() < 4, "{redeliveries:?}");
 }
 
 /// How often a message came back at most while consumers started and ended under load.
 fn most_returns() -> u32 {
     let stack = Stack::new();
     stack.publish((0..6_000).map(|_| Message::new(&create(new_contact(), "Ana"))));
-    let returned = Arc::new(AtomicU32::new(0));
+    let redeliveries = Arc::new(AtomicU32::new(0));
     for share in [500, 3_000, 6_000] {
-        let (stop, returned) = (Stop::default(), returned.clone());
+        let (stop, redeliveries) = (Stop::default(), redeliveries.clone());
         let store = Postgres::new(&stack.database.settings()).unwrap();
-        let watched = |queue| -> Arc<dyn Queue> { Arc::new(Watched { queue, returned }) };
+        let watched = |queue| -> Arc<dyn Queue> { Arc::new(Watched { queue, redeliveries }) };
         let threads = start(&stack.broker.settings(), store, watched, &stop);
         eventually("its share is applied", || (stack.database.count("operations") >= share).then_some(()));
         stop.ask();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
     assert_eq!(stack.database.count("operations"), 6_000);
-    returned.load(Ordering::Relaxed)
+    redeliveries.load(Ordering::Relaxed)
 }
 
 #[test]
@@ -285,11 +284,11 @@ fn a_database_that_reads_but_does_not_write_fills_no_dead_letters() {
     // Both workers have seen it; from now on the probe keeps them from taking anything.
     let admin = consumer.admin();
     eventually("it says why", || admin.get("/readyz").body.contains("No space left").then_some(()));
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     assert_eq!(stack.database.count("operations"), 0);
     stack.database.execute("DROP TRIGGER disk_full ON contacts");
     eventually("all are applied", || (stack.database.count("operations") == 30).then_some(()));
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     consumer.terminate();
 }
 
@@ -311,7 +310,7 @@ fn a_locked_row_holds_only_its_own_commands() {
     assert_eq!(stack.database.count("contacts WHERE name = 'Bia'"), 0);
     drop(lock);
     eventually("it is applied, too", || (stack.database.count("contacts WHERE name = 'Bia'") == 1).then_some(()));
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     consumer.terminate();
 }
 
@@ -326,7 +325,7 @@ fn a_second_signal_ends_a_role_that_still_works_at_once() {
          CREATE TRIGGER slow BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION slow()",
     );
     stack.publish([Message::new(&create(new_contact(), "Ana"))]);
-    eventually("it hangs", || (stack.broker.depth(Lane::Work) == 0).then_some(()));
+    eventually("it hangs", || (stack.broker.depth(QueueKind::Work) == 0).then_some(()));
     process.signal("TERM");
     eventually("it finishes", || (!process.said("asked to end: finishing what has begun").is_empty()).then_some(()));
     // Signals close together are one wish.
@@ -335,7 +334,7 @@ fn a_second_signal_ends_a_role_that_still_works_at_once() {
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(143), "{}", process.log());
     assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
-    eventually("the message is given back", || (stack.broker.depth(Lane::Work) == 1).then_some(()));
+    eventually("the message is given back", || (stack.broker.depth(QueueKind::Work) == 1).then_some(()));
     stack.database.end_sessions();
 }
 
@@ -355,7 +354,7 @@ fn the_grace_is_a_bound_even_while_sql_hangs() {
          CREATE TRIGGER slow BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION slow()",
     );
     stack.publish([Message::new(&create(new_contact(), "Ana"))]);
-    eventually("it hangs", || (stack.broker.depth(Lane::Work) == 0).then_some(()));
+    eventually("it hangs", || (stack.broker.depth(QueueKind::Work) == 0).then_some(()));
     let asked = Instant::now();
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(1), "{}", process.log());

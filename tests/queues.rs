@@ -4,7 +4,7 @@ use crate::support::{Broker, all_letters, eventually};
 use contacts::message::{Header, Message};
 use contacts::queue::embedded::{Beside, Embedded};
 use contacts::queue::rabbitmq::RabbitMq;
-use contacts::queue::{DeadLetters, Delivery, Lane, PublishError, Publisher, Queue, QueueError};
+use contacts::queue::{DeadLetterQueue, Delivery, PublishError, Publisher, Queue, QueueError, QueueKind};
 use contacts::stop::Stop;
 use contacts::telemetry::Health;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ trait Subject: Sized {
     fn open() -> Self;
     fn queue(&self) -> &Arc<dyn Queue>;
     fn publisher(&self) -> &Publisher;
-    fn dead_letters(&self) -> Box<dyn DeadLetters>;
+    fn dead_letters(&self) -> Box<dyn DeadLetterQueue>;
     fn reopen(self) -> Self;
 }
 
@@ -51,7 +51,7 @@ impl Subject for OnRabbitMq {
     fn publisher(&self) -> &Publisher {
         &self.publisher
     }
-    fn dead_letters(&self) -> Box<dyn DeadLetters> {
+    fn dead_letters(&self) -> Box<dyn DeadLetterQueue> {
         Box::new(RabbitMq::new(&self.broker.settings()).unwrap())
     }
     fn reopen(self) -> Self {
@@ -84,7 +84,7 @@ impl Subject for OnFile {
     fn publisher(&self) -> &Publisher {
         &self.publisher
     }
-    fn dead_letters(&self) -> Box<dyn DeadLetters> {
+    fn dead_letters(&self) -> Box<dyn DeadLetterQueue> {
         let component = Health::default().component("queue");
         Box::new(Beside::open(self.folder.path(), 10, component, &Stop::default()).unwrap().0)
     }
@@ -110,12 +110,17 @@ fn message(number: usize) -> Message {
 }
 
 #[track_caller]
-fn publish(subject: &impl Subject, lane: Lane, messages: impl IntoIterator<Item = Message>) {
+fn publish(subject: &impl Subject, lane: QueueKind, messages: impl IntoIterator<Item = Message>) {
     publish_delayed(subject, lane, messages, Duration::ZERO);
 }
 
 #[track_caller]
-fn publish_delayed(subject: &impl Subject, lane: Lane, messages: impl IntoIterator<Item = Message>, delay: Duration) {
+fn publish_delayed(
+    subject: &impl Subject,
+    lane: QueueKind,
+    messages: impl IntoIterator<Item = Message>,
+    delay: Duration,
+) {
     let batch = messages.into_iter().map(|message| (lane, message, delay));
     for result in subject.publisher().publish_all(batch, TIMEOUT) {
         result.unwrap();
@@ -151,16 +156,16 @@ fn assert_empty(subject: &impl Subject) {
 fn what_was_confirmed_arrives_as_it_was_in_order<S: Subject>() {
     let subject = S::open();
     let sent: Vec<Message> = (0..50).map(message).collect();
-    publish(&subject, Lane::Work, sent.clone());
+    publish(&subject, QueueKind::Work, sent.clone());
     let taken = take(&subject, 50);
-    assert!(taken.iter().all(|delivery| delivery.returned == 0));
+    assert!(taken.iter().all(|delivery| delivery.redeliveries == 0));
     assert_eq!(taken.into_iter().map(|delivery| delivery.message).collect::<Vec<_>>(), sent);
     assert_empty(&subject);
 }
 
 fn what_was_not_acknowledged_comes_again<S: Subject>() {
     let subject = S::open();
-    publish(&subject, Lane::Work, (0..6).map(message));
+    publish(&subject, QueueKind::Work, (0..6).map(message));
     let mut work = |source: &mut dyn contacts::queue::Source| {
         let mut taken = 0;
         while taken < 3 {
@@ -175,7 +180,7 @@ fn what_was_not_acknowledged_comes_again<S: Subject>() {
     subject.queue().session(100, &mut work).unwrap();
     let again = take(&subject, 3);
     let mut ids: Vec<(String, u32)> =
-        again.iter().map(|delivery| (delivery.message.id.clone(), delivery.returned.min(1))).collect();
+        again.iter().map(|delivery| (delivery.message.id.clone(), delivery.redeliveries.min(1))).collect();
     ids.sort();
     assert_eq!(ids[..2], [("id-3".into(), 1), ("id-4".into(), 1)]);
     assert_eq!(ids[2].0, "id-5");
@@ -184,7 +189,7 @@ fn what_was_not_acknowledged_comes_again<S: Subject>() {
 
 fn a_session_that_fails_gives_its_messages_back<S: Subject>() {
     let subject = S::open();
-    publish(&subject, Lane::Work, [message(1)]);
+    publish(&subject, QueueKind::Work, [message(1)]);
     let mut work = |source: &mut dyn contacts::queue::Source| {
         while source.take(10, SHORT)?.unwrap().is_empty() {}
         Err(QueueError::Lost("on purpose".into()))
@@ -195,8 +200,8 @@ fn a_session_that_fails_gives_its_messages_back<S: Subject>() {
 
 fn messages_outlive_a_reopening<S: Subject>() {
     let subject = S::open();
-    publish(&subject, Lane::Work, (0..4).map(message));
-    publish(&subject, Lane::DeadLetters, [message(9)]);
+    publish(&subject, QueueKind::Work, (0..4).map(message));
+    publish(&subject, QueueKind::DeadLetter, [message(9)]);
     assert_eq!(take(&subject, 2).len(), 2);
     let subject = subject.reopen();
     let ids: Vec<String> = take(&subject, 2).into_iter().map(|delivery| delivery.message.id).collect();
@@ -209,7 +214,7 @@ fn a_retry_comes_back_after_its_delay_and_not_before<S: Subject>() {
     let subject = S::open();
     let delay = Duration::from_millis(700);
     let started = Instant::now();
-    publish_delayed(&subject, Lane::Retry, (0..3).map(message), delay);
+    publish_delayed(&subject, QueueKind::Retry, (0..3).map(message), delay);
     let taken = take(&subject, 3);
     assert!(started.elapsed() >= delay, "{:?}", started.elapsed());
     let mut taken: Vec<Message> = taken.into_iter().map(|delivery| delivery.message).collect();
@@ -230,11 +235,11 @@ fn a_retry_comes_back_after_its_delay_and_not_before<S: Subject>() {
 fn dead_letters_can_be_looked_at_and_stay<S: Subject>() {
     let subject = S::open();
     let sent: Vec<Message> = (0..50).map(message).collect();
-    publish(&subject, Lane::DeadLetters, sent.clone());
+    publish(&subject, QueueKind::DeadLetter, sent.clone());
     let letters = subject.dead_letters();
     // More often than RabbitMQ 4 lets a message come back by default.
     for shown in (0..25).map(|round| round * 2) {
-        let look = letters.look(&mut |letters| {
+        let look = letters.browse(&mut |letters| {
             assert_eq!(letters.total(), 50);
             for expected in &sent[..shown] {
                 assert_eq!(letters.next()?.map(|letter| letter.message).as_ref(), Some(expected));
@@ -249,15 +254,15 @@ fn dead_letters_can_be_looked_at_and_stay<S: Subject>() {
 
 fn a_look_removes_what_it_is_told_to_and_no_more<S: Subject>() {
     let subject = S::open();
-    publish(&subject, Lane::DeadLetters, (0..10).map(message));
+    publish(&subject, QueueKind::DeadLetter, (0..10).map(message));
     let letters = subject.dead_letters();
-    let look = letters.look(&mut |letters| {
+    let look = letters.browse(&mut |letters| {
         // Not there when the look began.
-        publish(&subject, Lane::DeadLetters, [message(99)]);
+        publish(&subject, QueueKind::DeadLetter, [message(99)]);
         let mut places = Vec::new();
         while let Some(letter) = letters.next()? {
-            letters.hold();
-            places.push(letter.place);
+            letters.mark_for_removal();
+            places.push(letter.tag);
         }
         assert_eq!(places.len(), 10);
         letters.remove(&[places[7], places[2]])?;
@@ -270,7 +275,7 @@ fn a_look_removes_what_it_is_told_to_and_no_more<S: Subject>() {
 
 fn a_cancelled_session_runs_dry_and_ends<S: Subject>() {
     let subject = S::open();
-    publish(&subject, Lane::Work, (0..20).map(message));
+    publish(&subject, QueueKind::Work, (0..20).map(message));
     let mut taken = BTreeSet::new();
     let mut work = |source: &mut dyn contacts::queue::Source| {
         while taken.is_empty() {
@@ -293,7 +298,7 @@ fn a_cancelled_session_runs_dry_and_ends<S: Subject>() {
 fn sessions_side_by_side_share_the_messages<S: Subject>() {
     let subject = S::open();
     let total = 400;
-    publish(&subject, Lane::Work, (0..total).map(message));
+    publish(&subject, QueueKind::Work, (0..total).map(message));
     let taken: Vec<Vec<String>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..3)
             .map(|_| {
@@ -329,7 +334,7 @@ fn many_publish_at_once_and_each_is_answered<S: Subject>() {
         for caller in 0..callers {
             let publisher = subject.publisher().clone();
             scope.spawn(move || {
-                let batch = (0..each).map(|number| (Lane::Work, message(caller * each + number), Duration::ZERO));
+                let batch = (0..each).map(|number| (QueueKind::Work, message(caller * each + number), Duration::ZERO));
                 for result in publisher.publish_all(batch, TIMEOUT) {
                     result.unwrap();
                 }
@@ -347,7 +352,7 @@ fn the_largest_message_passes_unharmed<S: Subject>() {
     // More than one AMQP frame (128 KiB), and nothing at all.
     for body in [vec![b'x'; 1 << 20], Vec::new()] {
         let sent = Message { body, ..message(1) };
-        publish(&subject, Lane::Work, [sent.clone()]);
+        publish(&subject, QueueKind::Work, [sent.clone()]);
         assert_eq!(take(&subject, 1)[0].message, sent);
     }
 }
@@ -382,8 +387,8 @@ conformance! {
 #[test]
 fn a_message_that_no_queue_takes_is_refused_and_the_queue_is_made_again() {
     let subject = OnRabbitMq::open();
-    subject.broker.delete_queue(Lane::Work);
-    let one = || subject.publisher.publish_all([(Lane::Work, message(1), Duration::ZERO)], TIMEOUT);
+    subject.broker.delete_queue(QueueKind::Work);
+    let one = || subject.publisher.publish_all([(QueueKind::Work, message(1), Duration::ZERO)], TIMEOUT);
     assert_eq!(one(), [Err(PublishError::Unroutable)]);
     eventually("published again", || one()[0].is_ok().then_some(()));
     assert_eq!(take(&subject, 1)[0].message, message(1));
@@ -395,17 +400,17 @@ fn more_letters_than_one_consumer_can_hold_are_all_shown_in_order() {
     let small = |number: usize| Message { id: number.to_string(), ..Message::default() };
     let count = usize::from(u16::MAX) + 3_000;
     for some in (0..count).collect::<Vec<_>>().chunks(1_000) {
-        publish(&subject, Lane::DeadLetters, some.iter().map(|number| small(*number)));
+        publish(&subject, QueueKind::DeadLetter, some.iter().map(|number| small(*number)));
     }
     let letters = subject.dead_letters();
-    let look = letters.look(&mut |letters| {
+    let look = letters.browse(&mut |letters| {
         let mut last = Vec::new();
         for number in 0..count {
             let letter = letters.next()?.unwrap();
             assert_eq!(letter.message.id, number.to_string());
             if number >= count - 2 {
-                letters.hold();
-                last.push(letter.place);
+                letters.mark_for_removal();
+                last.push(letter.tag);
             }
         }
         assert_eq!(letters.next()?, None);
@@ -413,7 +418,7 @@ fn more_letters_than_one_consumer_can_hold_are_all_shown_in_order() {
     });
     look.unwrap();
     // All others went back as they were.
-    let look = letters.look(&mut |letters| {
+    let look = letters.browse(&mut |letters| {
         for number in 0..count - 2 {
             assert_eq!(letters.next()?.unwrap().message.id, number.to_string());
         }
@@ -426,11 +431,11 @@ fn more_letters_than_one_consumer_can_hold_are_all_shown_in_order() {
 #[test]
 fn retries_come_back_after_their_queue_or_their_target_was_deleted() {
     let subject = OnRabbitMq::open();
-    for deleted in [Lane::Retry, Lane::Work, Lane::Retry, Lane::Retry] {
-        publish_delayed(&subject, Lane::Retry, [message(1)], SHORT);
+    for deleted in [QueueKind::Retry, QueueKind::Work, QueueKind::Retry, QueueKind::Retry] {
+        publish_delayed(&subject, QueueKind::Retry, [message(1)], SHORT);
         assert_eq!(take(&subject, 1).len(), 1);
         subject.broker.delete_queue(deleted);
-        let retry = || subject.publisher.publish_all([(Lane::Retry, message(2), SHORT)], TIMEOUT);
+        let retry = || subject.publisher.publish_all([(QueueKind::Retry, message(2), SHORT)], TIMEOUT);
         eventually("published again", || retry()[0].is_ok().then_some(()));
         assert_eq!(take(&subject, 1).len(), 1);
     }
@@ -441,8 +446,8 @@ fn retries_come_back_after_their_queue_or_their_target_was_deleted() {
 fn a_session_does_not_outlive_its_queue() {
     let subject = OnRabbitMq::open();
     let ended = subject.queue().session(100, &mut |source| {
-        subject.broker.delete_queue(Lane::Work);
-        let one = || subject.publisher.publish_all([(Lane::Work, message(1), Duration::ZERO)], TIMEOUT);
+        subject.broker.delete_queue(QueueKind::Work);
+        let one = || subject.publisher.publish_all([(QueueKind::Work, message(1), Duration::ZERO)], TIMEOUT);
         eventually("published again", || one()[0].is_ok().then_some(()));
         eventually("the session ends", || {
             source.take(10, SHORT).map_or(Some(()), |taken| taken.is_none().then_some(()))
@@ -459,11 +464,11 @@ fn queues_of_other_arguments_are_one_clear_error() {
     let mut connection = broker.connect();
     let channel = connection.open_channel(None).unwrap();
     let options = amiquip::QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(broker.queue(Lane::Work), options).unwrap();
+    channel.queue_declare(broker.queue(QueueKind::Work), options).unwrap();
     let rabbit = RabbitMq::new(&broker.settings()).unwrap();
     let error = rabbit.session(10, &mut |_source| Ok(())).unwrap_err();
     let QueueError::Misconfigured(text) = error else { panic!("{error:?}") };
-    assert!(text.contains(&broker.queue(Lane::Work)) && text.contains("other arguments"), "{text}");
+    assert!(text.contains(&broker.queue(QueueKind::Work)) && text.contains("other arguments"), "{text}");
 }
 
 #[test]
@@ -477,7 +482,7 @@ fn without_a_broker_every_publication_is_answered_by_its_deadline() {
     let rabbit = RabbitMq::new(&settings).unwrap();
     let component = Health::default().component("queue");
     let (publisher, thread) = rabbit.publisher(&settings, component.clone(), Stop::default()).unwrap();
-    let batch = (0..100).map(|number| (Lane::Work, message(number), Duration::ZERO));
+    let batch = (0..100).map(|number| (QueueKind::Work, message(number), Duration::ZERO));
     let results = publisher.publish_all(batch, SHORT);
     assert!(results.iter().all(|result| matches!(result, Err(PublishError::Disconnected | PublishError::Full))));
     assert!(results.contains(&Err(PublishError::Disconnected)) && results.contains(&Err(PublishError::Full)));

@@ -1,7 +1,7 @@
 //! How processes start and end: exit codes, clear lines, signals.
 
 use crate::support::{Broker, Database, Process, Stack, eventually, standalone};
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use std::net::TcpListener;
 
 #[test]
@@ -106,7 +106,7 @@ fn queues_of_other_arguments_end_a_role_with_one_line() {
     let mut connection = stack.broker.connect();
     let channel = connection.open_channel(None).unwrap();
     let options = amiquip::QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(stack.broker.queue(Lane::Work), options).unwrap();
+    channel.queue_declare(stack.broker.queue(QueueKind::Work), options).unwrap();
     for role in ["producer", "consumer"] {
         let mut process = stack.start(role);
         assert_eq!(process.wait().code(), Some(78), "{}", process.log());

@@ -1,7 +1,7 @@
 //! A new version comes, one process after the other, while clients write: no request fails and no change is lost.
 
 use crate::support::{Client, Process, Stack, eventually, person};
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use std::collections::BTreeSet;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -189,6 +189,6 @@ fn a_rolling_change_fails_no_request_and_loses_no_change() {
     assert!(accepted.len() > 300);
     let ended = || stack.database.count("operations WHERE status IN ('applied', 'superseded')");
     eventually("all is applied", || (usize::try_from(ended()).unwrap() == accepted.len()).then_some(()));
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 0);
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     assert_eq!(stack.database.count("contacts WHERE name <> 'Bia'"), 0, "each was created and then changed");
 }

@@ -2,8 +2,8 @@
 
 use crate::support::{Database, command, create, delete, details, new_contact, update};
 use contacts::domain::{
-    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, Fingerprint, Life, Moment, NameKey,
-    OperationId, OperationKind, Outcome, Phone, Reason, Region, State, Status,
+    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, Fingerprint, Lifecycle, NameKey,
+    OperationId, OperationKind, Outcome, Phone, Reason, Region, State, Status, Timestamp,
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
@@ -73,7 +73,7 @@ fn migrated<S: Subject>() -> S {
 }
 
 fn attempt(command: Command) -> Attempt {
-    Attempt { command, replays: 0, last_chance: false, condemned: None }
+    Attempt { command, replays: 0, last_attempt: false, must_fail: None }
 }
 
 fn apply(store: &impl Store, commands: &[&Command]) -> Vec<Outcome> {
@@ -115,18 +115,18 @@ fn a_contact_lives_changes_and_dies<S: Subject>() {
     let contact = read(store, id);
     assert_eq!((contact.version, contact.created_by), (born.operation_id, born.operation_id));
     assert_eq!((contact.created_at, contact.updated_at), (born.accepted_at, born.accepted_at));
-    assert_eq!(contact.life, Life::Live(details("Ana")));
+    assert_eq!(contact.life, Lifecycle::Live(details("Ana")));
 
     let married = update(id, 50, "Ana Lima");
     assert_eq!(apply(store, &[&married]), [Outcome::Applied]);
     let contact = read(store, id);
     assert_eq!((contact.version, contact.created_by), (married.operation_id, born.operation_id));
     assert_eq!((contact.created_at, contact.updated_at), (born.accepted_at, married.accepted_at));
-    assert_eq!(contact.life, Life::Live(details("Ana Lima")));
+    assert_eq!(contact.life, Lifecycle::Live(details("Ana Lima")));
 
     let gone = delete(id, 20);
     assert_eq!(apply(store, &[&gone]), [Outcome::Applied]);
-    assert_eq!(read(store, id).life, Life::Deleted { at: gone.accepted_at });
+    assert_eq!(read(store, id).life, Lifecycle::Deleted { at: gone.accepted_at });
     assert_eq!(store.contacts(&Filter::default(), None, 10).unwrap(), []);
     assert_eq!(apply(store, &[&update(id, 99, "Ghost")]), [Outcome::Failed(Reason::ContactDeleted)]);
 }
@@ -174,7 +174,7 @@ fn what_must_wait_leaves_no_trace<S: Subject>() {
     assert_eq!((store.contact(id).unwrap(), store.operation(early.operation_id).unwrap()), (None, None));
     // With its create in one batch, in any order, it need not wait.
     assert_eq!(apply(store, &[&early, &create(id, "Ana")]), [Outcome::Applied, Outcome::Applied]);
-    assert_eq!(read(store, id).life, Life::Live(details("Early")));
+    assert_eq!(read(store, id).life, Lifecycle::Live(details("Early")));
 }
 
 fn a_replay_of_a_failed_operation_is_a_new_try<S: Subject>() {
@@ -182,7 +182,7 @@ fn a_replay_of_a_failed_operation_is_a_new_try<S: Subject>() {
     let (store, id) = (subject.store(), new_contact());
     let early = update(id, 9, "Early");
     let failed = Outcome::Failed(Reason::ContactNotFound);
-    let last = Attempt { last_chance: true, ..attempt(early.clone()) };
+    let last = Attempt { last_attempt: true, ..attempt(early.clone()) };
     assert_eq!(store.apply(std::slice::from_ref(&last)).unwrap(), [failed]);
     apply(store, &[&create(id, "Ana")]);
     assert_eq!(apply(store, &[&early]), [failed], "a redelivery is none");
@@ -244,8 +244,8 @@ fn named(prefix: &str) -> Filter {
 
 fn names(store: &impl Store, filter: &Filter) -> Vec<String> {
     let name = |contact: &Contact| match &contact.life {
-        Life::Live(details) => details.name.as_str().to_owned(),
-        Life::Deleted { .. } => panic!("a deleted contact is listed"),
+        Lifecycle::Live(details) => details.name.as_str().to_owned(),
+        Lifecycle::Deleted { .. } => panic!("a deleted contact is listed"),
     };
     listed(store, filter).iter().map(name).collect()
 }
@@ -354,7 +354,7 @@ fn an_export_is_what_was_there_at_one_moment<S: Subject>() {
             assert!(
                 contacts
                     .iter()
-                    .all(|contact| matches!(&contact.life, Life::Live(it) if it.name.as_str().starts_with("Ana")))
+                    .all(|contact| matches!(&contact.life, Lifecycle::Live(it) if it.name.as_str().starts_with("Ana")))
             );
             true
         })
@@ -447,7 +447,7 @@ fn any_order_and_repetition_ends_the_same<S: Subject>() {
             let contact = read(store, id);
             match version {
                 Some(version) => prop_assert_eq!(contact.version, version),
-                None => prop_assert!(contact.standing().deleted),
+                None => prop_assert!(contact.state().deleted),
             }
         }
         for command in &commands {
@@ -488,7 +488,7 @@ fn workers_side_by_side_do_not_harm_each_other<S: Subject>() {
         workers.into_iter().map(|worker| worker.join().unwrap()).sum()
     });
     for id in ids {
-        assert_eq!(read(store, id).life, Life::Live(details("Ana 39")));
+        assert_eq!(read(store, id).life, Lifecycle::Live(details("Ana 39")));
     }
     let recorded = commands
         .iter()
@@ -506,7 +506,7 @@ fn what_is_pruned_neither_comes_back_nor_happens_twice<S: Subject>() {
     let failed = update(odd, 5, "Odd");
     let all: Vec<&Command> = dead.iter().chain(&alive).collect();
     assert_eq!(apply(store, &all), [Outcome::Applied; 6]);
-    let last = Attempt { last_chance: true, ..attempt(failed.clone()) };
+    let last = Attempt { last_attempt: true, ..attempt(failed.clone()) };
     assert_eq!(store.apply(&[last]).unwrap(), [Outcome::Failed(Reason::ContactNotFound)]);
 
     assert_eq!((store.pruned_before().unwrap(), store.prune(100).unwrap()), (None, Pruned::default()));
@@ -514,7 +514,7 @@ fn what_is_pruned_neither_comes_back_nor_happens_twice<S: Subject>() {
     // Ended just now, though accepted long ago: too young.
     store.set_pruned_before(horizon).unwrap();
     assert_eq!(store.prune(100).unwrap(), Pruned { operations: 0, tombstones: 1 });
-    let now = Moment::from_timestamp_micros(chrono::Utc::now().timestamp_micros()).unwrap();
+    let now = Timestamp::from_timestamp_micros(chrono::Utc::now().timestamp_micros()).unwrap();
     let later = now + chrono::TimeDelta::days(1);
     store.set_pruned_before(later).unwrap();
     store.set_pruned_before(horizon).unwrap();
@@ -530,7 +530,7 @@ fn what_is_pruned_neither_comes_back_nor_happens_twice<S: Subject>() {
     let before = read(store, kept);
     for replays in [0, 1] {
         for command in dead.iter().chain(&alive).rev() {
-            let again = Attempt { command: command.clone(), replays, last_chance: true, condemned: None };
+            let again = Attempt { command: command.clone(), replays, last_attempt: true, must_fail: None };
             let outcome = store.apply(&[again]).unwrap()[0];
             assert_ne!(outcome, Outcome::Applied, "{command:?}");
         }

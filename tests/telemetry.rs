@@ -4,7 +4,7 @@ use crate::support::{
     Client, Process, Proxy, Stack, create, eventually, json, new_contact, person, standalone, update,
 };
 use contacts::message::{Header, Message};
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use contacts::telemetry::metrics::CATALOGUE;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,7 +120,7 @@ fn what_waits_is_shown_while_nobody_takes_it() {
     eventually_shows(&mut producer, "contacts_queue_messages{queue=\"contato.dlq\"}", |messages| messages == 2.0);
     let oldest = "contacts_queue_oldest_age_seconds{queue=\"contato.dlq\"}";
     eventually_shows(&mut producer, oldest, |age| age > 5.0 && age < 600.0);
-    assert_eq!(stack.broker.depth(Lane::DeadLetters), 2, "looking takes nothing");
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 2, "looking takes nothing");
     assert_eq!(value(&mut consumer, "contacts_consumer_dead_letters_total{reason=\"undecodable\"}"), 2.0);
 }
 
@@ -246,7 +246,7 @@ fn a_message_carries_the_trace_and_its_state() {
     // Nobody will create what it updates: it ends among the dead letters, with its headers.
     let mut consumer = stack.start_with("consumer", &[("CONTACTS__RETRY__MAX_ATTEMPTS", "2")]);
     consumer.ready();
-    eventually("it has failed", || (stack.broker.depth(Lane::DeadLetters) == 1).then_some(()));
+    eventually("it has failed", || (stack.broker.depth(QueueKind::DeadLetter) == 1).then_some(()));
     consumer.terminate();
     let letter = stack.dead_letters().remove(0);
     let sent = letter.headers.text("traceparent").unwrap().to_owned();
@@ -462,7 +462,7 @@ fn no_personal_data_is_seen_in_logs_and_metrics() {
         client.ended(operation);
     }
     // One was never created, two were neither, one refused, one missing.
-    eventually("all that must fail has failed", || (stack.broker.depth(Lane::DeadLetters) >= 5).then_some(()));
+    eventually("all that must fail has failed", || (stack.broker.depth(QueueKind::DeadLetter) >= 5).then_some(()));
 
     let letters = Process::run(&["dlq-drain", "list", "--each"], &stack.settings(&[loud]));
     assert!(letters.0.success(), "{}", letters.1);

@@ -1,7 +1,7 @@
 //! Spans as a collector gets them, by OTLP over HTTP. Only with the feature `otlp` (`make test-otlp`).
 
 use crate::support::{Process, Stack, eventually, json};
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -144,7 +144,7 @@ fn a_trace_has_a_span_for_each_step_from_http_to_sql() {
     client.write("PUT", &missing, &[], &marked());
     let unsampled = "00-11111111111111111111111111111111-2222222222222222-00";
     client.write("POST", "/contacts", &[("traceparent", unsampled)], &marked());
-    eventually("it has failed", || (stack.broker.depth(Lane::DeadLetters) == 1).then_some(()));
+    eventually("it has failed", || (stack.broker.depth(QueueKind::DeadLetter) == 1).then_some(()));
     // What was not sent yet is sent at the end.
     producer.terminate();
     consumer.terminate();

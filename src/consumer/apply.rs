@@ -3,9 +3,9 @@
 //! While SQL is away the batch is held and tried again. When the data is at fault the batch is halved until the faulty
 //! command stands alone; only that one fails.
 
-use super::observe::{Class, Paused, Place};
-use super::verdict::Verdict;
-use super::{MAX_RETURNS, MAX_SUSPICIONS, Shared, Unfinished};
+use super::disposition::Disposition;
+use super::observe::{ApplyErrorClass, Paused, TraceContext};
+use super::{REDELIVERY_LIMIT, REQUEUE_LIMIT, Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::{Attempt, Command, OperationId, Outcome, Reason};
 use crate::message::Undecodable;
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
-pub(super) struct Applying<'a> {
+pub(super) struct BatchApplier<'a> {
     shared: &'a Shared,
     backoff: Backoff,
     /// Since when SQL has been away without a success in between.
@@ -25,7 +25,7 @@ pub(super) struct Applying<'a> {
     /// How long that may last.
     hold: Duration,
     /// Where those commands stand whose traces are recorded.
-    places: HashMap<OperationId, Trace>,
+    trace_contexts: HashMap<OperationId, Trace>,
 }
 
 /// The shortest time that a part of a batch is held.
@@ -53,55 +53,55 @@ impl Fault {
     }
 }
 
-impl<'a> Applying<'a> {
+impl<'a> BatchApplier<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        Self { shared, backoff, waiting_since: None, hold: shared.consumer.hold, places: HashMap::new() }
+        Self { shared, backoff, waiting_since: None, hold: shared.consumer.hold, trace_contexts: HashMap::new() }
     }
 
-    /// One verdict for each delivery, in order.
+    /// One disposition for each delivery, in order.
     pub(super) fn apply(
         mut self,
         batch: &[Delivery],
         decoded: Vec<Result<Command, Undecodable>>,
-        places: &[Option<Place>],
-    ) -> Result<Vec<Verdict>, Unfinished> {
+        trace_contexts: &[Option<TraceContext>],
+    ) -> Result<Vec<Disposition>, Unfinished> {
         let mut attempts = Vec::with_capacity(batch.len());
-        let mut verdicts: Vec<Option<Verdict>> = Vec::with_capacity(batch.len());
-        for ((delivery, decoded), place) in batch.iter().zip(decoded).zip(places) {
+        let mut dispositions: Vec<Option<Disposition>> = Vec::with_capacity(batch.len());
+        for ((delivery, decoded), place) in batch.iter().zip(decoded).zip(trace_contexts) {
             let headers = &delivery.message.headers;
             match decoded {
-                Ok(_) if delivery.returned >= MAX_RETURNS && headers.suspicions() < MAX_SUSPICIONS => {
-                    verdicts.push(Some(Verdict::Suspected));
+                Ok(_) if delivery.redeliveries >= REDELIVERY_LIMIT && headers.suspicions() < REQUEUE_LIMIT => {
+                    dispositions.push(Some(Disposition::RedeliveredTooOften));
                 }
                 Ok(command) => {
                     if let Some(place) = place {
-                        self.places.insert(command.operation_id, place.trace);
+                        self.trace_contexts.insert(command.operation_id, place.trace);
                     }
                     attempts.push(Attempt {
                         command,
                         replays: headers.replays(),
-                        last_chance: headers.attempts().saturating_add(1) >= self.shared.retry.max_attempts,
+                        last_attempt: headers.attempts().saturating_add(1) >= self.shared.retry.max_attempts,
                         // Not tried any more, only recorded: the try would be the end of this process, too.
-                        condemned: (delivery.returned >= MAX_RETURNS).then_some(Reason::DeliveryLimit),
+                        must_fail: (delivery.redeliveries >= REDELIVERY_LIMIT).then_some(Reason::DeliveryLimit),
                     });
-                    verdicts.push(None);
+                    dispositions.push(None);
                 }
                 Err(Undecodable { reason, detail }) => {
-                    verdicts.push(Some(Verdict::Decided(Outcome::Failed(reason), detail)));
+                    dispositions.push(Some(Disposition::Decided(Outcome::Failed(reason), detail)));
                 }
             }
         }
         let mut applied = if attempts.is_empty() { Vec::new() } else { self.halving(&attempts)? }.into_iter();
-        Ok(verdicts.into_iter().filter_map(|verdict| verdict.or_else(|| applied.next())).collect())
+        Ok(dispositions.into_iter().filter_map(|disposition| disposition.or_else(|| applied.next())).collect())
     }
 
-    fn halving(&mut self, attempts: &[Attempt]) -> Result<Vec<Verdict>, Unfinished> {
+    fn halving(&mut self, attempts: &[Attempt]) -> Result<Vec<Disposition>, Unfinished> {
         let fault = match self.persevering(attempts) {
-            Ok(Ok(outcomes)) => return Ok(outcomes.into_iter().map(Verdict::from).collect()),
+            Ok(Ok(outcomes)) => return Ok(outcomes.into_iter().map(Disposition::from).collect()),
             Ok(Err(fault)) => Some(fault),
             // If another batch could be applied, something in this one is in the way.
-            Err(Unfinished::Postponed) if self.shared.store.probe().is_ok() => None,
+            Err(Unfinished::Deferred) if self.shared.store.probe().is_ok() => None,
             Err(unfinished) => return Err(unfinished),
         };
         if let ([only], Some(fault)) = (attempts, &fault) {
@@ -111,26 +111,26 @@ impl<'a> Applying<'a> {
                 detail = fault.detail(),
                 "a command cannot be applied"
             );
-            let condemned = Attempt { condemned: Some(fault.reason()), ..only.clone() };
-            let recorded = self.persevering(std::slice::from_ref(&condemned))?;
+            let must_fail = Attempt { must_fail: Some(fault.reason()), ..only.clone() };
+            let recorded = self.persevering(std::slice::from_ref(&must_fail))?;
             // Recorded or not, the dead letter says it.
             let outcome = match recorded.ok().and_then(|outcomes| outcomes.first().copied()) {
                 Some(outcome) => outcome,
                 None => Outcome::Failed(fault.reason()),
             };
-            return Ok(vec![Verdict::Decided(outcome, fault.detail())]);
+            return Ok(vec![Disposition::Decided(outcome, fault.detail())]);
         }
         if attempts.len() == 1 {
-            return Ok(vec![Verdict::Postponed]);
+            return Ok(vec![Disposition::Deferred]);
         }
         if fault.is_none() {
             // What is in the way has had its time; its parts get less, so that the others need not wait so long.
             self.hold = (self.hold / 4).max(SHORTEST_HOLD);
         }
         let (first, second) = attempts.split_at(attempts.len() / 2);
-        let mut verdicts = self.halving(first)?;
-        verdicts.extend(self.halving(second)?);
-        Ok(verdicts)
+        let mut dispositions = self.halving(first)?;
+        dispositions.extend(self.halving(second)?);
+        Ok(dispositions)
     }
 
     /// Tries until SQL takes the attempts or shows that they are at fault.
@@ -147,21 +147,21 @@ impl<'a> Applying<'a> {
                     return Ok(Ok(outcomes));
                 }
                 Ok(Err(StoreError::Unavailable(why))) => {
-                    self.shared.metrics.not_committed(Class::Unavailable);
+                    self.shared.metrics.not_committed(ApplyErrorClass::Unavailable);
                     self.wait(&why)?;
                 }
                 Ok(Err(StoreError::Misconfigured(why))) => {
-                    self.shared.metrics.not_committed(Class::Misconfigured);
+                    self.shared.metrics.not_committed(ApplyErrorClass::Misconfigured);
                     self.shared.stop.misconfigured(why);
                     return Err(Unfinished::Stopped);
                 }
                 Ok(Err(StoreError::Rejected(why))) => {
-                    self.shared.metrics.not_committed(Class::Rejected);
+                    self.shared.metrics.not_committed(ApplyErrorClass::Rejected);
                     return Ok(Err(Fault::Rejected(why)));
                 }
                 // A store that answers for other messages than it was asked about is as broken as one that panics.
                 Ok(Ok(_)) | Err(_) => {
-                    self.shared.metrics.not_committed(Class::Panicked);
+                    self.shared.metrics.not_committed(ApplyErrorClass::Panicked);
                     return Ok(Err(Fault::Panicked));
                 }
             }
@@ -182,7 +182,7 @@ impl<'a> Applying<'a> {
             Err(Unfinished::Stopped)
         } else if since.elapsed() > self.hold {
             self.go_on();
-            Err(Unfinished::Postponed)
+            Err(Unfinished::Deferred)
         } else {
             Ok(())
         }
@@ -205,14 +205,14 @@ impl<'a> Applying<'a> {
     }
 }
 
-impl Applying<'_> {
+impl BatchApplier<'_> {
     /// The transaction, in the trace of each of its commands.
     fn trace(&self, attempts: &[Attempt], began: SystemTime) {
-        if self.places.is_empty() {
+        if self.trace_contexts.is_empty() {
             return;
         }
         let ended = SystemTime::now();
-        for place in attempts.iter().filter_map(|attempt| self.places.get(&attempt.command.operation_id)) {
+        for place in attempts.iter().filter_map(|attempt| self.trace_contexts.get(&attempt.command.operation_id)) {
             spans::record(place, || Span {
                 trace: place.child(),
                 parent: Some(place.span_id),

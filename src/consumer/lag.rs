@@ -1,19 +1,19 @@
 //! How late the workers are: since when the oldest command waits that one of them took and could not finish.
 
-use crate::domain::Moment;
+use crate::domain::Timestamp;
 use crate::telemetry::metrics::UNAPPLIED_AGE;
 use metrics::gauge;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The lateness of all workers; clones share it.
+/// The lag of all workers; clones share it.
 #[derive(Clone, Default)]
-pub struct Lateness(Arc<Mutex<Vec<Arc<AtomicI64>>>>);
+pub struct LagTracker(Arc<Mutex<Vec<Arc<AtomicI64>>>>);
 
 /// One worker's part: when the oldest of what it works at was accepted, in microseconds since 1970; 0 for nothing.
 pub(super) struct Oldest(Arc<AtomicI64>);
 
-impl Lateness {
+impl LagTracker {
     pub(super) fn of_a_worker(&self) -> Oldest {
         let oldest = Arc::new(AtomicI64::new(0));
         self.workers().push(oldest.clone());
@@ -35,7 +35,7 @@ impl Lateness {
 
 impl Oldest {
     /// Notes a command that was taken.
-    pub(super) fn began(&self, accepted_at: Moment) {
+    pub(super) fn began(&self, accepted_at: Timestamp) {
         let at = accepted_at.timestamp_micros();
         let known = self.0.load(Ordering::Relaxed);
         if known == 0 || at < known {

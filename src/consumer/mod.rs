@@ -4,10 +4,10 @@
 //! it in the retry or the dead letter lane. While SQL is away everything waits and nothing goes to the dead letters.
 
 mod apply;
+mod disposition;
 mod lag;
 mod observe;
 mod settle;
-mod verdict;
 mod worker;
 
 use crate::config::{ConsumerSettings, RetrySettings};
@@ -15,7 +15,7 @@ use crate::queue::{Publisher, Queue};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::{Component, Health};
-pub use lag::Lateness;
+pub use lag::LagTracker;
 use observe::Metrics;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -23,10 +23,10 @@ use worker::Worker;
 
 /// How often a message may come back unacknowledged before it is held to be what ends its consumers. Lost connections
 /// count, too, but a message that is alone in hand is seldom hit by several in a row.
-const MAX_RETURNS: u32 = 3;
+const REDELIVERY_LIMIT: u32 = 3;
 /// How often such a message is put behind the others as a new one before it counts as poison. Returns can come in a row
 /// that no try had a part in: RabbitMQ counts one for each consumer that it forgets.
-const MAX_SUSPICIONS: u32 = 2;
+const REQUEUE_LIMIT: u32 = 2;
 
 /// Why a batch was not finished.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ enum Unfinished {
     /// The role ends: unacknowledged, the messages go back to the queue.
     Stopped,
     /// SQL has been away for too long: others may have the messages.
-    Postponed,
+    Deferred,
 }
 
 /// What all workers of a process share.
@@ -45,7 +45,7 @@ struct Shared {
     consumer: ConsumerSettings,
     retry: RetrySettings,
     database: Component,
-    lateness: Lateness,
+    lag: LagTracker,
     /// Held by the one worker that takes messages which came back.
     one_at_a_time: Mutex<()>,
     metrics: Metrics,
@@ -61,7 +61,7 @@ pub struct Parts {
     /// For retries and dead letters.
     pub publisher: Publisher,
     /// How late the workers are.
-    pub lateness: Lateness,
+    pub lag: LagTracker,
 }
 
 /// Starts the workers; each ends when `stop` is set and what it holds is settled.
@@ -72,7 +72,7 @@ pub fn start(
     health: &Health,
     stop: &Stop,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let Parts { queue, store, publisher, lateness } = parts;
+    let Parts { queue, store, publisher, lag } = parts;
     let shared = Arc::new(Shared {
         queue,
         store,
@@ -80,7 +80,7 @@ pub fn start(
         consumer: consumer.clone(),
         retry: retry.clone(),
         database: health.component("database"),
-        lateness,
+        lag,
         one_at_a_time: Mutex::new(()),
         metrics: Metrics::new(),
         stop: stop.clone(),

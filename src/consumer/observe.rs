@@ -1,7 +1,7 @@
 //! What is told of the consumer's work: metrics with every label set from the start, a line for each batch, spans.
 
 use super::Shared;
-use super::verdict::Verdict;
+use super::disposition::Disposition;
 use crate::domain::{Outcome, Reason};
 use crate::message::Message;
 use crate::queue::Delivery;
@@ -22,7 +22,7 @@ const OUTCOMES: [&str; 6] = ["applied", "superseded", "duplicate", "retried", "p
 
 /// Why a transaction was not committed, as the metrics name it.
 #[derive(Clone, Copy)]
-pub(super) enum Class {
+pub(super) enum ApplyErrorClass {
     Unavailable,
     Rejected,
     Misconfigured,
@@ -73,7 +73,7 @@ impl Metrics {
         Paused(self.paused.clone())
     }
 
-    pub(super) fn not_committed(&self, class: Class) {
+    pub(super) fn not_committed(&self, class: ApplyErrorClass) {
         if let Some(counter) = self.apply_failures.get(class as usize) {
             counter.increment(1);
         }
@@ -97,39 +97,39 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn of(verdicts: &[Verdict]) -> Self {
+    pub(super) fn of(dispositions: &[Disposition]) -> Self {
         let mut tally = Self::default();
-        for verdict in verdicts {
-            if let Verdict::Decided(Outcome::Failed(reason), _) = verdict {
+        for disposition in dispositions {
+            if let Disposition::Decided(Outcome::Failed(reason), _) = disposition {
                 tally.failed.push(*reason);
             }
-            if let Some(count) = tally.outcomes.get_mut(index(verdict)) {
+            if let Some(count) = tally.outcomes.get_mut(index(disposition)) {
                 *count += 1;
             }
         }
         tally
     }
 
-    pub(super) fn postponed(count: usize) -> Self {
+    pub(super) fn deferred(count: usize) -> Self {
         let mut tally = Self::default();
-        if let Some(postponed) = tally.outcomes.get_mut(POSTPONED) {
+        if let Some(postponed) = tally.outcomes.get_mut(DEFERRED) {
             *postponed = count as u64;
         }
         tally
     }
 }
 
-const POSTPONED: usize = 4;
+const DEFERRED: usize = 4;
 
 /// The place among [`OUTCOMES`].
-const fn index(verdict: &Verdict) -> usize {
-    match verdict {
-        Verdict::Decided(Outcome::Applied, _) => 0,
-        Verdict::Decided(Outcome::Superseded, _) => 1,
-        Verdict::Decided(Outcome::Duplicate, _) => 2,
-        Verdict::Decided(Outcome::Wait(_), _) => 3,
-        Verdict::Postponed | Verdict::Suspected => POSTPONED,
-        Verdict::Decided(Outcome::Failed(_), _) => 5,
+const fn index(disposition: &Disposition) -> usize {
+    match disposition {
+        Disposition::Decided(Outcome::Applied, _) => 0,
+        Disposition::Decided(Outcome::Superseded, _) => 1,
+        Disposition::Decided(Outcome::Duplicate, _) => 2,
+        Disposition::Decided(Outcome::Wait(_), _) => 3,
+        Disposition::Deferred | Disposition::RedeliveredTooOften => DEFERRED,
+        Disposition::Decided(Outcome::Failed(_), _) => 5,
     }
 }
 
@@ -139,12 +139,12 @@ pub(super) fn operation_id(message: &Message) -> String {
 }
 
 /// Where the work on a message stands in the message's trace.
-pub(super) struct Place {
+pub(super) struct TraceContext {
     came_from: u64,
     pub(super) trace: Trace,
 }
 
-impl Place {
+impl TraceContext {
     /// Nothing if the trace is not recorded.
     pub(super) fn of(message: &Message) -> Option<Self> {
         let sender = trace_of(message).filter(|trace| cfg!(feature = "otlp") && trace.sampled)?;
@@ -158,8 +158,14 @@ fn trace_of(message: &Message) -> Option<Trace> {
 
 impl Shared {
     /// Tells what became of a batch.
-    pub(super) fn tell(&self, batch: &[Delivery], verdicts: &[Verdict], places: &[Option<Place>], began: SystemTime) {
-        let tally = Tally::of(verdicts);
+    pub(super) fn tell(
+        &self,
+        batch: &[Delivery],
+        dispositions: &[Disposition],
+        trace_contexts: &[Option<TraceContext>],
+        began: SystemTime,
+    ) {
+        let tally = Tally::of(dispositions);
         self.metrics.settled(&tally);
         let ended = SystemTime::now();
         if tracing::enabled!(target: TRAFFIC, Level::INFO) {
@@ -171,8 +177,8 @@ impl Shared {
                 messages, applied, superseded, duplicate, retried, postponed, failed, micros, operations, "batch"
             );
         }
-        for ((delivery, verdict), place) in batch.iter().zip(verdicts).zip(places) {
-            let Some(Place { came_from, trace }) = place else { continue };
+        for ((delivery, disposition), place) in batch.iter().zip(dispositions).zip(trace_contexts) {
+            let Some(TraceContext { came_from, trace }) = place else { continue };
             spans::record(trace, || Span {
                 trace: *trace,
                 parent: Some(*came_from),
@@ -185,9 +191,9 @@ impl Shared {
                     ("messaging.destination.name", Value::Text("contato".into())),
                     ("messaging.batch.message_count", Value::Number(batch.len() as i64)),
                     ("messaging.message.id", Value::Text(operation_id(&delivery.message))),
-                    ("contacts.outcome", Value::Text(OUTCOMES.get(index(verdict)).copied().unwrap_or("").into())),
+                    ("contacts.outcome", Value::Text(OUTCOMES.get(index(disposition)).copied().unwrap_or("").into())),
                 ],
-                failed: matches!(verdict, Verdict::Decided(Outcome::Failed(_), _)),
+                failed: matches!(disposition, Disposition::Decided(Outcome::Failed(_), _)),
             });
         }
     }

@@ -1,12 +1,12 @@
 //! Outcomes to lanes: what must be tried again or dead-lettered is published and confirmed before it is acknowledged.
 
+use super::disposition::Disposition;
 use super::observe::{Tally, operation_id};
-use super::verdict::Verdict;
 use super::{Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::Outcome;
 use crate::message::Message;
-use crate::queue::{Delivery, Lane};
+use crate::queue::{Delivery, QueueKind};
 use std::time::Duration;
 
 /// How long one try to publish may take.
@@ -14,28 +14,28 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// Publishes what does not end here; afterwards the whole batch may be acknowledged.
-    pub(super) fn settle(&self, batch: &[Delivery], verdicts: &[Verdict]) -> Result<(), Unfinished> {
+    pub(super) fn settle(&self, batch: &[Delivery], dispositions: &[Disposition]) -> Result<(), Unfinished> {
         let now = chrono::Utc::now();
-        let mut moving: Vec<(Lane, Message)> = Vec::new();
-        for (delivery, verdict) in batch.iter().zip(verdicts) {
+        let mut moving: Vec<(QueueKind, Message)> = Vec::new();
+        for (delivery, disposition) in batch.iter().zip(dispositions) {
             let mut message = delivery.message.clone();
-            let lane = match verdict {
-                Verdict::Decided(Outcome::Applied | Outcome::Superseded | Outcome::Duplicate, _) => continue,
-                Verdict::Postponed => Lane::Retry,
-                Verdict::Suspected => {
+            let lane = match disposition {
+                Disposition::Decided(Outcome::Applied | Outcome::Superseded | Outcome::Duplicate, _) => continue,
+                Disposition::Deferred => QueueKind::Retry,
+                Disposition::RedeliveredTooOften => {
                     message.headers.record_suspicion();
                     tracing::warn!(
                         operation_id = operation_id(&message),
-                        returned = delivery.returned,
+                        redeliveries = delivery.redeliveries,
                         "comes back again and again"
                     );
-                    Lane::Retry
+                    QueueKind::Retry
                 }
-                Verdict::Decided(Outcome::Wait(reason), detail) => {
+                Disposition::Decided(Outcome::Wait(reason), detail) => {
                     message.headers.record_failure(*reason, detail, now);
-                    Lane::Retry
+                    QueueKind::Retry
                 }
-                Verdict::Decided(Outcome::Failed(reason), detail) => {
+                Disposition::Decided(Outcome::Failed(reason), detail) => {
                     let reason_text = reason.as_str();
                     tracing::warn!(
                         operation_id = operation_id(&message),
@@ -44,7 +44,7 @@ impl Shared {
                         "dead-lettered"
                     );
                     message.headers.record_failure(*reason, detail, now);
-                    Lane::DeadLetters
+                    QueueKind::DeadLetter
                 }
             };
             moving.push((lane, message));
@@ -53,17 +53,17 @@ impl Shared {
     }
 
     /// Puts messages back behind the others, as they are.
-    pub(super) fn postpone(&self, held: Vec<Delivery>) -> Result<(), Unfinished> {
+    pub(super) fn defer(&self, held: Vec<Delivery>) -> Result<(), Unfinished> {
         let count = held.len();
-        self.publish(held.into_iter().map(|delivery| (Lane::Retry, delivery.message)).collect())?;
-        self.metrics.settled(&Tally::postponed(count));
+        self.publish(held.into_iter().map(|delivery| (QueueKind::Retry, delivery.message)).collect())?;
+        self.metrics.settled(&Tally::deferred(count));
         tracing::info!(messages = count, "given back to the queue until the database can be used");
         Ok(())
     }
 
     /// Publishes until every message is confirmed or the role ends. One that is published twice does no harm: its
     /// operation has ended. There is no point in giving up: nobody else could publish either.
-    fn publish(&self, mut moving: Vec<(Lane, Message)>) -> Result<(), Unfinished> {
+    fn publish(&self, mut moving: Vec<(QueueKind, Message)>) -> Result<(), Unfinished> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while !moving.is_empty() {
             let batch = moving.iter().map(|(lane, message)| (*lane, message.clone(), self.retry.delay));

@@ -2,12 +2,12 @@
 //!
 //! A message that was handed out and came back may be the one that killed its consumer. So whatever came back is taken
 //! one at a time, by one worker of the process, with nothing else in hand: then only the guilty one is counted again, and
-//! after [`super::MAX_RETURNS`] it goes behind the others, and when that did not help, to the dead letters. The first fresh
+//! after [`super::REDELIVERY_LIMIT`] it goes behind the others, and when that did not help, to the dead letters. The first fresh
 //! message shows that all of those are done.
 
-use super::apply::Applying;
+use super::apply::BatchApplier;
 use super::lag::Oldest;
-use super::observe::Place;
+use super::observe::TraceContext;
 use super::{Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::{Command, Reason};
@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Stopped,
-    Postponed,
+    Deferred,
     /// The source ended it, for a new one.
     Renewed,
     /// Nothing that came back before is left.
@@ -35,7 +35,7 @@ enum End {
 
 /// How messages are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+enum Mode {
     OneAtATime,
     InBatches,
 }
@@ -48,27 +48,27 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, queue: Component) -> Self {
-        let oldest = shared.lateness.of_a_worker();
+        let oldest = shared.lag.of_a_worker();
         Self { shared, queue, oldest }
     }
 
     pub(super) fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-        let mut manner = Manner::OneAtATime;
+        let mut mode = Mode::OneAtATime;
         let mut paused = None;
         while !self.shared.stop.is_set() {
             if self.database_is_usable() {
                 paused = None;
                 let mut progress = false;
-                match self.session(manner, &mut progress) {
+                match self.session(mode, &mut progress) {
                     Ok(End::Stopped) => return,
                     Ok(End::Clean) => {
-                        manner = Manner::InBatches;
+                        mode = Mode::InBatches;
                         backoff.reset();
                         continue;
                     }
                     Ok(End::Renewed) => continue,
-                    Ok(End::Postponed) => {}
+                    Ok(End::Deferred) => {}
                     Err(QueueError::Misconfigured(why)) => {
                         self.queue.not_ready(&why);
                         self.shared.stop.misconfigured(why);
@@ -80,7 +80,7 @@ impl Worker {
                         }
                     }
                 }
-                manner = Manner::OneAtATime;
+                mode = Mode::OneAtATime;
                 if progress {
                     backoff.reset();
                 }
@@ -108,17 +108,17 @@ impl Worker {
         }
     }
 
-    fn session(&self, manner: Manner, progress: &mut bool) -> Result<End, QueueError> {
+    fn session(&self, mode: Mode, progress: &mut bool) -> Result<End, QueueError> {
         let mut end = End::Stopped;
         let mut run = |prefetch| {
             self.shared.queue.session(prefetch, &mut |source| {
-                end = self.work(source, manner, progress)?;
+                end = self.work(source, mode, progress)?;
                 Ok(())
             })
         };
-        match manner {
-            Manner::InBatches => run(self.shared.consumer.prefetch)?,
-            Manner::OneAtATime => {
+        match mode {
+            Mode::InBatches => run(self.shared.consumer.prefetch)?,
+            Mode::OneAtATime => {
                 let _alone = self.shared.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
                 run(1)?;
             }
@@ -126,22 +126,22 @@ impl Worker {
         Ok(end)
     }
 
-    fn work(&self, source: &mut dyn Source, manner: Manner, progress: &mut bool) -> Result<End, QueueError> {
+    fn work(&self, source: &mut dyn Source, mode: Mode, progress: &mut bool) -> Result<End, QueueError> {
         if self.queue.ready() {
             tracing::info!("worker connected");
         }
-        let max = if manner == Manner::OneAtATime { 1 } else { self.shared.consumer.batch_max };
+        let max = if mode == Mode::OneAtATime { 1 } else { self.shared.consumer.batch_max };
         let mut end = None;
         loop {
             if end.is_none() && self.shared.stop.is_set() {
                 end = Some(End::Stopped);
                 source.cancel()?;
             }
-            // After a cancel, what has arrived is still applied: given back, it would count as returned.
+            // After a cancel, what has arrived is still applied: given back, it would count as redeliveries.
             let Some(mut batch) = source.take(max, IDLE)? else { return Ok(end.unwrap_or(End::Renewed)) };
             // An empty queue has nothing that came back, either.
-            let fresh = batch.iter().all(|delivery| delivery.returned == 0);
-            if manner == Manner::OneAtATime && fresh && end.is_none() {
+            let fresh = batch.iter().all(|delivery| delivery.redeliveries == 0);
+            if mode == Mode::OneAtATime && fresh && end.is_none() {
                 end = Some(End::Clean);
                 // Before the acknowledgement, which would bring the next one.
                 source.cancel()?;
@@ -156,32 +156,32 @@ impl Worker {
                         *progress = true;
                     }
                     Err(Unfinished::Stopped) => return Ok(End::Stopped),
-                    Err(Unfinished::Postponed) => return self.postpone(source, batch),
+                    Err(Unfinished::Deferred) => return self.defer(source, batch),
                 }
             }
         }
     }
 
-    /// Puts what this worker holds into the retry lane, as it is: given back instead, it would count as returned.
-    fn postpone(&self, source: &mut dyn Source, mut held: Vec<Delivery>) -> Result<End, QueueError> {
+    /// Puts what this worker holds into the retry lane, as it is: given back instead, it would count as redeliveries.
+    fn defer(&self, source: &mut dyn Source, mut held: Vec<Delivery>) -> Result<End, QueueError> {
         source.cancel()?;
         while let Some(more) = source.take(self.shared.consumer.batch_max, IDLE)? {
             held.extend(more);
         }
-        if self.shared.postpone(held) == Err(Unfinished::Stopped) {
+        if self.shared.defer(held) == Err(Unfinished::Stopped) {
             return Ok(End::Stopped);
         }
         source.acknowledge()?;
-        Ok(End::Postponed)
+        Ok(End::Deferred)
     }
 
     /// Applies and settles a batch; what came back among it last, and each alone.
     fn process(&self, batch: &mut [Delivery]) -> Result<(), Unfinished> {
         self.shared.metrics.batch_size.record(batch.len() as f64);
-        batch.sort_by_key(|delivery| delivery.returned);
-        let fresh = batch.partition_point(|delivery| delivery.returned == 0);
-        let (fresh, returned) = batch.split_at(fresh);
-        let mut groups = [fresh].into_iter().filter(|group| !group.is_empty()).chain(returned.chunks(1));
+        batch.sort_by_key(|delivery| delivery.redeliveries);
+        let fresh = batch.partition_point(|delivery| delivery.redeliveries == 0);
+        let (fresh, redeliveries) = batch.split_at(fresh);
+        let mut groups = [fresh].into_iter().filter(|group| !group.is_empty()).chain(redeliveries.chunks(1));
         groups.try_for_each(|group| self.process_together(group))
     }
 
@@ -191,10 +191,10 @@ impl Worker {
         for command in decoded.iter().flatten() {
             self.oldest.began(command.accepted_at);
         }
-        let places: Vec<_> = batch.iter().map(|delivery| Place::of(&delivery.message)).collect();
-        let verdicts = Applying::new(&self.shared).apply(batch, decoded, &places)?;
-        self.shared.settle(batch, &verdicts)?;
-        self.shared.tell(batch, &verdicts, &places, began);
+        let trace_contexts: Vec<_> = batch.iter().map(|delivery| TraceContext::of(&delivery.message)).collect();
+        let dispositions = BatchApplier::new(&self.shared).apply(batch, decoded, &trace_contexts)?;
+        self.shared.settle(batch, &dispositions)?;
+        self.shared.tell(batch, &dispositions, &trace_contexts, began);
         Ok(())
     }
 }

@@ -44,7 +44,7 @@ pub enum Operation {
     /// Send them again, in the order in which they failed first
     ///
     /// The one that failed first is sent alone, as a canary: only if it is applied or superseded within --wait do the others
-    /// follow. What fails again comes back as a dead letter. Sending one twice changes nothing: an operation takes effect
+    /// follow. What fails again comes back as a dead letter. SendOptions one twice changes nothing: an operation takes effect
     /// once.
     #[command(after_help = EXIT_CODES)]
     Replay {
@@ -53,13 +53,13 @@ pub enum Operation {
         selection: Selection,
         /// How.
         #[command(flatten)]
-        sending: Sending,
+        sending: SendOptions,
         /// Send all without trying one first
         #[arg(long)]
         no_canary: bool,
         /// How to ask.
         #[command(flatten)]
-        consent: Consent,
+        confirmation: Confirmation,
     },
     /// Move them to a new file, one JSON object a line: to archive them, or to mend them for `import`
     #[command(after_help = EXIT_CODES)]
@@ -74,7 +74,7 @@ pub enum Operation {
         keep: bool,
         /// How to ask.
         #[command(flatten)]
-        consent: Consent,
+        confirmation: Confirmation,
     },
     /// Send what was exported and mended: each changed line becomes a new command that names the old one
     ///
@@ -89,10 +89,10 @@ pub enum Operation {
         file: PathBuf,
         /// How.
         #[command(flatten)]
-        sending: Sending,
+        sending: SendOptions,
         /// How to ask.
         #[command(flatten)]
-        consent: Consent,
+        confirmation: Confirmation,
     },
     /// Remove them for good; their operations stay as they are. `export` keeps a copy
     #[command(after_help = EXIT_CODES)]
@@ -102,7 +102,7 @@ pub enum Operation {
         selection: Selection,
         /// How to ask.
         #[command(flatten)]
-        consent: Consent,
+        confirmation: Confirmation,
     },
 }
 
@@ -114,8 +114,8 @@ impl Default for Operation {
 
 /// How letters are sent.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Sending")]
-pub struct Sending {
+#[command(next_help_heading = "SendOptions")]
+pub struct SendOptions {
     /// How many to send in a second
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
@@ -126,8 +126,8 @@ pub struct Sending {
 
 /// What must be clear before anything is changed.
 #[derive(Args, Clone, Copy, Debug)]
-#[command(next_help_heading = "Consent")]
-pub struct Consent {
+#[command(next_help_heading = "Confirmation")]
+pub struct Confirmation {
     /// Do not ask; needed where there is no terminal to ask at
     #[arg(long, short)]
     pub yes: bool,

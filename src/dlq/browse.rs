@@ -1,27 +1,27 @@
 //! Looking all letters through, and remembering which were chosen: by fingerprint, so that a later look finds the same
 //! ones and none that came since.
 
-use super::facts::{Facts, Fingerprint, fingerprint};
+use super::facts::{DeadLetterSummary, Fingerprint, fingerprint};
 use super::output::{Groups, letters};
-use super::{Consent, Desk, DlqError, Selection};
-use crate::domain::Moment;
+use super::{Confirmation, Context, DlqError, Selection};
+use crate::domain::Timestamp;
 use crate::message::Message;
-use crate::queue::{Letters, QueueError};
+use crate::queue::{DeadLetterBrowser, QueueError};
 use std::collections::HashMap;
 
-/// Letters removed in one step.
+/// DeadLetterBrowser removed in one step.
 pub(super) const TOGETHER: usize = 500;
 /// How often it is tried to remove what should be gone.
 const SWEEPS: usize = 5;
 
-/// Letters that were chosen and are not dealt with yet.
+/// DeadLetterBrowser that were chosen and are not dealt with yet.
 pub(super) struct Chosen {
     /// How often each is there: two letters may be the same in every byte.
     left: HashMap<Fingerprint, usize>,
     count: usize,
     /// Those that were dealt with, and removed as far as we know.
     removed: HashMap<Fingerprint, usize>,
-    /// Letters that are the same as chosen ones in every byte, and stay.
+    /// DeadLetterBrowser that are the same as chosen ones in every byte, and stay.
     twins: HashMap<Fingerprint, usize>,
 }
 
@@ -49,8 +49,8 @@ impl Chosen {
 
     /// Looks whether what was removed is gone, and removes it again if not: a connection that ends badly may take
     /// acknowledgements with it. Answers how many are still there, and what to say of it.
-    pub(super) fn sweep(&self, desk: &Desk) -> (usize, Vec<String>) {
-        match self.sweep_until_clean(desk) {
+    pub(super) fn sweep(&self, context: &Context) -> (usize, Vec<String>) {
+        match self.sweep_until_clean(context) {
             Ok(0) => (0, Vec::new()),
             Ok(still) => {
                 (still, vec![format!("{still} of them are still in the queue, too: doing this again does no harm")])
@@ -59,36 +59,36 @@ impl Chosen {
         }
     }
 
-    fn sweep_until_clean(&self, desk: &Desk) -> Result<usize, DlqError> {
+    fn sweep_until_clean(&self, context: &Context) -> Result<usize, DlqError> {
         let mut still = 0;
         for _ in 0..if self.removed.is_empty() { 0 } else { SWEEPS } {
-            if desk.stop.is_set() {
+            if context.stop.is_set() {
                 break;
             }
             still = 0;
-            desk.letters.look(&mut |letters| {
-                let (mut ticket, mut places) = (Ticket(self.removed.clone()), Vec::new());
+            context.letters.browse(&mut |letters| {
+                let (mut ticket, mut tags) = (Ticket(self.removed.clone()), Vec::new());
                 // As many as there are besides may be there.
                 let mut twins = self.twins.clone();
                 for (which, left) in &self.left {
                     *twins.entry(*which).or_default() += left;
                 }
-                let progress = desk.screen.progress("making sure", letters.total());
+                let progress = context.console.progress("making sure", letters.total());
                 while let Some(letter) = letters.next()? {
                     progress.advance(1);
-                    if desk.stop.is_set() {
+                    if context.stop.is_set() {
                         return Ok(());
                     }
                     let which = fingerprint(&letter.message);
                     if let Some(more) = twins.get_mut(&which).filter(|more| **more > 0) {
                         *more -= 1;
                     } else if ticket.take(&which) {
-                        letters.hold();
-                        places.push(letter.place);
+                        letters.mark_for_removal();
+                        tags.push(letter.tag);
                     }
                 }
-                still = places.len();
-                places.chunks(TOGETHER).try_for_each(|some| letters.remove(some))
+                still = tags.len();
+                tags.chunks(TOGETHER).try_for_each(|some| letters.remove(some))
             })?;
             if still == 0 {
                 break;
@@ -119,23 +119,23 @@ impl Ticket {
 }
 
 /// When letters failed first, and then the order in which they lie: the order of every operation.
-pub(super) type Order = (Moment, usize);
+pub(super) type Order = (Timestamp, usize);
 
-pub(super) fn order(facts: &Facts, number: usize) -> Order {
-    (facts.first_failed.unwrap_or(Moment::UNIX_EPOCH), number)
+pub(super) fn order(facts: &DeadLetterSummary, number: usize) -> Order {
+    (facts.first_failed.unwrap_or(Timestamp::UNIX_EPOCH), number)
 }
 
 /// Shows every letter of one look to `see`, with progress.
 pub(super) fn look_through(
-    desk: &Desk,
+    context: &Context,
     what: &'static str,
-    mut see: impl FnMut(&Facts, &Message) -> bool,
+    mut see: impl FnMut(&DeadLetterSummary, &Message) -> bool,
 ) -> Result<(), DlqError> {
-    let result: Result<(), QueueError> = desk.letters.look(&mut |letters: &mut dyn Letters| {
-        let progress = desk.screen.progress(what, letters.total());
+    let result: Result<(), QueueError> = context.letters.browse(&mut |letters: &mut dyn DeadLetterBrowser| {
+        let progress = context.console.progress(what, letters.total());
         while let Some(letter) = letters.next()? {
             progress.advance(1);
-            if desk.stop.is_set() || !see(&Facts::of(&letter.message), &letter.message) {
+            if context.stop.is_set() || !see(&DeadLetterSummary::of(&letter.message), &letter.message) {
                 break;
             }
         }
@@ -145,12 +145,12 @@ pub(super) fn look_through(
 }
 
 /// Looks for what is selected. Answers the groups of it, too, and those of the rest.
-pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Groups, Groups), DlqError> {
+pub(super) fn choose(context: &Context, selection: &Selection) -> Result<(Chosen, Groups, Groups), DlqError> {
     // Only a limit needs to know which failed first before all are seen.
-    let mut candidates: Vec<(Order, Fingerprint, Facts)> = Vec::new();
+    let mut candidates: Vec<(Order, Fingerprint, DeadLetterSummary)> = Vec::new();
     let (mut groups, mut others, mut number) = (Groups::default(), Groups::default(), 0);
     let mut chosen = Chosen { left: HashMap::new(), count: 0, removed: HashMap::new(), twins: HashMap::new() };
-    look_through(desk, "looking through", |facts, message| {
+    look_through(context, "looking through", |facts, message| {
         number += 1;
         if !selection.matches(facts) {
             others.add(facts);
@@ -173,17 +173,17 @@ pub(super) fn choose(desk: &Desk, selection: &Selection) -> Result<(Chosen, Grou
         }
     }
     if chosen.len() == 0 && !others.is_empty() {
-        desk.screen.note("Nothing is selected. These are there:")?;
-        desk.screen.note(&others.table())?;
+        context.console.note("Nothing is selected. These are there:")?;
+        context.console.note(&others.table())?;
     }
     Ok((chosen, groups, others))
 }
 
 /// The same for what changes something: asks first. Answers how many are selected and, if it shall be done, which.
 pub(super) fn choose_with_consent(
-    desk: &Desk,
+    context: &Context,
     selection: &Selection,
-    consent: Consent,
+    confirmation: Confirmation,
     verb: &str,
     consequence: &str,
 ) -> Result<(usize, Option<Chosen>), DlqError> {
@@ -192,17 +192,17 @@ pub(super) fn choose_with_consent(
             "say which dead letters to {verb}: --all, or --reason, --operation, --contact, --id, --since, --until"
         )));
     }
-    desk.screen.can_ask(consent)?;
-    let (chosen, groups, _) = choose(desk, selection)?;
+    context.console.can_ask(confirmation)?;
+    let (chosen, groups, _) = choose(context, selection)?;
     let selected = chosen.len();
     if selected == 0 {
         return Ok((0, None));
     }
-    if !consent.yes || consent.dry_run {
-        desk.screen.note(&groups.table())?;
+    if !confirmation.yes || confirmation.dry_run {
+        context.console.note(&groups.table())?;
     }
-    let agreed =
-        !consent.dry_run && desk.screen.ask(consent, &format!("{verb} {}{consequence}?", letters(selected)))?;
-    (desk.watch_signals)();
+    let agreed = !confirmation.dry_run
+        && context.console.ask(confirmation, &format!("{verb} {}{consequence}?", letters(selected)))?;
+    (context.watch_signals)();
     Ok((selected, agreed.then_some(chosen)))
 }

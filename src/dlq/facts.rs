@@ -1,6 +1,6 @@
 //! What an operator needs to know of a dead letter to pick it, without its personal data.
 
-use crate::domain::{Moment, OperationKind};
+use crate::domain::{OperationKind, Timestamp};
 use crate::message::Message;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -14,14 +14,14 @@ pub(super) type Fingerprint = [u8; 16];
 
 /// What a letter is selected and grouped by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct DeadLetterSummary {
     /// The operation id; for foreign messages whatever id they have, or one made from their bytes.
     pub(super) id: String,
     pub(super) reason: String,
     pub(super) operation: String,
     pub(super) contact: Option<String>,
-    pub(super) first_failed: Option<Moment>,
-    pub(super) last_failed: Option<Moment>,
+    pub(super) first_failed: Option<Timestamp>,
+    pub(super) last_failed: Option<Timestamp>,
 }
 
 /// The little that is read of bodies, which may be anything.
@@ -32,7 +32,7 @@ struct Head {
     contact_id: serde_json::Value,
 }
 
-impl Facts {
+impl DeadLetterSummary {
     pub(super) fn of(message: &Message) -> Self {
         let head: Head = serde_json::from_slice(&message.body).unwrap_or_default();
         let named = message.kind.strip_prefix("contact.").or(head.operation.as_str());
@@ -84,12 +84,12 @@ mod tests {
     #[test]
     fn rubbish_has_facts_too() {
         let mut message = Message { body: b"\xffrubbish".to_vec(), ..Message::default() };
-        let facts = Facts::of(&message);
+        let facts = DeadLetterSummary::of(&message);
         assert!(facts.id.starts_with("unnamed-"), "{facts:?}");
         assert_eq!((facts.reason.as_str(), facts.operation.as_str(), facts.contact), (UNKNOWN, UNKNOWN, None));
         message.body = br#"{"operation":"update","contact_id":"01933A66-0000-7000-8000-000000000002"}"#.to_vec();
-        message.headers.record_failure(Reason::Undecodable, "", Moment::from_timestamp_millis(5).unwrap());
-        let facts = Facts::of(&message);
+        message.headers.record_failure(Reason::Undecodable, "", Timestamp::from_timestamp_millis(5).unwrap());
+        let facts = DeadLetterSummary::of(&message);
         assert_eq!((facts.reason.as_str(), facts.operation.as_str()), ("undecodable", "update"));
         assert_eq!(facts.contact.as_deref(), Some("01933a66-0000-7000-8000-000000000002"));
     }

@@ -14,11 +14,11 @@ mod output;
 mod resend;
 mod selection;
 
-pub use arguments::{Consent, Format, Operation, Sending};
-pub use output::Screen;
+pub use arguments::{Confirmation, Format, Operation, SendOptions};
+pub use output::Console;
 pub use selection::Selection;
 
-use crate::queue::{DeadLetters, Publisher, QueueError};
+use crate::queue::{DeadLetterQueue, Publisher, QueueError};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
@@ -39,25 +39,25 @@ pub enum DlqError {
     Output(#[from] std::io::Error),
 }
 
-/// Whether what was selected has all been dealt with.
+/// Whether everything that was selected has been dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Completion {
     /// It has.
-    Nothing,
+    Complete,
     /// Something is still, or again, a dead letter, or is not known to have ended.
-    Something,
+    Partial,
 }
 
-impl Left {
+impl Completion {
     const fn if_any(count: usize) -> Self {
-        if count == 0 { Self::Nothing } else { Self::Something }
+        if count == 0 { Self::Complete } else { Self::Partial }
     }
 }
 
 /// What an operation works with.
-pub struct Desk {
+pub struct Context {
     /// The dead letters.
-    pub letters: Box<dyn DeadLetters>,
+    pub letters: Box<dyn DeadLetterQueue>,
     /// Where replays go.
     pub publisher: Publisher,
     /// Opens the database, to see how replays end.
@@ -67,21 +67,23 @@ pub struct Desk {
     /// Begins to listen to Ctrl-C: only once nobody is asked any more.
     pub watch_signals: Box<dyn Fn()>,
     /// What the operator sees.
-    pub screen: Screen,
+    pub console: Console,
 }
 
 /// Does what was asked for.
-pub fn run(desk: &Desk, operation: &Operation) -> Result<Left, DlqError> {
+pub fn run(context: &Context, operation: &Operation) -> Result<Completion, DlqError> {
     match operation {
-        Operation::List { selection, each } => operations::list::run(desk, selection, *each),
-        Operation::Show { id } => operations::show::run(desk, id),
-        Operation::Replay { selection, sending, no_canary, consent } => {
-            operations::replay::run(desk, selection, sending, !no_canary, *consent)
+        Operation::List { selection, each } => operations::list::run(context, selection, *each),
+        Operation::Show { id } => operations::show::run(context, id),
+        Operation::Replay { selection, sending, no_canary, confirmation } => {
+            operations::replay::run(context, selection, sending, !no_canary, *confirmation)
         }
-        Operation::Export { file, selection, keep, consent } => {
-            operations::export::run(desk, file, selection, *keep, *consent)
+        Operation::Export { file, selection, keep, confirmation } => {
+            operations::export::run(context, file, selection, *keep, *confirmation)
         }
-        Operation::Import { file, sending, consent } => operations::import::run(desk, file, sending, *consent),
-        Operation::Discard { selection, consent } => operations::discard::run(desk, selection, *consent),
+        Operation::Import { file, sending, confirmation } => {
+            operations::import::run(context, file, sending, *confirmation)
+        }
+        Operation::Discard { selection, confirmation } => operations::discard::run(context, selection, *confirmation),
     }
 }

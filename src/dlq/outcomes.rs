@@ -1,6 +1,6 @@
 //! How replays end, as SQL knows it.
 
-use super::Desk;
+use super::Context;
 use crate::domain::{OperationId, Status};
 use crate::message::{Message, decode};
 use crate::queue::QueueError;
@@ -98,11 +98,11 @@ impl fmt::Display for Outcomes {
 }
 
 /// Finds those that are dead letters again: what cannot be decoded fails without a row in SQL.
-fn came_back(desk: &Desk, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -> Result<(), QueueError> {
+fn came_back(context: &Context, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -> Result<(), QueueError> {
     let mut back: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
-    desk.letters.look(&mut |letters| {
+    context.letters.browse(&mut |letters| {
         while let Some(letter) = letters.next()? {
-            if desk.stop.is_set() {
+            if context.stop.is_set() {
                 break;
             }
             if let (Some(sent), Some(failure)) = (Sent::of(&letter.message), letter.message.headers.failure()) {
@@ -125,9 +125,9 @@ fn came_back(desk: &Desk, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -> Resu
 }
 
 /// Waits until all have ended, or for so long.
-pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Duration) -> Outcomes {
+pub(super) fn follow(context: &Context, store: &dyn Store, sent: Vec<Sent>, wait: Duration) -> Outcomes {
     let deadline = Instant::now() + wait.min(LONGEST);
-    let progress = desk.screen.progress("waiting for them to end", sent.len());
+    let progress = context.console.progress("waiting for them to end", sent.len());
     let (mut outcomes, mut open) = (Outcomes::default(), sent);
     let (mut next_look, mut between_looks) = (Instant::now() + FIRST_LOOK, FIRST_LOOK);
     loop {
@@ -157,9 +157,9 @@ pub(super) fn follow(desk: &Desk, store: &dyn Store, sent: Vec<Sent>, wait: Dura
             between_looks *= 2;
             next_look = Instant::now() + between_looks;
             // Without it, nothing is wrong but the answer less complete.
-            let _ = came_back(desk, &mut open, &mut outcomes);
+            let _ = came_back(context, &mut open, &mut outcomes);
         }
-        if open.is_empty() || over || desk.stop.sleep(EVERY) {
+        if open.is_empty() || over || context.stop.sleep(EVERY) {
             outcomes.not_known += open.len();
             return outcomes;
         }

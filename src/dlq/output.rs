@@ -2,10 +2,10 @@
 //!
 //! Results go to standard output, everything else to standard error.
 
-use super::facts::Facts;
+use super::facts::DeadLetterSummary;
 use super::outcomes::Outcomes;
-use super::{Consent, DlqError, Format};
-use crate::domain::Moment;
+use super::{Confirmation, DlqError, Format};
+use crate::domain::Timestamp;
 use crate::terminal::{columns, harmless};
 use chrono::{SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -20,17 +20,17 @@ use std::time::{Duration, Instant};
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The operator's side.
-pub struct Screen {
+pub struct Console {
     format: Format,
     bold: bool,
 }
 
-/// Letters that failed for one reason and ask for one operation.
+/// DeadLetterBrowser that failed for one reason and ask for one operation.
 #[derive(Clone, Debug)]
 struct Group {
     count: usize,
-    oldest: Option<Moment>,
-    newest: Option<Moment>,
+    oldest: Option<Timestamp>,
+    newest: Option<Timestamp>,
     example: String,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Report {
 }
 
 impl Groups {
-    pub(super) fn add(&mut self, facts: &Facts) {
+    pub(super) fn add(&mut self, facts: &DeadLetterSummary) {
         let at = facts.last_failed;
         let group = self.0.entry((facts.reason.clone(), facts.operation.clone())).or_insert_with(|| Group {
             count: 0,
@@ -126,7 +126,7 @@ impl Groups {
 }
 
 /// A time as seen from now.
-pub(super) fn ago(at: Option<Moment>, now: Moment) -> String {
+pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     let Some(at) = at else { return "unknown".to_owned() };
     let seconds = (now - at).num_seconds();
     match seconds {
@@ -138,7 +138,7 @@ pub(super) fn ago(at: Option<Moment>, now: Moment) -> String {
     }
 }
 
-pub(super) fn rfc3339(at: Moment) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -177,7 +177,7 @@ impl Report {
     }
 }
 
-impl Screen {
+impl Console {
     /// Writes results in this format.
     pub fn new(format: Format) -> Self {
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -208,7 +208,7 @@ impl Screen {
     }
 
     pub(super) fn put_groups(&self, groups: &Groups, others: &Groups) -> Result<(), DlqError> {
-        let time = |at: Option<Moment>| at.map(rfc3339);
+        let time = |at: Option<Timestamp>| at.map(rfc3339);
         if self.json() {
             let groups_view = groups.sorted().into_iter().map(|((reason, operation), group)| GroupView {
                 reason,
@@ -249,15 +249,15 @@ impl Screen {
     }
 
     /// Refuses early what could not be asked later.
-    pub(super) fn can_ask(&self, consent: Consent) -> Result<(), DlqError> {
-        if consent.yes || consent.dry_run || (stdin().is_terminal() && stderr().is_terminal()) {
+    pub(super) fn can_ask(&self, confirmation: Confirmation) -> Result<(), DlqError> {
+        if confirmation.yes || confirmation.dry_run || (stdin().is_terminal() && stderr().is_terminal()) {
             return Ok(());
         }
         Err(DlqError::Usage("there is no terminal to ask at: add --yes to go on without, or --dry-run to look".into()))
     }
 
-    pub(super) fn ask(&self, consent: Consent, question: &str) -> Result<bool, DlqError> {
-        if consent.yes {
+    pub(super) fn ask(&self, confirmation: Confirmation, question: &str) -> Result<bool, DlqError> {
+        if confirmation.yes {
             return Ok(true);
         }
         write!(stderr(), "{question} [y/N] ")?;
@@ -319,8 +319,8 @@ mod tests {
 
     #[test]
     fn times_are_said_as_seen_from_now() {
-        let now = Moment::from_timestamp(1_000_000, 0).unwrap();
-        let at = |seconds: i64| ago(Moment::from_timestamp(1_000_000 - seconds, 0), now);
+        let now = Timestamp::from_timestamp(1_000_000, 0).unwrap();
+        let at = |seconds: i64| ago(Timestamp::from_timestamp(1_000_000 - seconds, 0), now);
         assert_eq!(
             [at(-5), at(0), at(59), at(60), at(7_300), at(200_000)],
             ["in the future", "0 s ago", "59 s ago", "1 min ago", "2 h ago", "2 d ago"]

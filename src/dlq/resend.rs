@@ -1,13 +1,13 @@
-//! Letters back to work, at a pace, each removed once its replay is confirmed.
+//! DeadLetterBrowser back to work, at a pace, each removed once its replay is confirmed.
 
 use super::browse::{Chosen, Order, order};
-use super::facts::{Facts, Fingerprint, fingerprint};
+use super::facts::{DeadLetterSummary, Fingerprint, fingerprint};
 use super::outcomes::Sent;
 use super::output::Progress;
-use super::{Desk, DlqError};
+use super::{Context, DlqError};
 use crate::domain::{OperationId, Status};
 use crate::message::Message;
-use crate::queue::{Lane, PublishError, QueueError};
+use crate::queue::{PublishError, QueueError, QueueKind};
 use crate::store::Store;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -38,8 +38,8 @@ impl Pace {
     }
 
     /// Waits until so many more may be sent. False when asked to stop.
-    pub(super) fn wait(&mut self, desk: &Desk, count: usize) -> bool {
-        let asked = desk.stop.sleep(self.next.saturating_duration_since(Instant::now()));
+    pub(super) fn wait(&mut self, context: &Context, count: usize) -> bool {
+        let asked = context.stop.sleep(self.next.saturating_duration_since(Instant::now()));
         // Time that passed without sending is not made up for.
         let takes = u32::try_from(count).unwrap_or(u32::MAX);
         self.next = self.next.max(Instant::now()) + Duration::from_secs(1) * takes / self.rate;
@@ -50,7 +50,7 @@ impl Pace {
 /// Publishes to the work lane and waits for the confirms. An operation that is known to have failed is told from its
 /// earlier tries by a higher count, or the consumer would take it for one of them.
 pub(super) fn publish(
-    desk: &Desk,
+    context: &Context,
     store: Option<&dyn Store>,
     messages: &mut [Message],
 ) -> Vec<Result<(), PublishError>> {
@@ -64,8 +64,8 @@ pub(super) fn publish(
             message.headers.raise_replays(recorded.saturating_add(1));
         }
     }
-    let batch = messages.iter().map(|message| (Lane::Work, message.clone(), Duration::ZERO));
-    desk.publisher.publish_all(batch, CONFIRM)
+    let batch = messages.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
+    context.publisher.publish_all(batch, CONFIRM)
 }
 
 /// What one look is to send.
@@ -91,33 +91,33 @@ fn step(waiting: &[(u64, Fingerprint, Message)], most: usize) -> usize {
 
 /// One look: finds chosen letters, sends those that failed first in that order, and removes what was confirmed.
 pub(super) fn send_some(
-    desk: &Desk,
+    context: &Context,
     portion: Portion<'_>,
     pace: &mut Pace,
     progress: &Progress,
 ) -> Result<(), DlqError> {
     let Portion { store, most, to_follow, chosen, sent } = portion;
-    let result: Result<(), QueueError> = desk.letters.look(&mut |letters| {
+    let result: Result<(), QueueError> = context.letters.browse(&mut |letters| {
         let (mut ticket, mut number) = (chosen.ticket(), 0);
         let mut first: BTreeMap<Order, (u64, Fingerprint, Message)> = BTreeMap::new();
         let mut bytes = 0;
         while let Some(letter) = letters.next()? {
             number += 1;
             let which = fingerprint(&letter.message);
-            if desk.stop.is_set() {
+            if context.stop.is_set() {
                 break;
             }
             if (to_follow && Sent::of(&letter.message).is_none()) || !ticket.take(&which) {
                 continue;
             }
-            let order = order(&Facts::of(&letter.message), number);
+            let order = order(&DeadLetterSummary::of(&letter.message), number);
             let full = first.len() >= most || bytes >= PORTION_BYTES;
             if full && first.last_key_value().is_some_and(|(last, _)| *last < order) {
                 continue;
             }
-            letters.hold();
+            letters.mark_for_removal();
             bytes += letter.message.body.len();
-            first.insert(order, (letter.place, which, letter.message));
+            first.insert(order, (letter.tag, which, letter.message));
             while first.len() > most || (first.len() > 1 && bytes > PORTION_BYTES) {
                 let Some((_, (_, _, message))) = first.pop_last() else { break };
                 bytes -= message.body.len();
@@ -127,7 +127,7 @@ pub(super) fn send_some(
         while !waiting.is_empty() {
             let rest = waiting.split_off(step(&waiting, pace.step()));
             let step = std::mem::replace(&mut waiting, rest);
-            if !pace.wait(desk, step.len()) {
+            if !pace.wait(context, step.len()) {
                 break;
             }
             let mut replays: Vec<Message> = step
@@ -140,11 +140,11 @@ pub(super) fn send_some(
                 .collect();
             let mut failure = None;
             let mut removing = Vec::new();
-            let results = publish(desk, store, &mut replays);
-            for ((result, (place, which, _)), replay) in results.into_iter().zip(&step).zip(&replays) {
+            let results = publish(context, store, &mut replays);
+            for ((result, (tag, which, _)), replay) in results.into_iter().zip(&step).zip(&replays) {
                 match result {
                     Ok(()) => {
-                        removing.push(*place);
+                        removing.push(*tag);
                         chosen.done(which);
                         sent.push(Sent::of(replay));
                         progress.advance(1);

@@ -1,7 +1,7 @@
 //! The one way to say which dead letters: the same flags for every operation.
 
-use super::facts::Facts;
-use crate::domain::Moment;
+use super::facts::DeadLetterSummary;
+use crate::domain::Timestamp;
 use chrono::{NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::Args;
 use uuid::Uuid;
@@ -24,10 +24,10 @@ pub struct Selection {
     pub id: Vec<String>,
     /// That failed last at this time or later: 2h (ago), 2026-11-22 or 2026-11-22T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub since: Option<Moment>,
+    pub since: Option<Timestamp>,
     /// That failed last before this time
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub until: Option<Moment>,
+    pub until: Option<Timestamp>,
     /// At most so many of them: those that failed first
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
@@ -44,8 +44,8 @@ fn id(text: &str) -> Result<String, String> {
     Ok(Uuid::try_parse(text).map_or_else(|_| text.to_owned(), |id| id.to_string()))
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
-    if let Ok(moment) = text.parse::<Moment>() {
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment);
     }
     if let Ok(day) = text.parse::<NaiveDate>() {
@@ -65,7 +65,7 @@ impl Selection {
             || [&self.reason, &self.operation, &self.contact, &self.id].iter().any(|values| !values.is_empty())
     }
 
-    pub(super) fn matches(&self, facts: &Facts) -> bool {
+    pub(super) fn matches(&self, facts: &DeadLetterSummary) -> bool {
         let among = |values: &[String], value: &str| values.is_empty() || values.iter().any(|wanted| wanted == value);
         among(&self.reason, &facts.reason)
             && among(&self.operation, &facts.operation)
@@ -81,8 +81,8 @@ impl Selection {
 mod tests {
     use super::*;
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> DeadLetterSummary {
+        DeadLetterSummary {
             id: "i".into(),
             reason: "invalid".into(),
             operation: "insert".into(),

@@ -2,7 +2,7 @@
 //!
 //! The rule it keeps: for any order and any repetition of a contact's unconditional commands the end state is the same.
 
-use super::{Action, Command, Contact, Life, Reason, Stamp, Standing};
+use super::{Action, Command, Contact, ContactState, Lifecycle, Reason, Stamp};
 
 /// What is to be done about a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub enum Decision {
     Fail(Reason),
 }
 
-/// Decides one command against the contact's current standing.
+/// Decides one command against the contact's current state.
 ///
 /// `version_known` says whether the operation named by [`Command::expects`] has ended; only then is a version that is
 /// not current a conflict, otherwise it may still come.
-pub fn apply(current: Option<&Standing>, command: &Command, version_known: bool) -> Decision {
+pub fn apply(current: Option<&ContactState>, command: &Command, version_known: bool) -> Decision {
     let Some(current) = current else {
         return match &command.action {
             Action::Create(details) => Decision::Write(Contact {
@@ -33,7 +33,7 @@ pub fn apply(current: Option<&Standing>, command: &Command, version_known: bool)
                 created_by: command.operation_id,
                 created_at: command.accepted_at,
                 updated_at: command.accepted_at,
-                life: Life::Live(details.clone()),
+                life: Lifecycle::Live(details.clone()),
             }),
             Action::Update(_) | Action::Delete => Decision::Wait(Reason::ContactNotFound),
         };
@@ -48,7 +48,7 @@ pub fn apply(current: Option<&Standing>, command: &Command, version_known: bool)
         Action::Update(_) if current.deleted => Decision::Fail(Reason::ContactDeleted),
         Action::Delete if current.deleted => Decision::Superseded,
         Action::Update(details) => {
-            let write = |stamp| Decision::Write(changed(current, command, stamp, Life::Live(details.clone())));
+            let write = |stamp| Decision::Write(changed(current, command, stamp, Lifecycle::Live(details.clone())));
             match command.expects {
                 None if (command.stamp, command.operation_id) > (current.stamp, current.version) => {
                     write(command.stamp)
@@ -58,8 +58,9 @@ pub fn apply(current: Option<&Standing>, command: &Command, version_known: bool)
             }
         }
         Action::Delete => {
-            let write =
-                |stamp| Decision::Write(changed(current, command, stamp, Life::Deleted { at: command.accepted_at }));
+            let write = |stamp| {
+                Decision::Write(changed(current, command, stamp, Lifecycle::Deleted { at: command.accepted_at }))
+            };
             match command.expects {
                 None => write(command.stamp.max(current.stamp.next())),
                 Some(_) => expecting(current, command, version_known, write),
@@ -71,7 +72,7 @@ pub fn apply(current: Option<&Standing>, command: &Command, version_known: bool)
 /// A conditional command: it takes effect exactly when the version it names is the current one, and what follows from
 /// a state is newer than that state, however the clocks differ.
 fn expecting(
-    current: &Standing,
+    current: &ContactState,
     command: &Command,
     version_known: bool,
     write: impl FnOnce(Stamp) -> Decision,
@@ -85,7 +86,7 @@ fn expecting(
     }
 }
 
-fn changed(current: &Standing, command: &Command, stamp: Stamp, life: Life) -> Contact {
+fn changed(current: &ContactState, command: &Command, stamp: Stamp, life: Lifecycle) -> Contact {
     Contact {
         id: current.id,
         version: command.operation_id,
@@ -102,13 +103,13 @@ mod tests {
     use super::super::testing::{contact_with, create, delete, details, op, update};
     use super::*;
 
-    fn live() -> Standing {
-        contact_with(1, 0).standing()
+    fn live() -> ContactState {
+        contact_with(1, 0).state()
     }
 
-    fn dead() -> Standing {
+    fn dead() -> ContactState {
         match apply(Some(&live()), &delete(9, 50), false) {
-            Decision::Write(contact) => contact.standing(),
+            Decision::Write(contact) => contact.state(),
             other => panic!("{other:?}"),
         }
     }
@@ -132,11 +133,11 @@ mod tests {
     #[test]
     fn any_update_wins_over_the_create_and_only_a_newer_one_over_an_update() {
         let Decision::Write(created) = apply(None, &create(1, 1_000), false) else { panic!("not written") };
-        let Decision::Write(updated) = apply(Some(&created.standing()), &update(2, 10), false) else {
+        let Decision::Write(updated) = apply(Some(&created.state()), &update(2, 10), false) else {
             panic!("not written")
         };
         assert_eq!((updated.version, updated.stamp.raw()), (op(2), 10));
-        let updated = updated.standing();
+        let updated = updated.state();
         assert_eq!(apply(Some(&updated), &update(3, 9), false), Decision::Superseded);
         // Equal stamps: the operation id breaks the tie.
         assert!(matches!(apply(Some(&updated), &update(3, 10), false), Decision::Write(_)));
@@ -145,19 +146,19 @@ mod tests {
 
     #[test]
     fn a_delete_wins_whatever_the_stamps() {
-        let Decision::Write(gone) = apply(Some(&contact_with(2, 1_000).standing()), &delete(3, 5), false) else {
+        let Decision::Write(gone) = apply(Some(&contact_with(2, 1_000).state()), &delete(3, 5), false) else {
             panic!("not written")
         };
-        assert!(gone.standing().deleted && gone.stamp.raw() == 1_001);
+        assert!(gone.state().deleted && gone.stamp.raw() == 1_001);
     }
 
     #[test]
     fn a_condition_is_held_against_the_current_version() {
-        let current = contact_with(2, 1_000).standing();
+        let current = contact_with(2, 1_000).state();
         let expecting = |version| Command { expects: Some(op(version)), ..update(3, 5) };
         let Decision::Write(updated) = apply(Some(&current), &expecting(2), false) else { panic!("not written") };
         assert_eq!(updated.stamp.raw(), 1_001, "newer than what it follows from, though its own stamp is older");
-        assert_eq!(updated.life, Life::Live(details(3)));
+        assert_eq!(updated.life, Lifecycle::Live(details(3)));
         assert_eq!(apply(Some(&current), &expecting(7), true), Decision::Fail(Reason::VersionConflict));
         assert_eq!(apply(Some(&current), &expecting(7), false), Decision::Wait(Reason::VersionConflict));
         assert_eq!(apply(None, &expecting(7), false), Decision::Wait(Reason::ContactNotFound));

@@ -3,7 +3,9 @@
 //! A store loads the contacts and the operations that a batch names, lets [`Batch::fold`] decide, and writes what comes
 //! out, all in one transaction. Both stores share this; neither decides anything itself.
 
-use super::{Command, Contact, ContactId, Decision, Moment, OperationId, OperationKind, Reason, Standing, apply};
+use super::{
+    Command, Contact, ContactId, ContactState, Decision, OperationId, OperationKind, Reason, Timestamp, apply,
+};
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,9 +17,9 @@ pub struct Attempt {
     /// How often an operator replayed it from the dead letters.
     pub replays: u32,
     /// Whether it fails, instead of waiting, if what it builds on is still missing.
-    pub last_chance: bool,
+    pub last_attempt: bool,
     /// Set when it has been tried and must be recorded as failed for this reason, without another try.
-    pub condemned: Option<Reason>,
+    pub must_fail: Option<Reason>,
 }
 
 /// How an operation ended.
@@ -33,7 +35,7 @@ pub enum Status {
 
 /// What is recorded of an operation that ended before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finished {
+pub struct EndedOperation {
     /// How it ended.
     pub status: Status,
     /// How often it had been replayed by then.
@@ -57,7 +59,7 @@ pub enum Outcome {
 
 /// An operation to record: which attempt of the batch, and how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct OperationRecord {
     /// Index into the attempts.
     pub attempt: usize,
     /// How it ended.
@@ -66,7 +68,7 @@ pub struct Record {
 
 /// The result of a batch: what to write, and what to answer to each message.
 #[derive(Debug, Default)]
-pub struct Folded {
+pub struct BatchResult {
     /// One outcome for each attempt, in the order they were given.
     pub outcomes: Vec<Outcome>,
     /// Contacts to insert, in the order of their ids.
@@ -75,7 +77,7 @@ pub struct Folded {
     pub changed: Vec<Contact>,
     /// Operations to record, each once, in the order of their ids: one order for everyone, so that two workers with the
     /// same operations cannot deadlock. One that had failed before and was replayed overwrites its row.
-    pub records: Vec<Record>,
+    pub records: Vec<OperationRecord>,
 }
 
 /// The least age at which an ended operation may be pruned; half of it is left for clocks that differ.
@@ -84,15 +86,15 @@ pub const SHORTEST_RETENTION: TimeDelta = TimeDelta::minutes(30);
 /// What SQL knows when a batch begins.
 #[derive(Debug, Default)]
 pub struct Batch {
-    standings: HashMap<ContactId, Standing>,
-    finished: HashMap<OperationId, Finished>,
-    horizon: Option<Moment>,
+    states: HashMap<ContactId, ContactState>,
+    finished: HashMap<OperationId, EndedOperation>,
+    horizon: Option<Timestamp>,
 }
 
 impl Batch {
     /// Forgets, as a store did, what ended before this moment: see [`Self::needs_horizon`].
     #[must_use]
-    pub const fn pruned_before(mut self, horizon: Option<Moment>) -> Self {
+    pub const fn pruned_before(mut self, horizon: Option<Timestamp>) -> Self {
         self.horizon = horizon;
         self
     }
@@ -100,7 +102,7 @@ impl Batch {
     /// Whether [`Self::pruned_before`] matters: a create of some age finds neither its contact nor its operation. It may
     /// never have been applied, or have been, and its contact deleted, and both been pruned. Operations younger than
     /// [`SHORTEST_RETENTION`] are never pruned, so for others the question need not be asked.
-    pub fn needs_horizon(&self, attempts: &[Attempt], now: Moment) -> bool {
+    pub fn needs_horizon(&self, attempts: &[Attempt], now: Timestamp) -> bool {
         attempts
             .iter()
             .any(|attempt| self.is_unknown(attempt) && attempt.command.accepted_at < now - SHORTEST_RETENTION)
@@ -110,27 +112,27 @@ impl Batch {
         let command = &attempt.command;
         // Refused as expired once, it is as much in doubt as before.
         let in_doubt = match self.finished.get(&command.operation_id) {
-            None | Some(Finished { status: Status::Failed(Reason::Expired), .. }) => true,
+            None | Some(EndedOperation { status: Status::Failed(Reason::Expired), .. }) => true,
             Some(_) => false,
         };
-        command.kind() == OperationKind::Insert && in_doubt && !self.standings.contains_key(&command.contact_id)
+        command.kind() == OperationKind::Insert && in_doubt && !self.states.contains_key(&command.contact_id)
     }
 
-    /// Takes the standings of the contacts that the batch names, and those operations that have ended among the ones it names or expects.
+    /// Takes the states of the contacts that the batch names, and those operations that have ended among the ones it names or expects.
     pub fn new(
-        standings: impl IntoIterator<Item = Standing>,
-        finished: impl IntoIterator<Item = (OperationId, Finished)>,
+        states: impl IntoIterator<Item = ContactState>,
+        finished: impl IntoIterator<Item = (OperationId, EndedOperation)>,
     ) -> Self {
         Self {
-            standings: standings.into_iter().map(|standing| (standing.id, standing)).collect(),
+            states: states.into_iter().map(|state| (state.id, state)).collect(),
             finished: finished.into_iter().collect(),
             horizon: None,
         }
     }
 
     /// Decides every attempt: in the order of their stamps, and again over those that had to wait until nothing moves.
-    pub fn fold(mut self, attempts: &[Attempt]) -> Folded {
-        let existing: HashSet<ContactId> = self.standings.keys().copied().collect();
+    pub fn fold(mut self, attempts: &[Attempt]) -> BatchResult {
+        let existing: HashSet<ContactId> = self.states.keys().copied().collect();
         let mut written = BTreeMap::new();
         let mut outcomes = vec![Outcome::Wait(Reason::ContactNotFound); attempts.len()];
         let mut records = BTreeMap::new();
@@ -144,7 +146,7 @@ impl Batch {
                 open.retain(|&(index, attempt)| {
                     let outcome = self.decide(attempt, giving_up, &mut written, |status| {
                         // A replay may come in one batch with the try that it follows: the later record counts.
-                        records.insert(attempt.command.operation_id, Record { attempt: index, status });
+                        records.insert(attempt.command.operation_id, OperationRecord { attempt: index, status });
                     });
                     if let Some(slot) = outcomes.get_mut(index) {
                         *slot = outcome;
@@ -157,7 +159,7 @@ impl Batch {
             }
         }
 
-        let mut folded = Folded { outcomes, records: records.into_values().collect(), ..Folded::default() };
+        let mut folded = BatchResult { outcomes, records: records.into_values().collect(), ..BatchResult::default() };
         for (id, contact) in written {
             let group = if existing.contains(&id) { &mut folded.changed } else { &mut folded.created };
             group.push(contact);
@@ -175,22 +177,22 @@ impl Batch {
         let command = &attempt.command;
         match self.finished.get(&command.operation_id) {
             // Failed for good, unless an operator has replayed it since.
-            Some(Finished { status: Status::Failed(reason), replays }) if attempt.replays <= *replays => {
+            Some(EndedOperation { status: Status::Failed(reason), replays }) if attempt.replays <= *replays => {
                 return Outcome::Failed(*reason);
             }
-            Some(Finished { status: Status::Applied | Status::Superseded, .. }) => return Outcome::Duplicate,
-            Some(Finished { status: Status::Failed(_), .. }) | None => {}
+            Some(EndedOperation { status: Status::Applied | Status::Superseded, .. }) => return Outcome::Duplicate,
+            Some(EndedOperation { status: Status::Failed(_), .. }) | None => {}
         }
         let version_known = command.expects.is_some_and(|version| self.finished.contains_key(&version));
         let expired = self.horizon.is_some_and(|horizon| command.accepted_at < horizon) && self.is_unknown(attempt);
-        let decision = match attempt.condemned {
+        let decision = match attempt.must_fail {
             Some(reason) => Decision::Fail(reason),
             None if expired => Decision::Fail(Reason::Expired),
-            None => apply(self.standings.get(&command.contact_id), command, version_known),
+            None => apply(self.states.get(&command.contact_id), command, version_known),
         };
         let (outcome, status) = match decision {
             Decision::Write(contact) => {
-                self.standings.insert(contact.id, contact.standing());
+                self.states.insert(contact.id, contact.state());
                 written.insert(contact.id, contact);
                 (Outcome::Applied, Status::Applied)
             }
@@ -198,13 +200,13 @@ impl Batch {
             // Its effect is there but its record is not (it was pruned): record it again.
             Decision::Duplicate => (Outcome::Duplicate, Status::Applied),
             Decision::Fail(reason) => (Outcome::Failed(reason), Status::Failed(reason)),
-            Decision::Wait(reason) if giving_up && attempt.last_chance => {
+            Decision::Wait(reason) if giving_up && attempt.last_attempt => {
                 (Outcome::Failed(reason), Status::Failed(reason))
             }
             Decision::Wait(reason) => return Outcome::Wait(reason),
         };
         record(status);
-        self.finished.insert(command.operation_id, Finished { status, replays: attempt.replays });
+        self.finished.insert(command.operation_id, EndedOperation { status, replays: attempt.replays });
         outcome
     }
 }
@@ -212,34 +214,33 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{contact, create, delete, op, update};
-    use super::super::{Action, Life, Stamp};
+    use super::super::{Action, Lifecycle, Stamp};
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::Index;
 
     fn attempt(command: Command) -> Attempt {
-        Attempt { command, replays: 0, last_chance: false, condemned: None }
+        Attempt { command, replays: 0, last_attempt: false, must_fail: None }
     }
 
     /// A store in a few lines: it keeps what batches write.
     #[derive(Default)]
     struct Memory {
         contacts: HashMap<ContactId, Contact>,
-        finished: HashMap<OperationId, Finished>,
+        finished: HashMap<OperationId, EndedOperation>,
         effects: HashMap<OperationId, usize>,
     }
 
     impl Memory {
         fn apply(&mut self, attempts: &[Attempt]) -> Vec<Outcome> {
-            let folded =
-                Batch::new(self.contacts.values().map(Contact::standing), self.finished.clone()).fold(attempts);
+            let folded = Batch::new(self.contacts.values().map(Contact::state), self.finished.clone()).fold(attempts);
             assert_eq!(folded.outcomes.len(), attempts.len());
             for contact in folded.created.into_iter().chain(folded.changed) {
                 self.contacts.insert(contact.id, contact);
             }
             for record in folded.records {
                 let Attempt { command, replays, .. } = &attempts[record.attempt];
-                let finished = Finished { status: record.status, replays: *replays };
+                let finished = EndedOperation { status: record.status, replays: *replays };
                 self.finished.insert(command.operation_id, finished);
                 if record.status == Status::Applied {
                     *self.effects.entry(command.operation_id).or_default() += 1;
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn a_failed_operation_ends_only_by_a_replay() {
         let mut memory = Memory::default();
-        let mut lone = Attempt { last_chance: true, ..attempt(update(2, 10)) };
+        let mut lone = Attempt { last_attempt: true, ..attempt(update(2, 10)) };
         let failed = Outcome::Failed(Reason::ContactNotFound);
         assert_eq!(memory.apply(std::slice::from_ref(&lone)), vec![failed]);
         memory.apply(&[attempt(create(1, 5))]);
@@ -276,20 +277,20 @@ mod tests {
 
     #[test]
     fn a_create_from_before_the_horizon_is_not_trusted_unless_it_is_known() {
-        let horizon = Moment::from_timestamp_millis(100);
+        let horizon = Timestamp::from_timestamp_millis(100);
         let old = attempt(create(1, 50));
         let outcome = |batch: Batch| batch.pruned_before(horizon).fold(std::slice::from_ref(&old)).outcomes[0];
         assert_eq!(outcome(Batch::new([], [])), Outcome::Failed(Reason::Expired));
         // It is there: nothing is in doubt.
-        let there = Batch::new([super::super::testing::contact_with(2, 7).standing()], []);
+        let there = Batch::new([super::super::testing::contact_with(2, 7).state()], []);
         assert_eq!(outcome(there), Outcome::Duplicate);
         // A replay of what was refused is refused again.
-        let refused = Finished { status: Status::Failed(Reason::Expired), replays: 0 };
+        let refused = EndedOperation { status: Status::Failed(Reason::Expired), replays: 0 };
         let replay = Attempt { replays: 1, ..old.clone() };
         let known = Batch::new([], [(op(1), refused)]).pruned_before(horizon);
         assert_eq!(known.fold(&[replay]).outcomes, [Outcome::Failed(Reason::Expired)]);
         // It failed, so it had no effect: an operator's replay may try it.
-        let failed = Finished { status: Status::Failed(Reason::RejectedByDatabase), replays: 0 };
+        let failed = EndedOperation { status: Status::Failed(Reason::RejectedByDatabase), replays: 0 };
         let replay = Attempt { replays: 1, ..old.clone() };
         let known = Batch::new([], [(op(1), failed)]).pruned_before(horizon);
         assert_eq!(known.fold(&[replay]).outcomes, [Outcome::Applied]);
@@ -303,7 +304,7 @@ mod tests {
         let mut memory = Memory::default();
         let batch = [
             attempt(create(1, 5)),
-            Attempt { condemned: Some(Reason::RejectedByDatabase), ..attempt(update(2, 10)) },
+            Attempt { must_fail: Some(Reason::RejectedByDatabase), ..attempt(update(2, 10)) },
             attempt(update(3, 8)),
         ];
         let failed = Outcome::Failed(Reason::RejectedByDatabase);
@@ -353,7 +354,7 @@ mod tests {
 
             let contact = &memory.contacts[&contact()];
             match expected {
-                None => prop_assert!(contact.standing().deleted),
+                None => prop_assert!(contact.state().deleted),
                 Some(version) => prop_assert_eq!(contact.version, version),
             }
             // P2 and P4: nothing took effect twice, and everything ended.
@@ -399,7 +400,7 @@ mod tests {
             }
             let contact = &memory.contacts[&contact()];
             prop_assert_eq!(contact.version, op(6));
-            prop_assert!(contact.stamp > Stamp::ZERO && matches!(contact.life, Life::Live(_)));
+            prop_assert!(contact.stamp > Stamp::ZERO && matches!(contact.life, Lifecycle::Live(_)));
         }
     }
 }

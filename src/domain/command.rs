@@ -1,6 +1,6 @@
 //! A command: one accepted wish to change one contact.
 
-use super::{ContactId, Details, Moment, OperationId, Stamp};
+use super::{ContactId, Details, OperationId, Stamp, Timestamp};
 
 /// What a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Command {
     /// The version that must be current for the command to take effect (`If-Match`).
     pub expects: Option<OperationId>,
     /// When the API accepted it.
-    pub accepted_at: Moment,
+    pub accepted_at: Timestamp,
     /// Set when the client sent an `Idempotency-Key`.
     pub fingerprint: Option<Fingerprint>,
     /// What to do.

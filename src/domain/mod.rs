@@ -16,9 +16,11 @@ mod testing;
 mod timestamp;
 
 pub use apply::{Decision, apply};
-pub use batch::{Attempt, Batch, Finished, Folded, Outcome, Record, SHORTEST_RETENTION, Status};
+pub use batch::{Attempt, Batch, BatchResult, EndedOperation, OperationRecord, Outcome, SHORTEST_RETENTION, Status};
 pub use command::{Action, Command, Fingerprint, OperationKind};
-pub use contact::{AREAS, AreaCode, Contact, Details, Email, Life, Name, NameKey, Phone, Region, Standing, State};
+pub use contact::{
+    AREAS, AreaCode, Contact, ContactState, Details, Email, Lifecycle, Name, NameKey, Phone, Region, State,
+};
 pub use ids::{ContactId, OperationId};
 pub use invalid::Invalid;
 pub use reason::Reason;
@@ -26,4 +28,4 @@ pub use stamp::{HybridClock, Stamp};
 pub use timestamp::Micros;
 
 /// A moment in UTC, with microseconds (what PostgreSQL's `timestamptz` keeps).
-pub type Moment = chrono::DateTime<chrono::Utc>;
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

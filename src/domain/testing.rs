@@ -25,7 +25,7 @@ fn command(id: u128, stamp: i64, action: Action) -> Command {
         contact_id: contact(),
         stamp: Stamp::new(stamp).unwrap(),
         expects: None,
-        accepted_at: Moment::from_timestamp_millis(stamp).unwrap(),
+        accepted_at: Timestamp::from_timestamp_millis(stamp).unwrap(),
         fingerprint: None,
         action,
     }
@@ -49,8 +49,8 @@ pub(super) fn contact_with(version: u128, stamp: i64) -> Contact {
         version: op(version),
         stamp: Stamp::new(stamp).unwrap(),
         created_by: op(1),
-        created_at: Moment::from_timestamp_millis(0).unwrap(),
-        updated_at: Moment::from_timestamp_millis(0).unwrap(),
-        life: Life::Live(details(version)),
+        created_at: Timestamp::from_timestamp_millis(0).unwrap(),
+        updated_at: Timestamp::from_timestamp_millis(0).unwrap(),
+        life: Lifecycle::Live(details(version)),
     }
 }

@@ -1,11 +1,11 @@
 //! A moment as text. Every message and every line of the log has one.
 
-use super::Moment;
+use super::Timestamp;
 use chrono::{Datelike, Timelike};
 use std::fmt;
 
 /// A moment as RFC 3339 with microseconds, always as long, as `2026-01-02T03:04:05.123456Z`.
-pub struct Micros(pub Moment);
+pub struct Micros(pub Timestamp);
 
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,14 +35,14 @@ impl fmt::Display for Micros {
 #[cfg(test)]
 mod tests {
     use super::Micros;
-    use crate::domain::Moment;
+    use crate::domain::Timestamp;
     use chrono::SecondsFormat;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn it_is_the_time_that_others_write(micros in 0i64..253_402_300_799_999_999) {
-            let at = Moment::from_timestamp_micros(micros).unwrap();
+            let at = Timestamp::from_timestamp_micros(micros).unwrap();
             prop_assert_eq!(Micros(at).to_string(), at.to_rfc3339_opts(SecondsFormat::Micros, true));
         }
     }

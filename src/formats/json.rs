@@ -2,7 +2,7 @@
 //!
 //! A contact with nothing wrong is read in one pass; only others are read again, to name everything that is wrong.
 
-use super::record::{Fault, REQUIRED, WHOLE, assemble};
+use super::record::{REQUIRED, RecordError, WHOLE, assemble};
 use crate::domain::{Details, Email, Invalid, Name, Phone};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -52,7 +52,7 @@ pub enum JsonFault {
         column: usize,
     },
     /// It is JSON; these fields are wrong.
-    Invalid(Vec<Fault>),
+    Invalid(Vec<RecordError>),
 }
 
 /// A body with nothing wrong in its form, as nearly all are.
@@ -127,10 +127,13 @@ fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonFault> {
     let value: Value = serde_json::from_slice(bytes)
         .map_err(|error| JsonFault::Malformed { line: error.line(), column: error.column() })?;
     let Value::Object(fields) = value else {
-        return Err(JsonFault::Invalid(vec![Fault::new(source.whole(), NOT_OBJECT)]));
+        return Err(JsonFault::Invalid(vec![RecordError::new(source.whole(), NOT_OBJECT)]));
     };
-    let unknown =
-        fields.keys().filter(|key| !source.knows(key)).take(UNKNOWN_NAMED).map(|key| Fault::new(key.clone(), UNKNOWN));
+    let unknown = fields
+        .keys()
+        .filter(|key| !source.knows(key))
+        .take(UNKNOWN_NAMED)
+        .map(|key| RecordError::new(key.clone(), UNKNOWN));
     let name = text(&fields, "name").and_then(Name::parse);
     let phone = text(&fields, "phone").and_then(Phone::parse);
     let email = text(&fields, "email").and_then(Email::parse);

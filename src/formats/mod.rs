@@ -18,5 +18,5 @@ mod writer;
 pub use csv::Columns;
 pub use format::Format;
 pub use reader::Reader;
-pub use record::{Entry, Exported, Fault, Stopped};
+pub use record::{Entry, ExportRecord, ReadAborted, RecordError};
 pub use writer::{header, write};

@@ -4,7 +4,7 @@
 
 use super::json::{self, JsonFault, Source};
 use super::lines::{Line, Lines};
-use super::record::{Entry, Fault, NOT_UTF8, TOO_LONG};
+use super::record::{Entry, NOT_UTF8, RecordError, TOO_LONG};
 use crate::domain::{Details, Invalid};
 
 const MALFORMED: Invalid =
@@ -29,16 +29,16 @@ fn entry(line: &Line<'_>) -> Option<Entry> {
     (!blank).then(|| Entry { line: line.number, result: details(line) })
 }
 
-fn details(line: &Line<'_>) -> Result<Details, Vec<Fault>> {
+fn details(line: &Line<'_>) -> Result<Details, Vec<RecordError>> {
     if !line.whole {
-        return Err(Fault::whole(TOO_LONG));
+        return Err(RecordError::whole(TOO_LONG));
     }
     // The library looks only into the texts that it keeps.
     if std::str::from_utf8(line.bytes).is_err() {
-        return Err(Fault::whole(NOT_UTF8));
+        return Err(RecordError::whole(NOT_UTF8));
     }
     json::parse(line.bytes, Source::Line).map_err(|fault| match fault {
-        JsonFault::Malformed { .. } => Fault::whole(MALFORMED),
+        JsonFault::Malformed { .. } => RecordError::whole(MALFORMED),
         JsonFault::Invalid(faults) => faults,
     })
 }

@@ -5,13 +5,13 @@
 use super::csv::Csv;
 use super::ndjson::Ndjson;
 use super::vcard::VCards;
-use super::{Columns, Entry, Format, Stopped};
+use super::{Columns, Entry, Format, ReadAborted};
 
 /// Reads contacts from bytes as they arrive.
 pub struct Reader {
     mark: Mark,
     of: Of,
-    stopped: Option<Stopped>,
+    stopped: Option<ReadAborted>,
 }
 
 enum Of {
@@ -36,7 +36,7 @@ impl Reader {
     /// # Errors
     /// Nothing later can be trusted, so nothing later is read: every further call gives the same error. What was
     /// appended before is right.
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), Stopped> {
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         let (withheld, rest) = self.mark.strip(bytes);
         self.push_content(withheld, out)?;
         self.push_content(rest, out)
@@ -46,7 +46,7 @@ impl Reader {
     ///
     /// # Errors
     /// As for [`Self::push`].
-    pub fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), Stopped> {
+    pub fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         let withheld = self.mark.withheld();
         self.push_content(withheld, out)?;
         match self.of {
@@ -57,7 +57,7 @@ impl Reader {
         Ok(())
     }
 
-    fn push_content(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), Stopped> {
+    fn push_content(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.clone());
         }
@@ -105,7 +105,7 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{details, read_chunks};
-    use super::super::{Exported, header, write};
+    use super::super::{ExportRecord, header, write};
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
@@ -167,7 +167,7 @@ mod tests {
             let phone = details.phone.to_string();
             write(
                 format,
-                &Exported {
+                &ExportRecord {
                     id: "01890a5d-ac96-774b-bcce-b302099a8057",
                     name: details.name.as_str(),
                     phone: &phone,

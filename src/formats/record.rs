@@ -18,14 +18,14 @@ pub(super) const NOT_UTF8: Invalid = Invalid { code: "not_utf8", detail: "must b
 
 /// What is wrong with one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct RecordError {
     /// The field: `name`, `phone`, `email`, an unknown one, or `(line)` for a record that cannot be read as one.
     pub field: Cow<'static, str>,
     /// Why it was refused.
     pub invalid: Invalid,
 }
 
-impl Fault {
+impl RecordError {
     pub(super) fn new(field: impl Into<Cow<'static, str>>, invalid: Invalid) -> Self {
         Self { field: field.into(), invalid }
     }
@@ -41,13 +41,13 @@ pub struct Entry {
     /// The number of its first line, from 1.
     pub line: u64,
     /// The contact, or everything that is wrong with it.
-    pub result: Result<Details, Vec<Fault>>,
+    pub result: Result<Details, Vec<RecordError>>,
 }
 
 /// Why reading ended before the bytes did: nothing that follows could be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {detail}")]
-pub struct Stopped {
+pub struct ReadAborted {
     /// The first line of the record that could not be read, from 1.
     pub line: u64,
     /// A stable, lower-case code, such as `unclosed_quote`.
@@ -61,13 +61,13 @@ pub(super) fn assemble(
     name: Result<Name, Invalid>,
     phone: Result<Phone, Invalid>,
     email: Result<Email, Invalid>,
-    others: Vec<Fault>,
-) -> Result<Details, Vec<Fault>> {
+    others: Vec<RecordError>,
+) -> Result<Details, Vec<RecordError>> {
     match (name, phone, email) {
         (Ok(name), Ok(phone), Ok(email)) if others.is_empty() => Ok(Details { name, phone, email }),
         (name, phone, email) => {
             let fields = [("name", name.err()), ("phone", phone.err()), ("email", email.err())];
-            let named = fields.into_iter().filter_map(|(field, invalid)| Some(Fault::new(field, invalid?)));
+            let named = fields.into_iter().filter_map(|(field, invalid)| Some(RecordError::new(field, invalid?)));
             Err(named.chain(others).collect())
         }
     }
@@ -75,7 +75,7 @@ pub(super) fn assemble(
 
 /// What is written of a contact: its members in the API's order, as texts that need no more work.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Exported<'a> {
+pub struct ExportRecord<'a> {
     /// The contact's id, a UUID.
     pub id: &'a str,
     /// The name.
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_wrong_field_is_named_in_order() {
-        let others = vec![Fault::new("x", TOO_LONG)];
+        let others = vec![RecordError::new("x", TOO_LONG)];
         let faults = assemble(Err(REQUIRED), Phone::parse("11987654321"), Err(NOT_UTF8), others).unwrap_err();
         let named: Vec<_> = faults.iter().map(|fault| (&*fault.field, fault.invalid.code)).collect();
         assert_eq!(named, [("name", "required"), ("email", "not_utf8"), ("x", "too_long")]);
@@ -116,6 +116,6 @@ mod tests {
         let (name, phone, email) = all();
         assert!(assemble(name, phone, email, Vec::new()).is_ok());
         let (name, phone, email) = all();
-        assert_eq!(assemble(name, phone, email, Fault::whole(TOO_LONG)), Err(Fault::whole(TOO_LONG)));
+        assert_eq!(assemble(name, phone, email, RecordError::whole(TOO_LONG)), Err(RecordError::whole(TOO_LONG)));
     }
 }

@@ -1,13 +1,13 @@
 //! For the room's own tests: reading in one piece or in many, what was read in short, and contacts of any kind.
 
-use super::{Columns, Entry, Format, Reader, Stopped};
+use super::{Columns, Entry, Format, ReadAborted, Reader};
 use crate::domain::{AREAS, Details, Email, Name, Phone};
 use proptest::prelude::*;
 
 pub(super) fn read_chunks<'a>(
     format: Format,
     chunks: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Entry>, Result<(), Stopped>) {
+) -> (Vec<Entry>, Result<(), ReadAborted>) {
     let mut reader = Reader::new(format, Columns::default());
     let mut entries = Vec::new();
     for chunk in chunks {

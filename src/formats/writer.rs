@@ -4,7 +4,7 @@
 //! formula is quoted like others, but not changed.
 
 use super::vcard::writer as vcard_writer;
-use super::{Exported, Format};
+use super::{ExportRecord, Format};
 
 /// Writes what stands before all contacts: the header line of CSV, of the others nothing.
 pub fn header(format: Format, out: &mut Vec<u8>) {
@@ -14,7 +14,7 @@ pub fn header(format: Format, out: &mut Vec<u8>) {
 }
 
 /// Writes one contact.
-pub fn write(format: Format, contact: &Exported<'_>, out: &mut Vec<u8>) {
+pub fn write(format: Format, contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => ndjson(contact, out),
         Format::Csv => csv(contact, out),
@@ -23,13 +23,13 @@ pub fn write(format: Format, contact: &Exported<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn ndjson(contact: &Exported<'_>, out: &mut Vec<u8>) {
+fn ndjson(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     let written = serde_json::to_writer(&mut *out, contact);
     debug_assert!(written.is_ok(), "texts and a number always fit into memory");
     out.push(b'\n');
 }
 
-fn csv(contact: &Exported<'_>, out: &mut Vec<u8>) {
+fn csv(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     let ddd = contact.ddd.to_string();
     let cells = [
         contact.id,
@@ -67,7 +67,7 @@ fn cell(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    const ANA: Exported<'_> = Exported {
+    const ANA: ExportRecord<'_> = ExportRecord {
         id: "1",
         name: "=Ana \"A\", Souza",
         phone: "+5511987654321",

@@ -1,8 +1,8 @@
 //! The body: JSON, schema 1. Unknown fields are ignored, so that a newer producer can add some.
 
 use crate::domain::{
-    Action, Command, ContactId, Details, Email, Fingerprint, Invalid, Micros, Moment, Name, OperationId, OperationKind,
-    Phone, Reason, Stamp,
+    Action, Command, ContactId, Details, Email, Fingerprint, Invalid, Micros, Name, OperationId, OperationKind, Phone,
+    Reason, Stamp, Timestamp,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ struct Body<'a> {
     stamp: i64,
     #[serde(default)]
     expects: Option<Uuid>,
-    accepted_at: Moment,
+    accepted_at: Timestamp,
     #[serde(default, borrow)]
     fingerprint: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
@@ -164,10 +164,10 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
 }
 
 /// Keeps times within what every store can hold, in whole microseconds.
-fn in_range(moment: Moment) -> Result<Moment, Undecodable> {
+fn in_range(moment: Timestamp) -> Result<Timestamp, Undecodable> {
     Some(moment)
         .filter(|moment| (0..YEAR_3000).contains(&moment.timestamp()))
-        .and_then(|moment| Moment::from_timestamp_micros(moment.timestamp_micros()))
+        .and_then(|moment| Timestamp::from_timestamp_micros(moment.timestamp_micros()))
         .ok_or_else(|| Undecodable::new(Reason::Invalid, "accepted_at is not between the years 1970 and 3000"))
 }
 
@@ -221,7 +221,7 @@ mod tests {
                 contact_id: ContactId::new(Uuid::from_u128(contact)),
                 stamp: Stamp::new(stamp).unwrap(),
                 expects: expects.map(|id| OperationId::new(Uuid::from_u128(id))),
-                accepted_at: Moment::from_timestamp_micros(micros).unwrap(),
+                accepted_at: Timestamp::from_timestamp_micros(micros).unwrap(),
                 fingerprint: print.map(Fingerprint),
                 action,
             },

@@ -1,6 +1,6 @@
 //! The headers of a message: ours begin with `x-contacts-`; others are carried along if they are text or whole numbers.
 
-use crate::domain::{Moment, Reason};
+use crate::domain::{Reason, Timestamp};
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,9 +37,9 @@ pub struct Failure {
     /// A sentence for the operator, without personal data.
     pub detail: String,
     /// The first failure since it was accepted.
-    pub first_at: Option<Moment>,
+    pub first_at: Option<Timestamp>,
     /// The latest failure.
-    pub last_at: Option<Moment>,
+    pub last_at: Option<Timestamp>,
 }
 
 impl Headers {
@@ -79,7 +79,7 @@ impl Headers {
     }
 
     /// Notes another attempt that ended at `now` for this reason.
-    pub fn record_failure(&mut self, reason: Reason, detail: &str, now: Moment) {
+    pub fn record_failure(&mut self, reason: Reason, detail: &str, now: Timestamp) {
         let attempts = self.attempts() + 1;
         let now = now.to_rfc3339_opts(SecondsFormat::Millis, true);
         self.set(ATTEMPTS, Header::Number(attempts.into()));
@@ -137,7 +137,7 @@ impl Headers {
         }
     }
 
-    fn moment(&self, name: &str) -> Option<Moment> {
+    fn moment(&self, name: &str) -> Option<Timestamp> {
         self.text(name)?.parse().ok()
     }
 }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn failures_add_up_and_a_replay_begins_anew() {
-        let at = |millis| Moment::from_timestamp_millis(millis).unwrap();
+        let at = |millis| Timestamp::from_timestamp_millis(millis).unwrap();
         let mut headers = Headers::default();
         headers.set("x-foreign", Header::Text("kept".into()));
         headers.record_failure(Reason::ContactNotFound, "first", at(1_000));
@@ -173,7 +173,7 @@ mod tests {
     fn hostile_numbers_do_not_wrap() {
         let mut headers = Headers::default();
         headers.set(ATTEMPTS, Header::Number(i64::MAX));
-        headers.record_failure(Reason::Invalid, "", Moment::from_timestamp_millis(0).unwrap());
+        headers.record_failure(Reason::Invalid, "", Timestamp::from_timestamp_millis(0).unwrap());
         assert_eq!(headers.attempts(), i32::MAX as u32);
         headers.set(ATTEMPTS, Header::Number(-3));
         assert_eq!(headers.attempts(), 0);

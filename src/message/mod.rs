@@ -9,7 +9,7 @@ mod headers;
 pub use codec::{Undecodable, decode, encode};
 pub use headers::{Failure, Header, Headers};
 
-use crate::domain::{Command, Moment};
+use crate::domain::{Command, Timestamp};
 
 /// A message as the queue carries it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +39,6 @@ impl Message {
     }
 }
 
-fn seconds(moment: Moment) -> u64 {
+fn seconds(moment: Timestamp) -> u64 {
     u64::try_from(moment.timestamp()).unwrap_or(0)
 }

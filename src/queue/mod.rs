@@ -10,31 +10,31 @@ pub mod rabbitmq;
 
 pub use publisher::{Condition, Mailbox, Publication, PublishError, Publisher, mailbox};
 
-use crate::domain::Moment;
+use crate::domain::Timestamp;
 use crate::message::Message;
 use std::time::Duration;
 
 /// The three queues of the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
+pub enum QueueKind {
     /// `contato`: to be applied.
     Work,
-    /// `contato.retry`: goes back to [`Lane::Work`] after a delay.
+    /// `contato.retry`: goes back to [`QueueKind::Work`] after a delay.
     Retry,
     /// `contato.dlq`: waits for an operator.
-    DeadLetters,
+    DeadLetter,
 }
 
-impl Lane {
+impl QueueKind {
     /// Every lane.
-    pub const ALL: [Self; 3] = [Self::Work, Self::Retry, Self::DeadLetters];
+    pub const ALL: [Self; 3] = [Self::Work, Self::Retry, Self::DeadLetter];
 
     /// The queue's name without the prefix.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Work => "contato",
             Self::Retry => "contato.retry",
-            Self::DeadLetters => "contato.dlq",
+            Self::DeadLetter => "contato.dlq",
         }
     }
 }
@@ -45,7 +45,7 @@ pub struct Delivery {
     /// The message.
     pub message: Message,
     /// How often it was handed out before and came back without an acknowledgement.
-    pub returned: u32,
+    pub redeliveries: u32,
 }
 
 /// The queue failed; everything taken and not acknowledged will be handed out again.
@@ -84,36 +84,36 @@ pub trait Queue: Send + Sync {
 
 /// A dead letter as one look shows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Letter {
+pub struct DeadLetter {
     /// Names it while the look lasts.
-    pub place: u64,
+    pub tag: u64,
     /// The message.
     pub message: Message,
 }
 
 /// One look at the dead letters. It shows what was there when it began, oldest first and each once; whatever is not
 /// removed is there afterwards as it was.
-pub trait Letters {
+pub trait DeadLetterBrowser {
     /// How many there are.
     fn total(&self) -> usize;
 
     /// The next one; `None` after the last.
-    fn next(&mut self) -> Result<Option<Letter>, QueueError>;
+    fn next(&mut self) -> Result<Option<DeadLetter>, QueueError>;
 
     /// Notes that the one just shown may be removed later.
-    fn hold(&mut self) {}
+    fn mark_for_removal(&mut self) {}
 
     /// Removes letters that this look has shown and that were held.
-    fn remove(&mut self, places: &[u64]) -> Result<(), QueueError>;
+    fn remove(&mut self, tags: &[u64]) -> Result<(), QueueError>;
 }
 
 /// What is done during a look.
-pub type Look<'a> = dyn FnMut(&mut dyn Letters) -> Result<(), QueueError> + 'a;
+pub type Browse<'a> = dyn FnMut(&mut dyn DeadLetterBrowser) -> Result<(), QueueError> + 'a;
 
 /// A place where dead letters wait.
-pub trait DeadLetters: Send + Sync {
+pub trait DeadLetterQueue: Send + Sync {
     /// Lets `look` look. On RabbitMQ only one look at a time is possible: it waits a little for another to end.
-    fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError>;
+    fn browse(&self, browse: &mut Browse<'_>) -> Result<(), QueueError>;
 }
 
 /// What waits in a lane.
@@ -125,18 +125,19 @@ pub struct Backlog {
     pub consumers: Option<u32>,
     /// Since when the first of them has been there, if the queue can tell: a dead letter since it first failed, any other
     /// since it was accepted.
-    pub oldest: Option<Moment>,
+    pub oldest: Option<Timestamp>,
 }
 
 /// Looks at the lanes from time to time, and leaves everything there.
 pub trait Monitor: Send {
     /// What waits in each lane.
-    fn backlogs(&mut self) -> Result<[(Lane, Backlog); 3], QueueError>;
+    fn backlogs(&mut self) -> Result<[(QueueKind, Backlog); 3], QueueError>;
 }
 
 /// Since when a message waits, as far as it tells itself.
-fn waits_since(lane: Lane, message: &Message) -> Option<Moment> {
-    let failed = message.headers.failure().filter(|_| lane == Lane::DeadLetters).and_then(|failure| failure.first_at);
+fn waiting_since(lane: QueueKind, message: &Message) -> Option<Timestamp> {
+    let failed =
+        message.headers.failure().filter(|_| lane == QueueKind::DeadLetter).and_then(|failure| failure.first_at);
     let accepted = || i64::try_from(message.timestamp).ok().filter(|seconds| *seconds > 0);
-    failed.or_else(|| Moment::from_timestamp(accepted()?, 0))
+    failed.or_else(|| Timestamp::from_timestamp(accepted()?, 0))
 }

@@ -2,7 +2,7 @@
 //!
 //! Whoever publishes has an answer by the deadline: confirmed, refused, or unknown. "Unknown" may still be delivered.
 
-use super::Lane;
+use super::QueueKind;
 use crate::message::Message;
 use crate::telemetry::metrics::{
     CONFIRM_DURATION, PUBLISH_DURATION, PUBLISH_IN_FLIGHT, PUBLISH_WAITING, PUBLISH_WAITING_LIMIT, PUBLISHED,
@@ -64,10 +64,10 @@ impl PublishError {
 #[derive(Debug)]
 pub struct Publication {
     /// Where to.
-    pub lane: Lane,
+    pub lane: QueueKind,
     /// What.
     pub message: Message,
-    /// For [`Lane::Retry`]: how long it stays there.
+    /// For [`QueueKind::Retry`]: how long it stays there.
     pub delay: Duration,
     deadline: Instant,
     reply: Reply,
@@ -189,7 +189,7 @@ pub fn mailbox(capacity: usize) -> (Publisher, Mailbox) {
 
 impl Publisher {
     /// Publishes, and resolves when the broker has the message safely or `timeout` is over.
-    pub async fn publish(&self, lane: Lane, message: Message, timeout: Duration) -> Result<(), PublishError> {
+    pub async fn publish(&self, lane: QueueKind, message: Message, timeout: Duration) -> Result<(), PublishError> {
         let started = Instant::now();
         let (reply, answer) = oneshot::channel();
         let publication = Publication {
@@ -214,7 +214,7 @@ impl Publisher {
     /// in order.
     pub fn publish_all(
         &self,
-        batch: impl IntoIterator<Item = (Lane, Message, Duration)>,
+        batch: impl IntoIterator<Item = (QueueKind, Message, Duration)>,
         timeout: Duration,
     ) -> Vec<Result<(), PublishError>> {
         let started = Instant::now();

@@ -6,7 +6,7 @@ use crate::dlq::{self, DlqError};
 use crate::domain::SHORTEST_RETENTION;
 use crate::queue::embedded::Beside;
 use crate::queue::rabbitmq::RabbitMq;
-use crate::queue::{DeadLetters, QueueError};
+use crate::queue::{DeadLetterQueue, QueueError};
 use crate::stop::{Cause, Stop};
 use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
@@ -83,13 +83,13 @@ pub fn dlq(
     data_dir: Option<&Path>,
     format: dlq::Format,
     operation: &dlq::Operation,
-) -> Result<dlq::Left, RunError> {
+) -> Result<dlq::Completion, RunError> {
     // What is asked for is said on standard output; the log only says what goes wrong.
     let level = if settings.log.level == "info" { "error".to_owned() } else { settings.log.level.clone() };
     let _logs = telemetry::init_logs(&LogSettings { level, ..settings.log.clone() }, "dlq-drain")?;
     let (health, stop) = (Health::default(), Stop::default());
     let (component, waiting) = (health.component("queue"), settings.broker.max_waiting);
-    let (letters, publisher, thread): (Box<dyn DeadLetters>, _, _) = match data_dir {
+    let (letters, publisher, thread): (Box<dyn DeadLetterQueue>, _, _) = match data_dir {
         Some(folder) => {
             let (letters, publisher, thread) = Beside::open(folder, waiting, component, &stop)?;
             (Box::new(letters), publisher, thread)
@@ -112,16 +112,16 @@ pub fn dlq(
             }
         }
     };
-    let desk = dlq::Desk {
+    let context = dlq::Context {
         letters,
         publisher,
         open_store: Box::new(open_store),
         stop: stop.clone(),
         watch_signals: Box::new(watch_signals),
-        screen: dlq::Screen::new(format),
+        console: dlq::Console::new(format),
     };
-    let result = dlq::run(&desk, operation);
-    drop(desk);
+    let result = dlq::run(&context, operation);
+    drop(context);
     // With nobody left to publish it ends, unless it waits for a broker that is away: the process ends anyway.
     if thread.is_finished() || result.is_ok() {
         let _ = thread.join();
@@ -144,21 +144,21 @@ impl From<TransferError> for RunError {
 }
 
 /// Sends a file of contacts to a service.
-pub fn import(arguments: &transfer::Import) -> Result<dlq::Left, RunError> {
+pub fn import(arguments: &transfer::Import) -> Result<dlq::Completion, RunError> {
     transfer(|stop| transfer::import(arguments, stop))
 }
 
 /// Brings contacts from a service to a file.
-pub fn export(arguments: &transfer::Export) -> Result<dlq::Left, RunError> {
+pub fn export(arguments: &transfer::Export) -> Result<dlq::Completion, RunError> {
     transfer(|stop| transfer::export(arguments, stop))
 }
 
-fn transfer(work: impl FnOnce(&Stop) -> Result<Ended, TransferError>) -> Result<dlq::Left, RunError> {
+fn transfer(work: impl FnOnce(&Stop) -> Result<Ended, TransferError>) -> Result<dlq::Completion, RunError> {
     let stop = Stop::default();
     watch_signals_in_thread(stop.clone())?;
     Ok(match work(&stop)? {
-        Ended::Well => dlq::Left::Nothing,
-        Ended::SomeInvalid => dlq::Left::Something,
+        Ended::Well => dlq::Completion::Complete,
+        Ended::SomeInvalid => dlq::Completion::Partial,
     })
 }
 

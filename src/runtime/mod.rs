@@ -8,7 +8,7 @@ mod key_reload;
 mod monitor;
 
 use crate::config::{Layers, Settings};
-use crate::consumer::{self, Lateness};
+use crate::consumer::{self, LagTracker};
 use crate::producer::{self, Credentials, CredentialsError, CursorKey, ServeError};
 use crate::queue::embedded::Embedded;
 use crate::queue::rabbitmq::RabbitMq;
@@ -276,7 +276,7 @@ fn start_consumer(
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("publisher"), stop.clone())?;
     monitor::start(rabbit.monitor(), store.clone(), stop, exposition)?;
-    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lateness: shown_lateness(exposition) };
+    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lag: shown_lateness(exposition) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: None, threads, _lock: None })
@@ -304,7 +304,7 @@ fn start_standalone(
     let door = Door { layers, credentials };
     let http = start_http(settings, door, publisher.clone(), store.clone(), cursors, stop)?;
     monitor::start(queue.monitor()?, store.clone(), stop, exposition)?;
-    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lateness: shown_lateness(exposition) };
+    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: shown_lateness(exposition) };
     // SQLite has one writer, so more workers would only wait for each other.
     let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
     let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
@@ -312,11 +312,11 @@ fn start_standalone(
     Ok(Running { http: Some(http), threads, _lock: Some(lock) })
 }
 
-fn shown_lateness(exposition: &Exposition) -> Lateness {
-    let lateness = Lateness::default();
-    let shown = lateness.clone();
+fn shown_lateness(exposition: &Exposition) -> LagTracker {
+    let lag = LagTracker::default();
+    let shown = lag.clone();
     exposition.before_scrape(move || shown.export());
-    lateness
+    lag
 }
 
 /// An older schema ends the start; a database that does not answer does not: roles wait for it.

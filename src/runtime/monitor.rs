@@ -2,8 +2,8 @@
 //!
 //! These threads only look. Nothing waits for them at the end of the role, and nothing depends on what they find.
 
-use crate::domain::Moment;
-use crate::queue::{Backlog, Lane, Monitor};
+use crate::domain::Timestamp;
+use crate::queue::{Backlog, Monitor, QueueKind};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{
@@ -31,7 +31,7 @@ pub(super) fn start(
     exposition: &Exposition,
 ) -> std::io::Result<()> {
     let (queue_seen, database_seen) = (Seen::default(), Seen::default());
-    let lanes = Lane::ALL.map(Shown::new);
+    let lanes = QueueKind::ALL.map(Shown::new);
     let (up, current) = (gauge!(DATABASE_UP), gauge!(SCHEMA_CURRENT));
     let (queue, database) = (queue_seen.clone(), database_seen.clone());
     exposition.before_scrape(move || {
@@ -44,7 +44,7 @@ pub(super) fn start(
         }
     });
     let watching = stop.clone();
-    let lanes = Lane::ALL.map(|lane| (lane, Shown::new(lane)));
+    let lanes = QueueKind::ALL.map(|lane| (lane, Shown::new(lane)));
     stop.spawn("watch-queue".into(), move || {
         loop {
             let began = Instant::now();
@@ -110,7 +110,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(lane: Lane) -> Self {
+    fn new(lane: QueueKind) -> Self {
         let shown = Self {
             messages: gauge!(QUEUE_MESSAGES, "queue" => lane.name()),
             consumers: gauge!(QUEUE_CONSUMERS, "queue" => lane.name()),
@@ -132,7 +132,7 @@ impl Shown {
     }
 }
 
-fn age(since: Moment) -> f64 {
+fn age(since: Timestamp) -> f64 {
     let age = chrono::Utc::now().signed_duration_since(since);
     age.num_milliseconds().max(0) as f64 / 1_000.0
 }

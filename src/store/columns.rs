@@ -2,8 +2,8 @@
 
 use super::StoreError;
 use crate::domain::{
-    Action, Attempt, Command, ContactId, Details, Email, Finished, Moment, Name, OperationId, OperationKind, Phone,
-    Reason, Stamp, Status,
+    Action, Attempt, Command, ContactId, Details, Email, EndedOperation, Name, OperationId, OperationKind, Phone,
+    Reason, Stamp, Status, Timestamp,
 };
 use uuid::Uuid;
 
@@ -27,8 +27,8 @@ pub(super) fn status(status: &str, reason: Option<&str>) -> Result<Status, Store
     }
 }
 
-pub(super) fn finished(state: &str, reason: Option<&str>, replays: i32) -> Result<Finished, StoreError> {
-    Ok(Finished { status: status(state, reason)?, replays: u32::try_from(replays).unwrap_or_default() })
+pub(super) fn finished(state: &str, reason: Option<&str>, replays: i32) -> Result<EndedOperation, StoreError> {
+    Ok(EndedOperation { status: status(state, reason)?, replays: u32::try_from(replays).unwrap_or_default() })
 }
 
 pub(super) fn kind(text: &str) -> Result<OperationKind, StoreError> {
@@ -61,11 +61,11 @@ pub(super) fn probe() -> Result<Vec<Attempt>, StoreError> {
         contact_id: ContactId::new(Uuid::now_v7()),
         stamp: Stamp::ZERO.next(),
         expects: None,
-        accepted_at: Moment::default(),
+        accepted_at: Timestamp::default(),
         fingerprint: None,
         action: Action::Create(details),
     };
-    Ok(vec![Attempt { command, replays: 0, last_chance: false, condemned: None }])
+    Ok(vec![Attempt { command, replays: 0, last_attempt: false, must_fail: None }])
 }
 
 /// How a probe ends: with a failure, or undone.

@@ -14,8 +14,8 @@ pub mod sqlite;
 pub use error::StoreError;
 
 use crate::domain::{
-    AreaCode, Attempt, Contact, ContactId, Email, Fingerprint, Life, Moment, NameKey, OperationId, OperationKind,
-    Outcome, Phone, Status,
+    AreaCode, Attempt, Contact, ContactId, Email, Fingerprint, Lifecycle, NameKey, OperationId, OperationKind, Outcome,
+    Phone, Status, Timestamp,
 };
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -36,9 +36,9 @@ pub struct Operation {
     /// Set when the client sent an `Idempotency-Key`.
     pub fingerprint: Option<Fingerprint>,
     /// When the API accepted it.
-    pub accepted_at: Moment,
+    pub accepted_at: Timestamp,
     /// When its end was recorded.
-    pub completed_at: Moment,
+    pub completed_at: Timestamp,
 }
 
 /// Which contacts to list.
@@ -73,7 +73,7 @@ impl Filter {
     /// Where the page after this contact begins.
     pub fn after(&self, last: &Contact) -> After {
         let name = match (self.in_order_of_names(), &last.life) {
-            (Some(_), Life::Live(details)) => Some(NameKey::of(&details.name)),
+            (Some(_), Lifecycle::Live(details)) => Some(NameKey::of(&details.name)),
             _ => None,
         };
         After { name, id: last.id }
@@ -172,10 +172,10 @@ pub trait Store: Send + Sync {
 
     /// Begins to forget operations that ended, and contacts that were deleted, before this moment. From then on a create
     /// of that age that is not known is refused.
-    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError>;
+    fn set_pruned_before(&self, moment: Timestamp) -> Result<(), StoreError>;
 
     /// Since when everything is remembered, if anything was ever pruned.
-    fn pruned_before(&self) -> Result<Option<Moment>, StoreError>;
+    fn pruned_before(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Removes up to `limit` operations and up to `limit` tombstones that are forgotten; failed operations stay, because
     /// their dead letters may wait. Says how many of each.

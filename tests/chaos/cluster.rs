@@ -3,7 +3,7 @@
 use super::clients::Traffic;
 use super::services::Services;
 use crate::support::{PATIENCE, Process, Proxy, Stack};
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -142,7 +142,7 @@ impl Cluster {
     pub fn all_ended(&self, traffic: &Traffic) -> bool {
         let accepted = i64::try_from(traffic.accepted.lock().unwrap().len()).unwrap();
         let empty = |lane| self.stack.broker.depth(lane) == 0;
-        self.stack.database.count("operations") >= accepted && empty(Lane::Work) && empty(Lane::Retry)
+        self.stack.database.count("operations") >= accepted && empty(QueueKind::Work) && empty(QueueKind::Retry)
     }
 
     /// Waits until everything has ended.

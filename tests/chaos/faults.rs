@@ -4,7 +4,7 @@ use super::clients::Traffic;
 use super::cluster::Cluster;
 use super::services::Services;
 use crate::support::eventually;
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use std::time::{Duration, Instant};
 
 macro_rules! faults {
@@ -141,7 +141,7 @@ impl Fault {
                 cluster.stack.database.execute("DROP FUNCTION slow CASCADE");
             }
             Self::FullQueue => {
-                let queue = cluster.stack.broker.queue(Lane::Work);
+                let queue = cluster.stack.broker.queue(QueueKind::Work);
                 services.unwrap().limit(&queue, 1);
                 // Their prefetch would keep the queue short.
                 cluster.kill_all("consumer");
@@ -149,7 +149,7 @@ impl Fault {
                 services.unwrap().limit(&queue, 1_000_000);
             }
             Self::DeleteQueue => {
-                let lane = if random.bool() { Lane::Work } else { Lane::Retry };
+                let lane = if random.bool() { QueueKind::Work } else { QueueKind::Retry };
                 // Deleting what holds messages loses them, whoever does it.
                 let _pause = traffic.pause();
                 eventually("all that was accepted has ended", || cluster.all_ended(traffic).then_some(()));

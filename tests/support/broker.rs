@@ -3,7 +3,7 @@
 use super::{host_and_port, service};
 use amiquip::{Connection, Error, Publish, QueueDeleteOptions};
 use contacts::config::{BrokerSettings, Url};
-use contacts::queue::Lane;
+use contacts::queue::QueueKind;
 use uuid::Uuid;
 
 pub struct Broker {
@@ -36,12 +36,12 @@ impl Broker {
             .unwrap_or_else(|error| panic!("RabbitMQ does not answer ({error}): run the tests with `make test`"))
     }
 
-    pub fn queue(&self, lane: Lane) -> String {
+    pub fn queue(&self, lane: QueueKind) -> String {
         format!("{}{}", self.prefix, lane.name())
     }
 
     /// How many messages are ready in a lane; none in one that was deleted.
-    pub fn depth(&self, lane: Lane) -> u32 {
+    pub fn depth(&self, lane: QueueKind) -> u32 {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
         match channel.queue_declare_passive(self.queue(lane)) {
@@ -56,13 +56,13 @@ impl Broker {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
         for body in bodies {
-            channel.basic_publish("", Publish::new(body, self.queue(Lane::Work))).unwrap();
+            channel.basic_publish("", Publish::new(body, self.queue(QueueKind::Work))).unwrap();
         }
         channel.close().unwrap();
         connection.close().unwrap();
     }
 
-    pub fn delete_queue(&self, lane: Lane) {
+    pub fn delete_queue(&self, lane: QueueKind) {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
         if let Ok(queue) = channel.queue_declare_passive(self.queue(lane)) {
@@ -74,7 +74,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         let Ok(mut connection) = Connection::insecure_open(&self.url) else { return };
-        for lane in [Lane::Work, Lane::Retry, Lane::DeadLetters] {
+        for lane in [QueueKind::Work, QueueKind::Retry, QueueKind::DeadLetter] {
             // A queue that was never made closes the channel; the next one gets its own.
             let Ok(channel) = connection.open_channel(None) else { return };
             if let Ok(queue) = channel.queue_declare_passive(self.queue(lane)) {

@@ -14,7 +14,7 @@ pub use database::Database;
 pub use process::{Process, Stack, all_letters, standalone};
 pub use proxy::Proxy;
 
-use contacts::domain::{Action, Command, ContactId, Details, Email, Moment, Name, OperationId, Phone, Stamp};
+use contacts::domain::{Action, Command, ContactId, Details, Email, Name, OperationId, Phone, Stamp, Timestamp};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ pub fn command(contact: ContactId, stamp: i64, action: Action) -> Command {
         contact_id: contact,
         stamp: Stamp::new(stamp).unwrap(),
         expects: None,
-        accepted_at: Moment::from_timestamp_millis(1_700_000_000_000 + stamp).unwrap(),
+        accepted_at: Timestamp::from_timestamp_millis(1_700_000_000_000 + stamp).unwrap(),
         fingerprint: None,
         action,
     }

@@ -3,7 +3,7 @@
 use super::{Broker, Client, Database, PATIENCE, eventually};
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
-use contacts::queue::{DeadLetters, Lane};
+use contacts::queue::{DeadLetterQueue, QueueKind};
 use contacts::stop::Stop;
 use contacts::telemetry::Health;
 use serde_json::Value;
@@ -183,7 +183,7 @@ impl Stack {
         let (publisher, _thread) = rabbit.publisher(&settings, component, Stop::default()).unwrap();
         let mut messages: Vec<Message> = messages.into_iter().collect();
         eventually("all are confirmed", || {
-            let batch = messages.iter().map(|message| (Lane::Work, message.clone(), Duration::ZERO));
+            let batch = messages.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
             let results = publisher.publish_all(batch, PATIENCE);
             // A queue that is being made may refuse one, as a busy RabbitMQ did: a producer would tell its client to repeat.
             let refused = std::mem::take(&mut messages).into_iter().zip(results).filter(|(_, result)| result.is_err());
@@ -212,9 +212,9 @@ pub fn standalone(folder: &Path, settings: &[(&str, &str)]) -> Process {
 }
 
 /// Copies of all dead letters, oldest first.
-pub fn all_letters(place: &dyn DeadLetters) -> Vec<Message> {
+pub fn all_letters(place: &dyn DeadLetterQueue) -> Vec<Message> {
     let mut all = Vec::new();
-    let look = place.look(&mut |letters| {
+    let look = place.browse(&mut |letters| {
         while let Some(letter) = letters.next()? {
             all.push(letter.message);
         }

@@ -3,30 +3,34 @@
 use crate::dlq::browse::{TOGETHER, choose_with_consent};
 use crate::dlq::facts::fingerprint;
 use crate::dlq::output::Report;
-use crate::dlq::{Consent, Desk, DlqError, Left, Selection};
+use crate::dlq::{Completion, Confirmation, Context, DlqError, Selection};
 
-pub(in crate::dlq) fn run(desk: &Desk, selection: &Selection, consent: Consent) -> Result<Left, DlqError> {
-    let (selected, mut chosen) = choose_with_consent(desk, selection, consent, "discard", " for good")?;
+pub(in crate::dlq) fn run(
+    context: &Context,
+    selection: &Selection,
+    confirmation: Confirmation,
+) -> Result<Completion, DlqError> {
+    let (selected, mut chosen) = choose_with_consent(context, selection, confirmation, "discard", " for good")?;
     let (mut done, mut notes) = (0, Vec::new());
     if let Some(chosen) = &mut chosen {
-        let result = desk.letters.look(&mut |letters| {
-            let (mut ticket, mut places) = (chosen.ticket(), Vec::new());
-            let progress = desk.screen.progress("discarding", chosen.len());
+        let result = context.letters.browse(&mut |letters| {
+            let (mut ticket, mut tags) = (chosen.ticket(), Vec::new());
+            let progress = context.console.progress("discarding", chosen.len());
             while let Some(letter) = letters.next()? {
-                if desk.stop.is_set() {
+                if context.stop.is_set() {
                     return Ok(());
                 }
                 let which = fingerprint(&letter.message);
                 if ticket.take(&which) {
-                    letters.hold();
-                    places.push((letter.place, which));
+                    letters.mark_for_removal();
+                    tags.push((letter.tag, which));
                 }
             }
-            for some in places.chunks(TOGETHER) {
-                if desk.stop.is_set() {
+            for some in tags.chunks(TOGETHER) {
+                if context.stop.is_set() {
                     return Ok(());
                 }
-                letters.remove(&some.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
+                letters.remove(&some.iter().map(|(tag, _)| *tag).collect::<Vec<_>>())?;
                 some.iter().for_each(|(_, which)| chosen.done(which));
                 progress.advance(some.len());
             }
@@ -35,20 +39,20 @@ pub(in crate::dlq) fn run(desk: &Desk, selection: &Selection, consent: Consent) 
         if let Err(error) = result {
             notes.push(format!("it ended early: {error}"));
         }
-        let (still, more) = chosen.sweep(desk);
+        let (still, more) = chosen.sweep(context);
         notes.extend(more);
         done = selected - chosen.len() - still;
     }
-    desk.screen.put_report(&Report {
+    context.console.put_report(&Report {
         operation: "discard",
         done_word: "discarded",
-        dry_run: consent.dry_run,
-        interrupted: desk.stop.is_set(),
+        dry_run: confirmation.dry_run,
+        interrupted: context.stop.is_set(),
         declined: chosen.is_none(),
         selected,
         done,
         notes,
         ..Report::default()
     })?;
-    Ok(Left::if_any(if consent.dry_run { 0 } else { selected - done }))
+    Ok(Completion::if_any(if confirmation.dry_run { 0 } else { selected - done }))
 }

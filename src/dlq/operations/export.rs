@@ -3,7 +3,7 @@
 use crate::dlq::browse::{TOGETHER, choose_with_consent};
 use crate::dlq::facts::{self, fingerprint};
 use crate::dlq::output::Report;
-use crate::dlq::{Consent, Desk, DlqError, Left, Selection};
+use crate::dlq::{Completion, Confirmation, Context, DlqError, Selection};
 use crate::message::{Headers, Message};
 use crate::queue::QueueError;
 use base64::Engine;
@@ -92,26 +92,26 @@ impl Line {
 }
 
 pub(in crate::dlq) fn run(
-    desk: &Desk,
+    context: &Context,
     path: &Path,
     selection: &Selection,
     keep: bool,
-    consent: Consent,
-) -> Result<Left, DlqError> {
+    confirmation: Confirmation,
+) -> Result<Completion, DlqError> {
     let to_output = path == Path::new("-");
     let path = &file_of(path);
     if to_output && !keep {
         return Err(DlqError::Usage("standard output is not kept: add --keep, or name a file".into()));
     }
-    // What changes nothing needs no consent.
-    let consent = Consent { yes: consent.yes || keep, ..consent };
+    // What changes nothing needs no confirmation.
+    let confirmation = Confirmation { yes: confirmation.yes || keep, ..confirmation };
     if !to_output && path.exists() {
         return Err(DlqError::Failed(format!("{} exists already: name a new file", path.display())));
     }
     let (selected, mut chosen) = choose_with_consent(
-        desk,
+        context,
         selection,
-        consent,
+        confirmation,
         "export",
         &format!(" to {} and remove from the queue", path.display()),
     )?;
@@ -120,15 +120,15 @@ pub(in crate::dlq) fn run(
         let failed =
             |error: std::io::Error| QueueError::Misconfigured(format!("cannot write {}: {error}", path.display()));
         let mut file = if to_output { None } else { Some(create(path)?) };
-        let result: Result<(), QueueError> = desk.letters.look(&mut |letters| {
-            let progress = desk.screen.progress("exporting", chosen.len());
+        let result: Result<(), QueueError> = context.letters.browse(&mut |letters| {
+            let progress = context.console.progress("exporting", chosen.len());
             let mut out: Box<dyn Write + '_> = match &mut file {
                 Some(file) => Box::new(BufWriter::new(file)),
                 None => Box::new(std::io::stdout().lock()),
             };
-            let (mut ticket, mut places) = (chosen.ticket(), Vec::new());
+            let (mut ticket, mut tags) = (chosen.ticket(), Vec::new());
             while let Some(letter) = letters.next()? {
-                if desk.stop.is_set() {
+                if context.stop.is_set() {
                     break;
                 }
                 let which = fingerprint(&letter.message);
@@ -136,8 +136,8 @@ pub(in crate::dlq) fn run(
                     let line =
                         serde_json::to_string(&Line::of(&letter.message)).map_err(|error| failed(error.into()))?;
                     writeln!(out, "{line}").map_err(failed)?;
-                    letters.hold();
-                    places.push((letter.place, which));
+                    letters.mark_for_removal();
+                    tags.push((letter.tag, which));
                     progress.advance(1);
                 }
             }
@@ -147,10 +147,10 @@ pub(in crate::dlq) fn run(
                 // From here on the file holds them, whatever happens.
                 file.sync_all().and_then(|()| sync_folder_of(path)).map_err(failed)?;
             }
-            done = places.len();
+            done = tags.len();
             if !keep {
-                for some in places.chunks(TOGETHER) {
-                    letters.remove(&some.iter().map(|(place, _)| *place).collect::<Vec<_>>())?;
+                for some in tags.chunks(TOGETHER) {
+                    letters.remove(&some.iter().map(|(tag, _)| *tag).collect::<Vec<_>>())?;
                     some.iter().for_each(|(_, which)| chosen.done(which));
                 }
             }
@@ -168,7 +168,7 @@ pub(in crate::dlq) fn run(
             };
             return Err(DlqError::Failed(format!("{error}; {where_they_are}")));
         }
-        (still, notes) = chosen.sweep(desk);
+        (still, notes) = chosen.sweep(context);
     }
     if done > 0 && !to_output {
         notes.insert(0, format!("they are in {}", path.display()));
@@ -176,8 +176,8 @@ pub(in crate::dlq) fn run(
     let report = Report {
         operation: "export",
         done_word: if keep { "copied" } else { "exported" },
-        dry_run: consent.dry_run,
-        interrupted: desk.stop.is_set(),
+        dry_run: confirmation.dry_run,
+        interrupted: context.stop.is_set(),
         declined: chosen.is_none(),
         selected,
         done,
@@ -185,11 +185,11 @@ pub(in crate::dlq) fn run(
         ..Report::default()
     };
     if to_output {
-        desk.screen.note_report(&report)?;
+        context.console.note_report(&report)?;
     } else {
-        desk.screen.put_report(&report)?;
+        context.console.put_report(&report)?;
     }
-    Ok(Left::if_any(if consent.dry_run { 0 } else { selected - done + still }))
+    Ok(Completion::if_any(if confirmation.dry_run { 0 } else { selected - done + still }))
 }
 
 /// In a folder, a file named after the time.

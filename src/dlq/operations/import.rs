@@ -5,7 +5,7 @@ use super::replay::{outcomes, reachable};
 use crate::dlq::outcomes::Sent;
 use crate::dlq::output::Report;
 use crate::dlq::resend::{Pace, publish};
-use crate::dlq::{Consent, Desk, DlqError, Left, Sending};
+use crate::dlq::{Completion, Confirmation, Context, DlqError, SendOptions};
 use crate::domain::OperationId;
 use crate::message::{Header, Message, decode};
 use crate::store::Store;
@@ -20,8 +20,13 @@ use uuid::Uuid;
 /// The most wrong lines that are shown.
 const SHOWN: usize = 20;
 
-pub(in crate::dlq) fn run(desk: &Desk, path: &Path, sending: &Sending, consent: Consent) -> Result<Left, DlqError> {
-    desk.screen.can_ask(consent)?;
+pub(in crate::dlq) fn run(
+    context: &Context,
+    path: &Path,
+    sending: &SendOptions,
+    confirmation: Confirmation,
+) -> Result<Completion, DlqError> {
+    context.console.can_ask(confirmation)?;
     // It is read twice.
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) || path == Path::new("-") {
         return Err(DlqError::Usage(format!("{} is no file: import reads its lines twice", path.display())));
@@ -55,44 +60,44 @@ pub(in crate::dlq) fn run(desk: &Desk, path: &Path, sending: &Sending, consent: 
     let mut report = Report {
         operation: "import",
         done_word: "sent",
-        dry_run: consent.dry_run,
+        dry_run: confirmation.dry_run,
         selected,
         declined: true,
         notes: vec![format!("{changed} changed, to be new commands, and {unchanged} unchanged, to be replayed")],
         ..Report::default()
     };
     report.notes.extend(successors);
-    if !consent.yes && !consent.dry_run {
-        report.notes.iter().try_for_each(|note| desk.screen.note(note))?;
+    if !confirmation.yes && !confirmation.dry_run {
+        report.notes.iter().try_for_each(|note| context.console.note(note))?;
     }
     let question = format!("send {changed} changed and {unchanged} unchanged lines?");
-    let mut left = if consent.dry_run { 0 } else { selected };
-    if selected > 0 && !consent.dry_run && desk.screen.ask(consent, &question)? {
+    let mut left = if confirmation.dry_run { 0 } else { selected };
+    if selected > 0 && !confirmation.dry_run && context.console.ask(confirmation, &question)? {
         report.declined = false;
-        (desk.watch_signals)();
-        let store = reachable(desk).ok();
+        (context.watch_signals)();
+        let store = reachable(context).ok();
         let mut sent = Vec::new();
-        if let Err(error) = send(desk, path, sending, store.as_deref(), (selected, &mut sent)) {
+        if let Err(error) = send(context, path, sending, store.as_deref(), (selected, &mut sent)) {
             report.notes.push(format!("{error}; import the file again: what was sent already takes effect once"));
         }
         report.done = sent.len();
-        report.interrupted = desk.stop.is_set();
-        let outcomes = outcomes(desk, store.as_deref(), &sent, sending.wait);
+        report.interrupted = context.stop.is_set();
+        let outcomes = outcomes(context, store.as_deref(), &sent, sending.wait);
         left = selected - report.done + outcomes.left();
         report.outcomes = (outcomes.total() > 0).then_some(outcomes);
     }
-    desk.screen.put_report(&report)?;
-    Ok(Left::if_any(left))
+    context.console.put_report(&report)?;
+    Ok(Completion::if_any(left))
 }
 
 fn send(
-    desk: &Desk,
+    context: &Context,
     path: &Path,
-    sending: &Sending,
+    sending: &SendOptions,
     store: Option<&dyn Store>,
     (total, sent): (usize, &mut Vec<Option<Sent>>),
 ) -> Result<(), DlqError> {
-    let progress = desk.screen.progress("sending", total);
+    let progress = context.console.progress("sending", total);
     let mut pace = Pace::new(sending.rate);
     let mut lines = lines(path)?;
     loop {
@@ -105,11 +110,11 @@ fn send(
                 }
             }
         }
-        if step.is_empty() || !pace.wait(desk, step.len()) {
+        if step.is_empty() || !pace.wait(context, step.len()) {
             return Ok(());
         }
         let mut failure = None;
-        for (result, message) in publish(desk, store, &mut step).into_iter().zip(&step) {
+        for (result, message) in publish(context, store, &mut step).into_iter().zip(&step) {
             match result {
                 Ok(()) => {
                     sent.push(Sent::of(message));

@@ -1,10 +1,10 @@
 //! `list`: how many, by reason and operation, or each on a line.
 
 use crate::dlq::browse::{choose, look_through, order};
-use crate::dlq::facts::Facts;
+use crate::dlq::facts::DeadLetterSummary;
 use crate::dlq::output::{ago, rfc3339};
-use crate::dlq::{Desk, DlqError, Left, Selection};
-use crate::domain::Moment;
+use crate::dlq::{Completion, Context, DlqError, Selection};
+use crate::domain::Timestamp;
 use crate::message::Message;
 use serde::Serialize;
 
@@ -20,21 +20,21 @@ struct Row {
     replays: u32,
     detail: String,
     #[serde(skip)]
-    failed: Option<Moment>,
+    failed: Option<Timestamp>,
 }
 
-pub(in crate::dlq) fn run(desk: &Desk, selection: &Selection, each: bool) -> Result<Left, DlqError> {
+pub(in crate::dlq) fn run(context: &Context, selection: &Selection, each: bool) -> Result<Completion, DlqError> {
     if each {
-        return each_on_a_line(desk, selection);
+        return each_on_a_line(context, selection);
     }
-    let (_, groups, others) = choose(desk, selection)?;
-    desk.screen.put_groups(&groups, &others)?;
-    Ok(Left::Nothing)
+    let (_, groups, others) = choose(context, selection)?;
+    context.console.put_groups(&groups, &others)?;
+    Ok(Completion::Complete)
 }
 
-fn each_on_a_line(desk: &Desk, selection: &Selection) -> Result<Left, DlqError> {
+fn each_on_a_line(context: &Context, selection: &Selection) -> Result<Completion, DlqError> {
     let (mut number, mut result, mut limited) = (0, Ok(()), Vec::new());
-    look_through(desk, "looking through", |facts, message| {
+    look_through(context, "looking through", |facts, message| {
         number += 1;
         if !selection.matches(facts) {
             return true;
@@ -43,19 +43,19 @@ fn each_on_a_line(desk: &Desk, selection: &Selection) -> Result<Left, DlqError> 
         if selection.limit.is_some() {
             limited.push((order(facts, number), row));
         } else {
-            result = put(desk, &row);
+            result = put(context, &row);
         }
         result.is_ok()
     })?;
     result?;
     limited.sort_by_key(|(order, _)| *order);
     limited.truncate(selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
-    limited.iter().try_for_each(|(_, row)| put(desk, row))?;
-    Ok(Left::Nothing)
+    limited.iter().try_for_each(|(_, row)| put(context, row))?;
+    Ok(Completion::Complete)
 }
 
 impl Row {
-    fn of(facts: &Facts, message: &Message) -> Self {
+    fn of(facts: &DeadLetterSummary, message: &Message) -> Self {
         Self {
             id: facts.id.clone(),
             reason: facts.reason.clone(),
@@ -70,11 +70,11 @@ impl Row {
     }
 }
 
-fn put(desk: &Desk, row: &Row) -> Result<(), DlqError> {
-    if desk.screen.json() {
-        return desk.screen.put_json_line(row);
+fn put(context: &Context, row: &Row) -> Result<(), DlqError> {
+    if context.console.json() {
+        return context.console.put_json_line(row);
     }
     let (at, Row { id, reason, operation, detail, .. }) = (ago(row.failed, chrono::Utc::now()), row);
     let line = format!("{id}  {operation:<7}  {at:<10}  {reason}: {detail}").replace('\n', " ");
-    desk.screen.put(&format!("{line}\n"))
+    context.console.put(&format!("{line}\n"))
 }

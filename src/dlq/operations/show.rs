@@ -3,13 +3,13 @@
 use super::export::Line;
 use crate::dlq::browse::look_through;
 use crate::dlq::output::{ago, rfc3339};
-use crate::dlq::{Desk, DlqError, Left};
+use crate::dlq::{Completion, Context, DlqError};
 use crate::message::{Header, Message};
 use std::fmt::Write as _;
 
-pub(in crate::dlq) fn run(desk: &Desk, id: &str) -> Result<Left, DlqError> {
+pub(in crate::dlq) fn run(context: &Context, id: &str) -> Result<Completion, DlqError> {
     let mut found: Vec<Message> = Vec::new();
-    look_through(desk, "looking for it", |facts, message| {
+    look_through(context, "looking for it", |facts, message| {
         if facts.id == id {
             found.push(message.clone());
         }
@@ -20,13 +20,13 @@ pub(in crate::dlq) fn run(desk: &Desk, id: &str) -> Result<Left, DlqError> {
             "no dead letter has the id {id}; `contacts dlq-drain list` shows examples"
         )));
     }
-    if desk.screen.json() {
+    if context.console.json() {
         let lines: Vec<Line> = found.iter().map(Line::of).collect();
-        desk.screen.put_json(&lines)?;
+        context.console.put_json(&lines)?;
     } else {
-        found.iter().try_for_each(|message| desk.screen.put(&in_words(message)))?;
+        found.iter().try_for_each(|message| context.console.put(&in_words(message)))?;
     }
-    Ok(Left::Nothing)
+    Ok(Completion::Complete)
 }
 
 fn in_words(message: &Message) -> String {

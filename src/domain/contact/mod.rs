@@ -12,7 +12,7 @@ pub use name::Name;
 pub use name_key::NameKey;
 pub use phone::Phone;
 
-use super::{ContactId, Moment, OperationId, Stamp};
+use super::{ContactId, OperationId, Stamp, Timestamp};
 
 /// What a person enters about a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub struct Details {
 
 /// Whether a contact can be read, or only its id is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum Lifecycle {
     /// It can be read and changed.
     Live(Details),
     /// A tombstone: the details are erased, the id stays taken.
     Deleted {
         /// When the delete was accepted.
-        at: Moment,
+        at: Timestamp,
     },
 }
 
@@ -49,16 +49,16 @@ pub struct Contact {
     /// The operation that created it.
     pub created_by: OperationId,
     /// When the create was accepted.
-    pub created_at: Moment,
+    pub created_at: Timestamp,
     /// When the last change was accepted.
-    pub updated_at: Moment,
+    pub updated_at: Timestamp,
     /// Its details, unless it is deleted.
-    pub life: Life,
+    pub life: Lifecycle,
 }
 
 /// What decides whether a command takes effect on a contact: all of it but the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ContactState {
     /// The contact's id.
     pub id: ContactId,
     /// The operation that last changed it.
@@ -68,27 +68,27 @@ pub struct Standing {
     /// The operation that created it.
     pub created_by: OperationId,
     /// When the create was accepted.
-    pub created_at: Moment,
+    pub created_at: Timestamp,
     /// Whether a delete took effect.
     pub deleted: bool,
 }
 
 impl Contact {
-    /// Puts a contact together from its standing and the rest.
-    pub const fn new(standing: Standing, updated_at: Moment, life: Life) -> Self {
-        let Standing { id, version, stamp, created_by, created_at, deleted: _ } = standing;
+    /// Puts a contact together from its state and the rest.
+    pub const fn new(state: ContactState, updated_at: Timestamp, life: Lifecycle) -> Self {
+        let ContactState { id, version, stamp, created_by, created_at, deleted: _ } = state;
         Self { id, version, stamp, created_by, created_at, updated_at, life }
     }
 
     /// The part that decides about commands.
-    pub const fn standing(&self) -> Standing {
-        Standing {
+    pub const fn state(&self) -> ContactState {
+        ContactState {
             id: self.id,
             version: self.version,
             stamp: self.stamp,
             created_by: self.created_by,
             created_at: self.created_at,
-            deleted: matches!(self.life, Life::Deleted { .. }),
+            deleted: matches!(self.life, Lifecycle::Deleted { .. }),
         }
     }
 }

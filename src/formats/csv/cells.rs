@@ -4,7 +4,7 @@
 
 use super::columns::Mapping;
 use crate::domain::{Details, Email, Invalid, Name, Phone};
-use crate::formats::record::{Fault, LIMIT, NOT_UTF8, REQUIRED, assemble};
+use crate::formats::record::{LIMIT, NOT_UTF8, REQUIRED, RecordError, assemble};
 use csv_core::ReadRecordResult;
 
 /// Address books have some ninety columns.
@@ -58,7 +58,7 @@ impl Cells {
     }
 
     /// The contact, as the mapping says where.
-    pub(super) fn details(&self, mapping: &Mapping) -> Result<Details, Vec<Fault>> {
+    pub(super) fn details(&self, mapping: &Mapping) -> Result<Details, Vec<RecordError>> {
         let phone = self.text(mapping.phone).and_then(Phone::parse);
         let email = self.text(mapping.email).and_then(Email::parse);
         assemble(self.name(&mapping.name), phone, email, Vec::new())

@@ -7,7 +7,7 @@ mod cells;
 mod columns;
 mod header;
 
-use crate::formats::record::{Entry, LIMIT, Stopped};
+use crate::formats::record::{Entry, LIMIT, ReadAborted};
 use cells::Cells;
 pub use columns::Columns;
 use columns::Mapping;
@@ -46,7 +46,7 @@ impl Csv {
         }
     }
 
-    pub(super) fn push(&mut self, mut bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), Stopped> {
+    pub(super) fn push(&mut self, mut bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         // The parser takes an empty slice for the end.
         while let Some((&first, rest)) = bytes.split_first() {
             if self.between_records {
@@ -69,7 +69,7 @@ impl Csv {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), Stopped> {
+    pub(super) fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if !self.between_records {
             // One more line end completes every record, except within quotes.
             self.push(b"\n", out)?;
@@ -83,16 +83,16 @@ impl Csv {
         }
     }
 
-    fn stopped(&self, code: &'static str, detail: impl Into<String>) -> Stopped {
-        Stopped { line: self.start, code, detail: detail.into() }
+    fn stopped(&self, code: &'static str, detail: impl Into<String>) -> ReadAborted {
+        ReadAborted { line: self.start, code, detail: detail.into() }
     }
 
-    fn too_long(&self) -> Stopped {
+    fn too_long(&self) -> ReadAborted {
         self.stopped("too_long", "A record may have 64 KiB and 1024 cells at most; perhaps a quote is not closed.")
     }
 
     /// Takes a byte of the header line; when that is complete, it is read like any record.
-    fn head(&mut self, byte: u8, out: &mut Vec<Entry>) -> Result<(), Stopped> {
+    fn head(&mut self, byte: u8, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if self.heading.len() > LIMIT {
             return Err(self.too_long());
         }
@@ -107,7 +107,7 @@ impl Csv {
     }
 
     /// Reads on to the end of a record or of the bytes; gives what is left.
-    fn read<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Entry>) -> Result<&'a [u8], Stopped> {
+    fn read<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Entry>) -> Result<&'a [u8], ReadAborted> {
         let Some(core) = &mut self.core else { return Ok(bytes) };
         let (result, read) = self.cells.read(core, bytes);
         let (taken, rest) = bytes.split_at_checked(read).unwrap_or((bytes, &[]));
@@ -134,7 +134,7 @@ impl Csv {
         self.after_cr = byte == b'\r';
     }
 
-    fn record(&mut self, out: &mut Vec<Entry>) -> Result<(), Stopped> {
+    fn record(&mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if let Some(mapping) = &self.mapping {
             out.push(Entry { line: self.start, result: self.cells.details(mapping) });
             return Ok(());

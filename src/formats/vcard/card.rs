@@ -4,7 +4,7 @@
 
 use super::property::{Kind, Property, split_escaped, unescape};
 use crate::domain::{Email, Invalid, Name, Phone};
-use crate::formats::record::{Entry, Fault, REQUIRED, TOO_LONG, assemble};
+use crate::formats::record::{Entry, REQUIRED, RecordError, TOO_LONG, assemble};
 use std::borrow::Cow;
 
 const VERSION: Invalid = Invalid { code: "unsupported_version", detail: "must be a vCard of version 3.0 or 4.0" };
@@ -66,17 +66,17 @@ impl Card {
         let result = match self.supported {
             Some(true) => {
                 let name = self.full_name.or(self.name_parts).result();
-                let others = if self.broken { Fault::whole(BROKEN) } else { Vec::new() };
+                let others = if self.broken { RecordError::whole(BROKEN) } else { Vec::new() };
                 assemble(name, self.phone.result(), self.email.result(), others)
             }
             // What another version means by its lines is not known.
-            Some(false) | None => Err(Fault::whole(VERSION)),
+            Some(false) | None => Err(RecordError::whole(VERSION)),
         };
         Entry { line: self.line, result }
     }
 
     pub(super) fn unclosed(self) -> Entry {
-        Entry { line: self.line, result: Err(Fault::whole(UNCLOSED)) }
+        Entry { line: self.line, result: Err(RecordError::whole(UNCLOSED)) }
     }
 }
 

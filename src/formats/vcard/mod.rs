@@ -9,7 +9,7 @@ pub(super) mod writer;
 
 use crate::domain::Invalid;
 use crate::formats::lines::{Line, Lines};
-use crate::formats::record::{Entry, Fault, LIMIT};
+use crate::formats::record::{Entry, LIMIT, RecordError};
 use card::Card;
 use property::{Kind, Property, ends_name};
 
@@ -106,7 +106,7 @@ impl Cards {
             }
             (_, _, None) => {
                 if !std::mem::replace(&mut self.outside, true) {
-                    out.push(Entry { line: first, result: Err(Fault::whole(OUTSIDE)) });
+                    out.push(Entry { line: first, result: Err(RecordError::whole(OUTSIDE)) });
                 }
             }
             (Some(Kind::End), _, card) if marks_card => out.extend(card.take().map(Card::ended)),

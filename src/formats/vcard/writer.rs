@@ -2,22 +2,22 @@
 //!
 //! No line has more than 75 octets, and none is folded within a character.
 
-use crate::formats::Exported;
+use crate::formats::ExportRecord;
 
 /// The most octets of a line without its end (RFC 6350 section 3.2).
 const WIDTH: usize = 75;
 
-pub(in crate::formats) fn v4(contact: &Exported<'_>, out: &mut Vec<u8>) {
+pub(in crate::formats) fn v4(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     let kind = if is_mobile(contact.phone) { "cell" } else { "voice" };
     card(contact, "4.0", &format!("TEL;VALUE=uri;TYPE={kind}:tel:{}", contact.phone), "EMAIL:", out);
 }
 
-pub(in crate::formats) fn v3(contact: &Exported<'_>, out: &mut Vec<u8>) {
+pub(in crate::formats) fn v3(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     let kind = if is_mobile(contact.phone) { "CELL" } else { "VOICE" };
     card(contact, "3.0", &format!("TEL;TYPE={kind}:{}", contact.phone), "EMAIL;TYPE=INTERNET:", out);
 }
 
-fn card(contact: &Exported<'_>, version: &str, phone: &str, email: &str, out: &mut Vec<u8>) {
+fn card(contact: &ExportRecord<'_>, version: &str, phone: &str, email: &str, out: &mut Vec<u8>) {
     let name = escaped(contact.name);
     line("BEGIN:VCARD", out);
     line(&format!("VERSION:{version}"), out);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ANA: Exported<'_> = Exported {
+    const ANA: ExportRecord<'_> = ExportRecord {
         id: "01890a5d-ac96-774b-bcce-b302099a8057",
         name: "Ana; Souza",
         phone: "+5511987654321",
@@ -99,7 +99,7 @@ mod tests {
              EMAIL:ana@example.com\r\nREV:20260102T030406Z\r\nEND:VCARD\r\n"
         );
         let mut out = Vec::new();
-        v3(&Exported { phone: "+551133334444", updated_at: "yesterday", ..ANA }, &mut out);
+        v3(&ExportRecord { phone: "+551133334444", updated_at: "yesterday", ..ANA }, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057\r\n\

@@ -47,7 +47,7 @@ struct Buckets {
 
 /// Where a caller stands, as draft-ietf-httpapi-ratelimit-headers-11 tells it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct RateLimitStatus {
     policy: &'static str,
     rate: NonZeroU32,
     remaining: u32,
@@ -66,7 +66,7 @@ impl RateLimits {
     }
 
     /// Counts a request; where the caller stands, if that is limited.
-    pub(crate) fn count(&self, client: &Client) -> Result<Option<Standing>, Problem> {
+    pub(crate) fn count(&self, client: &Client) -> Result<Option<RateLimitStatus>, Problem> {
         let Some(requests) = &self.requests else { return Ok(None) };
         requests
             .take(client)
@@ -107,7 +107,7 @@ impl Buckets {
         Self { policy, rate, limiter, swept: Mutex::new(Instant::now()) }
     }
 
-    fn take(&self, client: &Client) -> Result<Standing, Standing> {
+    fn take(&self, client: &Client) -> Result<RateLimitStatus, RateLimitStatus> {
         let full = self.limiter.len() >= MOST;
         self.sweep(full);
         // There are few keys and many addresses: only these can fill the memory, and then share what is left.
@@ -118,10 +118,10 @@ impl Buckets {
         }
     }
 
-    fn standing(&self, remaining: u32, wait: Duration) -> Standing {
+    fn standing(&self, remaining: u32, wait: Duration) -> RateLimitStatus {
         let wait = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let seconds = wait.max(u64::from(remaining.div_ceil(self.rate.get()))).max(1);
-        Standing { policy: self.policy, rate: self.rate, remaining, seconds }
+        RateLimitStatus { policy: self.policy, rate: self.rate, remaining, seconds }
     }
 
     fn sweep(&self, full: bool) {
@@ -133,7 +133,7 @@ impl Buckets {
     }
 }
 
-impl Standing {
+impl RateLimitStatus {
     fn headers(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let Self { policy, rate, remaining, seconds } = self;
         let texts = [

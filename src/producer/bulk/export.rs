@@ -4,7 +4,7 @@
 //! taken for a whole one.
 
 use crate::domain::{Contact, Invalid};
-use crate::formats::{self, Exported, Format};
+use crate::formats::{self, ExportRecord, Format};
 use crate::producer::contacts::paging::Choice;
 use crate::producer::contacts::views::ContactView;
 use crate::producer::http::parameters::parameters;
@@ -134,7 +134,7 @@ fn accepted(request: &HttpRequest) -> Result<Format, Problem> {
 
 fn write(format: Format, contact: &Contact, page: &mut Vec<u8>) {
     let Some(view) = ContactView::new(contact) else { return };
-    view.exported(|exported: &Exported<'_>| formats::write(format, exported, page));
+    view.exported(|exported: &ExportRecord<'_>| formats::write(format, exported, page));
 }
 
 /// Whether somebody is still there to read it. Of who reads slowly the end of the role does not wait.

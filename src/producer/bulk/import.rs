@@ -4,7 +4,7 @@
 //! request. It must not know how a format is written.
 
 use crate::domain::{Action, Command, Details, Fingerprint, Invalid, OperationId};
-use crate::formats::{Columns, Entry, Fault, Format, Reader, Stopped};
+use crate::formats::{Columns, Entry, Format, ReadAborted, Reader, RecordError};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::write;
 use crate::producer::http::conditional::{idempotency_key, media_type};
@@ -12,7 +12,7 @@ use crate::producer::http::parameters::{boolean, parameters};
 use crate::producer::language::{self, Language};
 use crate::producer::operations::ids;
 use crate::producer::problems::Problem;
-use crate::producer::problems::{FieldError, Kind, Place};
+use crate::producer::problems::{FieldError, FieldLocation, Kind};
 use crate::producer::state::AppState;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -103,13 +103,13 @@ struct LastLine<'a> {
 enum Ended {
     /// The caller has gone away.
     Gone,
-    Stopped(Stopped),
+    ReadAborted(ReadAborted),
 }
 
 impl Ended {
     /// Not because of a record.
     fn early(detail: impl Into<String>) -> Self {
-        Self::Stopped(Stopped { line: 0, code: "cut_short", detail: detail.into() })
+        Self::ReadAborted(ReadAborted { line: 0, code: "cut_short", detail: detail.into() })
     }
 }
 
@@ -156,7 +156,7 @@ pub(crate) async fn import(
     let mut first = match receiver.recv().await {
         Some(Answer::Unreadable(stopped)) => {
             let fault = Invalid { code: stopped.code, detail: UNREADABLE };
-            let mut problem = Problem::validation(vec![FieldError::new(Place::Body, "(file)", fault)]);
+            let mut problem = Problem::validation(vec![FieldError::new(FieldLocation::Body, "(file)", fault)]);
             problem.set_detail(stopped.detail);
             return Err(problem);
         }
@@ -177,7 +177,7 @@ pub(crate) async fn import(
 enum Answer {
     Lines(Bytes),
     /// Not even the first record could be read.
-    Unreadable(Stopped),
+    Unreadable(ReadAborted),
 }
 
 /// Reads to the end and answers each record.
@@ -187,11 +187,11 @@ async fn work(api: Data<AppState>, order: Order, reader: Reader, payload: Payloa
         Err(Ended::Gone) => return,
         Ok(()) => summary.complete = true,
         // A line of 0 is of no record: the body ended, or came too slowly.
-        Err(Ended::Stopped(stopped)) if summary.records == 0 && stopped.line > 0 => {
+        Err(Ended::ReadAborted(stopped)) if summary.records == 0 && stopped.line > 0 => {
             let _ = results.send(Answer::Unreadable(stopped)).await;
             return;
         }
-        Err(Ended::Stopped(stopped)) => {
+        Err(Ended::ReadAborted(stopped)) => {
             let detail = order.language.say(&stopped.detail).into_owned();
             (summary.line, summary.detail) = (Some(stopped.line).filter(|line| *line > 0), Some(detail));
         }
@@ -232,11 +232,11 @@ async fn read(
             Ok(None) => {
                 let ended = reader.finish(&mut entries);
                 answer(api, order, entries, results, summary).await?;
-                return ended.map_err(Ended::Stopped);
+                return ended.map_err(Ended::ReadAborted);
             }
         };
         answer(api, order, std::mem::take(&mut entries), results, summary).await?;
-        read.map_err(Ended::Stopped)?;
+        read.map_err(Ended::ReadAborted)?;
     }
 }
 
@@ -256,7 +256,7 @@ async fn answer(
         let batch: Vec<_> = entries.by_ref().take(AT_ONCE).map(|Entry { line, result }| (line, result)).collect();
         let batch =
             batch.into_iter().map(|(line, result)| (line, result.map(|details| command(api, order, line, details))));
-        let batch: Vec<(u64, Result<Command, Vec<Fault>>)> = batch.collect();
+        let batch: Vec<(u64, Result<Command, Vec<RecordError>>)> = batch.collect();
         let known = ended_before(api, order, &batch).await;
         let outcomes = {
             // Never closed: then there would be no permit, and nothing to hold. Given back before the results are sent,
@@ -309,7 +309,7 @@ fn command(api: &AppState, order: &Order, line: u64, details: Details) -> Comman
 async fn ended_before(
     api: &AppState,
     order: &Order,
-    batch: &[(u64, Result<Command, Vec<Fault>>)],
+    batch: &[(u64, Result<Command, Vec<RecordError>>)],
 ) -> HashMap<OperationId, Option<Fingerprint>> {
     if order.key.is_none() || order.dry_run {
         return HashMap::new();
@@ -323,7 +323,7 @@ async fn ended_before(
 async fn outcome(
     api: &AppState,
     order: &Order,
-    result: &Result<Command, Vec<Fault>>,
+    result: &Result<Command, Vec<RecordError>>,
     known: &HashMap<OperationId, Option<Fingerprint>>,
 ) -> Outcome {
     let command = match result {
@@ -335,7 +335,7 @@ async fn outcome(
     match known.get(&command.operation_id) {
         Some(print) if *print == command.fingerprint => return Outcome::Accepted { operation_id, contact_id },
         Some(_) => {
-            return order.invalid([FieldError::new(Place::Header, "idempotency-key", REUSED)]);
+            return order.invalid([FieldError::new(FieldLocation::Header, "idempotency-key", REUSED)]);
         }
         None => {}
     }
@@ -348,8 +348,8 @@ async fn outcome(
     }
 }
 
-fn error(fault: &Fault) -> FieldError {
-    FieldError::new(Place::Body, fault.field.clone(), fault.invalid)
+fn error(fault: &RecordError) -> FieldError {
+    FieldError::new(FieldLocation::Body, fault.field.clone(), fault.invalid)
 }
 
 fn line(result: &impl Serialize) -> Vec<u8> {

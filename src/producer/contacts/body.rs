@@ -4,7 +4,7 @@ use crate::domain::Details;
 use crate::formats::json::{self, JsonFault, Source};
 use crate::producer::http::conditional::media_type;
 use crate::producer::problems::Problem;
-use crate::producer::problems::{FieldError, Kind, Place};
+use crate::producer::problems::{FieldError, FieldLocation, Kind};
 use crate::producer::state::AppState;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{BytesMut, Payload};
@@ -53,7 +53,7 @@ fn parse(bytes: &[u8]) -> Result<Details, Problem> {
             Problem::new(Kind::MalformedJson, format!("At line {line} column {column}: not valid JSON."))
         }
         JsonFault::Invalid(faults) => Problem::validation(
-            faults.into_iter().map(|fault| FieldError::new(Place::Body, fault.field, fault.invalid)).collect(),
+            faults.into_iter().map(|fault| FieldError::new(FieldLocation::Body, fault.field, fault.invalid)).collect(),
         ),
     })
 }

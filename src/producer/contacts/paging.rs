@@ -5,7 +5,7 @@ use super::views::Fields;
 use crate::domain::{AreaCode, Email, Invalid, NameKey, Phone, Region, State};
 use crate::producer::http::parameters::parameters;
 use crate::producer::problems::Problem;
-use crate::producer::problems::{FieldError, Place};
+use crate::producer::problems::{FieldError, FieldLocation};
 use crate::store::{After, Filter};
 use url::form_urlencoded;
 
@@ -115,8 +115,8 @@ impl Listing {
             match key.open(&listing.choice.query().finish(), &cursor) {
                 Ok(after) => listing.after = Some(after),
                 Err(Refused::OtherList) if !errors.is_empty() => {}
-                Err(Refused::OtherList) => errors.push(FieldError::new(Place::Query, "cursor", OTHER_LIST)),
-                Err(Refused::Malformed) => errors.push(FieldError::new(Place::Query, "cursor", CURSOR)),
+                Err(Refused::OtherList) => errors.push(FieldError::new(FieldLocation::Query, "cursor", OTHER_LIST)),
+                Err(Refused::Malformed) => errors.push(FieldError::new(FieldLocation::Query, "cursor", CURSOR)),
             }
         }
         listing.choice.narrow();

@@ -1,7 +1,7 @@
 //! Contacts as the API shows them.
 
-use crate::domain::{Contact, Invalid, Life, Moment};
-use crate::formats::Exported;
+use crate::domain::{Contact, Invalid, Lifecycle, Timestamp};
+use crate::formats::ExportRecord;
 use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::Value;
@@ -18,14 +18,14 @@ pub(crate) struct ContactView {
     region: &'static str,
     email: String,
     version: String,
-    created_at: Moment,
-    updated_at: Moment,
+    created_at: Timestamp,
+    updated_at: Timestamp,
 }
 
 impl ContactView {
     /// Nothing of a deleted one.
     pub(crate) fn new(contact: &Contact) -> Option<Self> {
-        let Life::Live(details) = &contact.life else { return None };
+        let Lifecycle::Live(details) = &contact.life else { return None };
         let area = details.phone.area();
         Some(Self {
             id: contact.id.to_string(),
@@ -44,9 +44,9 @@ impl ContactView {
 
 impl ContactView {
     /// As formats write it.
-    pub(crate) fn exported<T>(&self, write: impl FnOnce(&Exported<'_>) -> T) -> T {
-        let time = |moment: &Moment| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        write(&Exported {
+    pub(crate) fn exported<T>(&self, write: impl FnOnce(&ExportRecord<'_>) -> T) -> T {
+        let time = |moment: &Timestamp| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        write(&ExportRecord {
             id: &self.id,
             name: &self.name,
             phone: &self.phone,
@@ -145,8 +145,8 @@ mod tests {
             phone: Phone::parse("11987654321").unwrap(),
             email: Email::parse("ana@example.com").unwrap(),
         };
-        let (at, version) = (Moment::UNIX_EPOCH, OperationId::new(id));
-        let standing = crate::domain::Standing {
+        let (at, version) = (Timestamp::UNIX_EPOCH, OperationId::new(id));
+        let state = crate::domain::ContactState {
             id: ContactId::new(id),
             version,
             stamp: Stamp::at_millis(0),
@@ -154,7 +154,7 @@ mod tests {
             created_at: at,
             deleted: false,
         };
-        let view = ContactView::new(&Contact::new(standing, at, Life::Live(details))).unwrap();
+        let view = ContactView::new(&Contact::new(state, at, Lifecycle::Live(details))).unwrap();
         let Value::Object(whole) = serde_json::to_value(&view).unwrap() else { panic!("no object") };
         let mut names: Vec<&str> = whole.keys().map(String::as_str).collect();
         let mut all = Fields::ALL;

@@ -1,7 +1,7 @@
 //! Accepting changes: parse, make the command, publish it, answer when it is safe.
 
 use super::body;
-use crate::domain::{Action, Command, ContactId, Moment, OperationId, Status};
+use crate::domain::{Action, Command, ContactId, OperationId, Status, Timestamp};
 use crate::message::{Header, Message};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::views::ContactView;
@@ -14,7 +14,7 @@ use crate::producer::operations::views::Accepted;
 use crate::producer::problems::Kind;
 use crate::producer::problems::Problem;
 use crate::producer::state::AppState;
-use crate::queue::{Lane, PublishError};
+use crate::queue::{PublishError, QueueKind};
 use crate::store::Operation;
 use crate::telemetry::spans::{self, Kind as SpanKind, Span, Value};
 use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
@@ -148,14 +148,14 @@ pub(crate) async fn publish(
 ) -> Result<(), PublishError> {
     let mut message = Message::new(command);
     let Some(context) = context else {
-        return api.publisher.publish(Lane::Work, message, api.settings.accept_timeout).await;
+        return api.publisher.publish(QueueKind::Work, message, api.settings.accept_timeout).await;
     };
     let (place, began) = (context.trace.child(), SystemTime::now());
     message.headers.set(TRACEPARENT, Header::Text(place.to_string()));
     if let Some(state) = &context.state {
         message.headers.set(TRACESTATE, Header::Text(state.clone()));
     }
-    let result = api.publisher.publish(Lane::Work, message, api.settings.accept_timeout).await;
+    let result = api.publisher.publish(QueueKind::Work, message, api.settings.accept_timeout).await;
     spans::record(&place, || Span {
         trace: place,
         parent: Some(context.trace.span_id),
@@ -174,9 +174,9 @@ pub(crate) async fn publish(
 }
 
 /// The time in whole microseconds, which is what every store keeps.
-pub(crate) fn now() -> Moment {
+pub(crate) fn now() -> Timestamp {
     let now = chrono::Utc::now();
-    Moment::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
+    Timestamp::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
 }
 
 /// How it ended, if the request is a retry of one that SQL knows to have ended: then it needs no message. The

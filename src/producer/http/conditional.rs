@@ -2,7 +2,7 @@
 
 use crate::domain::OperationId;
 use crate::producer::problems::Problem;
-use crate::producer::problems::{Kind, Place};
+use crate::producer::problems::{FieldLocation, Kind};
 use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use actix_web::mime::Mime;
@@ -17,7 +17,9 @@ fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a 
     let Some(value) = values.next() else { return Ok(None) };
     match value.to_str() {
         Ok(text) if values.next().is_none() => Ok(Some(text.trim())),
-        _ => Err(Problem::field(Place::Header, name.as_str(), "malformed", "must be sent once, in plain ASCII")),
+        _ => {
+            Err(Problem::field(FieldLocation::Header, name.as_str(), "malformed", "must be sent once, in plain ASCII"))
+        }
     }
 }
 
@@ -31,7 +33,7 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Pro
     let name = HeaderName::from_static("idempotency-key");
     match single(request, &name)? {
         Some(key) if key.is_empty() || key.len() > MAX_KEY => {
-            Err(Problem::field(Place::Header, name.as_str(), "wrong_length", "must have 1 to 255 characters"))
+            Err(Problem::field(FieldLocation::Header, name.as_str(), "wrong_length", "must have 1 to 255 characters"))
         }
         key => Ok(key),
     }
@@ -50,7 +52,7 @@ pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<Operation
     let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     version.map(Some).ok_or_else(|| {
         Problem::field(
-            Place::Header,
+            FieldLocation::Header,
             "if-match",
             "malformed",
             "must be one ETag of this contact in double quotes, or *",

@@ -1,7 +1,7 @@
 //! Parameters of paths and queries, each wrong one named.
 
 use crate::domain::Invalid;
-use crate::producer::problems::{FieldError, Kind, Place, Problem};
+use crate::producer::problems::{FieldError, FieldLocation, Kind, Problem};
 use std::borrow::Cow;
 use std::str::FromStr;
 use url::form_urlencoded;
@@ -12,7 +12,7 @@ const BOOLEAN: Invalid = Invalid { code: "malformed", detail: "must be true or f
 /// An id in a path. A text that is no id names nothing, so it is a 404 that says so.
 pub(crate) fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_malformed| {
-        let mut problem = Problem::field(Place::Path, "id", "malformed", "must be a UUID");
+        let mut problem = Problem::field(FieldLocation::Path, "id", "malformed", "must be a UUID");
         problem.set_kind(Kind::NotFound);
         problem
     })
@@ -31,7 +31,7 @@ pub(crate) fn parameters(
         let twice = seen.contains(&name) && name != "fields";
         let result = if twice { Err(TWICE) } else { take(&name, &value).unwrap_or(Err(unknown)) };
         if let Err(invalid) = result {
-            errors.push(FieldError::new(Place::Query, name.as_ref(), invalid));
+            errors.push(FieldError::new(FieldLocation::Query, name.as_ref(), invalid));
         }
         seen.push(name);
     }

@@ -43,7 +43,7 @@ impl Language {
 
 /// What a header says about one of our languages.
 #[derive(Default)]
-struct Wish {
+struct Preference {
     /// How much it is wanted: in thousandths, and, of two equally wanted, the one that was named first.
     rank: Option<(u16, Reverse<usize>)>,
     /// Its weight is 0, which stands above any other mention.
@@ -52,7 +52,7 @@ struct Wish {
 
 /// The language to answer in, by the lookup of RFC 4647 section 3.4. `*` says nothing that the default does not.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Language {
-    let (mut english, mut portuguese) = (Wish::default(), Wish::default());
+    let (mut english, mut portuguese) = (Preference::default(), Preference::default());
     let lines = headers.get_all(ACCEPT_LANGUAGE).filter_map(|value| value.to_str().ok());
     let entries = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|entry| !entry.is_empty());
     for (place, entry) in entries.take(MAX_RANGES).enumerate() {

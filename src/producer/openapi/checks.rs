@@ -4,8 +4,8 @@ use super::document;
 use super::examples::{a_contact, an_accepted, an_input, an_operation};
 use super::schemas;
 use crate::domain::{
-    Contact, ContactId, Details, Email, Invalid, Life, Moment, Name, OperationId, OperationKind, Phone, Reason, Stamp,
-    Status,
+    Contact, ContactId, Details, Email, Invalid, Lifecycle, Name, OperationId, OperationKind, Phone, Reason, Stamp,
+    Status, Timestamp,
 };
 use crate::producer::contacts::cursor::CursorKey;
 use crate::producer::contacts::paging::Listing;
@@ -13,7 +13,7 @@ use crate::producer::contacts::views::{ContactView, Page, Shown};
 use crate::producer::language::Language;
 use crate::producer::operations::views::{Accepted, OperationView};
 use crate::producer::problems::Problem;
-use crate::producer::problems::{FieldError, Kind, Place};
+use crate::producer::problems::{FieldError, FieldLocation, Kind};
 use crate::queue::PublishError;
 use crate::store;
 use actix_web::ResponseError;
@@ -105,7 +105,7 @@ fn contact() -> Contact {
         phone: Phone::parse("(11) 98765-4321").unwrap(),
         email: Email::parse("ana@example.com").unwrap(),
     };
-    let now = Moment::from_timestamp_micros(1_700_000_000_123_456).unwrap();
+    let now = Timestamp::from_timestamp_micros(1_700_000_000_123_456).unwrap();
     Contact {
         id: ContactId::new(Uuid::now_v7()),
         version: operation_id(),
@@ -113,7 +113,7 @@ fn contact() -> Contact {
         created_by: operation_id(),
         created_at: now,
         updated_at: now,
-        life: Life::Live(details),
+        life: Lifecycle::Live(details),
     }
 }
 
@@ -162,7 +162,7 @@ fn problems_are_what_is_described() {
         fits("Problem", shown(&error.into()));
     }
     let invalid = Invalid { code: "malformed", detail: "must be right" };
-    for place in [Place::Body, Place::Query, Place::Path, Place::Header] {
+    for place in [FieldLocation::Body, FieldLocation::Query, FieldLocation::Path, FieldLocation::Header] {
         let problem = shown(&Problem::validation(vec![FieldError::new(place, "name", invalid)]));
         fits("FieldError", &problem["errors"][0]);
         fits("Problem", problem);

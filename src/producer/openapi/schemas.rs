@@ -199,7 +199,7 @@ fn problems() -> Schemas {
         ("errors", json!({ "type": "array", "items": schema("FieldError"), "description": "Every wrong value." })),
     ];
     let field = [
-        ("in", schema("Place")),
+        ("in", schema("FieldLocation")),
         ("field", text("The name of the member, parameter or header.")),
         ("pointer", text("Where it is in the body, as a JSON pointer (RFC 6901).")),
         ("code", text("A stable code for programs.")),
@@ -209,6 +209,6 @@ fn problems() -> Schemas {
         ("Problem", record("What went wrong (RFC 9457).", &["type", "title", "status", "detail"], problem)),
         ("ProblemType", named(types, names)),
         ("FieldError", record("A wrong value.", &["in", "field", "code", "detail"], field)),
-        ("Place", one_of("string", "Where a wrong value is.", ["body", "query", "path", "header"])),
+        ("FieldLocation", one_of("string", "Where a wrong value is.", ["body", "query", "path", "header"])),
     ]
 }

@@ -1,6 +1,6 @@
 //! Ids: new ones, or the same ones again for the same `Idempotency-Key` of the same caller.
 
-use crate::domain::{Action, ContactId, Fingerprint, Moment, OperationId};
+use crate::domain::{Action, ContactId, Fingerprint, OperationId, Timestamp};
 use crate::producer::auth::Caller;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -53,8 +53,8 @@ fn first_half(digest: Sha256) -> [u8; 16] {
 
 /// Whether an id that SQL does not know can be of an operation that is still to end: only ids we make can, and those that
 /// hold a time only if everything since then is remembered.
-pub(crate) fn may_be_pending(id: OperationId, pruned_before: Option<Moment>) -> bool {
-    let made_before = |horizon: Moment| {
+pub(crate) fn may_be_pending(id: OperationId, pruned_before: Option<Timestamp>) -> bool {
+    let made_before = |horizon: Timestamp| {
         let made = id.uuid().get_timestamp().map(|time| time.to_unix().0);
         made.is_some_and(|seconds| i128::from(seconds) < i128::from(horizon.timestamp()))
     };

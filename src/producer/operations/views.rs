@@ -1,6 +1,6 @@
 //! Operations as the API shows them.
 
-use crate::domain::{ContactId, Moment, OperationId, Status};
+use crate::domain::{ContactId, OperationId, Status, Timestamp};
 use crate::producer::language::Language;
 use crate::store::Operation;
 use serde::Serialize;
@@ -31,8 +31,8 @@ pub(crate) struct OperationView {
     status: &'static str,
     reason: Option<&'static str>,
     detail: Option<String>,
-    accepted_at: Option<Moment>,
-    completed_at: Option<Moment>,
+    accepted_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
 }
 
 impl OperationView {

@@ -14,7 +14,7 @@ const NAME_SHOWN: usize = 40;
 /// Where a wrong value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum FieldLocation {
     /// A field of the JSON body.
     Body,
     /// A query parameter.
@@ -30,7 +30,7 @@ pub enum Place {
 pub struct FieldError {
     /// Where it stands.
     #[serde(rename = "in")]
-    pub place: Place,
+    pub place: FieldLocation,
     /// The field's, parameter's or header's name.
     pub field: String,
     /// Where a member of the body stands, as a JSON pointer (RFC 6901).
@@ -44,7 +44,7 @@ pub struct FieldError {
 
 impl FieldError {
     /// Of a long name only the beginning is shown.
-    pub(crate) fn new(place: Place, field: impl Into<String>, invalid: Invalid) -> Self {
+    pub(crate) fn new(place: FieldLocation, field: impl Into<String>, invalid: Invalid) -> Self {
         let mut field = field.into();
         let whole = match field.char_indices().nth(NAME_SHOWN) {
             Some((end, _)) => {
@@ -54,7 +54,7 @@ impl FieldError {
             None => true,
         };
         // What is no member has a name in parentheses; the beginning of a name points to nothing.
-        let member = place == Place::Body && whole && !matches!(field.as_str(), "(body)" | "(line)");
+        let member = place == FieldLocation::Body && whole && !matches!(field.as_str(), "(body)" | "(line)");
         let pointer = member.then(|| format!("/{}", field.replace('~', "~0").replace('/', "~1")));
         Self { place, field, pointer, code: invalid.code, detail: invalid.detail.into() }
     }
@@ -74,14 +74,16 @@ mod tests {
     #[test]
     fn a_pointer_leads_to_a_member_of_the_body() {
         let pointer = |place, field: &str| FieldError::new(place, field, WRONG).pointer;
-        assert_eq!(pointer(Place::Body, "name"), Some("/name".into()));
-        assert_eq!(pointer(Place::Body, "a/b~c"), Some("/a~1b~0c".into()));
-        assert_eq!(pointer(Place::Body, ""), Some("/".into()));
-        assert_eq!(pointer(Place::Body, &"é".repeat(40)), Some(format!("/{}", "é".repeat(40))));
-        for (place, field) in [(Place::Body, "(body)"), (Place::Body, "(line)"), (Place::Query, "q")] {
+        assert_eq!(pointer(FieldLocation::Body, "name"), Some("/name".into()));
+        assert_eq!(pointer(FieldLocation::Body, "a/b~c"), Some("/a~1b~0c".into()));
+        assert_eq!(pointer(FieldLocation::Body, ""), Some("/".into()));
+        assert_eq!(pointer(FieldLocation::Body, &"é".repeat(40)), Some(format!("/{}", "é".repeat(40))));
+        for (place, field) in
+            [(FieldLocation::Body, "(body)"), (FieldLocation::Body, "(line)"), (FieldLocation::Query, "q")]
+        {
             assert_eq!(pointer(place, field), None);
         }
-        let long = FieldError::new(Place::Body, "é".repeat(41), WRONG);
+        let long = FieldError::new(FieldLocation::Body, "é".repeat(41), WRONG);
         assert_eq!((long.field, long.pointer), ("é".repeat(40), None));
     }
 }

@@ -19,7 +19,7 @@ use actix_web::http::header::{
     WWW_AUTHENTICATE,
 };
 use actix_web::{Error, HttpResponse, ResponseError};
-pub(crate) use field_error::{FieldError, Place};
+pub(crate) use field_error::{FieldError, FieldLocation};
 pub(crate) use kind::Kind;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -64,7 +64,7 @@ impl Problem {
         Self { errors, ..Self::new(Kind::Validation, detail) }
     }
 
-    pub(crate) fn field(place: Place, field: &str, code: &'static str, detail: &'static str) -> Self {
+    pub(crate) fn field(place: FieldLocation, field: &str, code: &'static str, detail: &'static str) -> Self {
         Self::validation(vec![FieldError::new(place, field, Invalid { code, detail })])
     }
 

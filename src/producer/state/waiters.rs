@@ -40,12 +40,12 @@ impl Waiters {
     /// Looks for all of them until the role ends, and with it their waiting.
     pub(crate) async fn serve(self, reader: Arc<Reader>, stop: Stop) {
         tokio::select! {
-            () = self.look(&reader) => {}
+            () = self.poll(&reader) => {}
             () = stop.wait() => {}
         }
     }
 
-    async fn look(&self, reader: &Reader) {
+    async fn poll(&self, reader: &Reader) {
         let mut turn = 0;
         loop {
             let ids = self.ids();

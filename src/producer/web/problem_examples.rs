@@ -5,7 +5,7 @@
 
 use crate::domain::{Email, Name, Phone, Reason};
 use crate::producer::language::Language;
-use crate::producer::problems::{FieldError, Kind, Place, Problem};
+use crate::producer::problems::{FieldError, FieldLocation, Kind, Problem};
 use crate::queue::PublishError;
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 
@@ -39,7 +39,7 @@ pub(crate) fn example(kind: Kind) -> Problem {
         Kind::Validation => {
             let (name, phone, email) = (Name::parse(""), Phone::parse("0800 123 4567"), Email::parse("ana"));
             let wrong = [("name", name.err()), ("phone", phone.err()), ("email", email.err())];
-            let error = |(field, invalid)| Some(FieldError::new(Place::Body, field, invalid?));
+            let error = |(field, invalid)| Some(FieldError::new(FieldLocation::Body, field, invalid?));
             Problem::validation(wrong.into_iter().filter_map(error).collect())
         }
         Kind::MalformedJson => new("At line 1 column 8: not valid JSON."),

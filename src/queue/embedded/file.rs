@@ -1,7 +1,7 @@
 //! The file: one table, numbered in the order of arrival.
 
-use super::super::{Lane, QueueError};
-use crate::domain::{Moment, Reason};
+use super::super::{QueueError, QueueKind};
+use crate::domain::{Reason, Timestamp};
 use crate::message::Message;
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
@@ -16,7 +16,7 @@ diesel::table! {
         seq -> BigInt,
         lane -> SmallInt,
         due_millis -> BigInt,
-        returned -> Integer,
+        redeliveries -> Integer,
         id -> Text,
         kind -> Text,
         timestamp -> BigInt,
@@ -31,7 +31,7 @@ const SCHEMA: &str = "
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         lane INTEGER NOT NULL,
         due_millis INTEGER NOT NULL,
-        returned INTEGER NOT NULL,
+        redeliveries INTEGER NOT NULL,
         id TEXT NOT NULL,
         kind TEXT NOT NULL,
         timestamp INTEGER NOT NULL,
@@ -50,7 +50,7 @@ const DELIVERY_LIMIT: i32 = 100;
 struct NewRow {
     lane: i16,
     due_millis: i64,
-    returned: i32,
+    redeliveries: i32,
     id: String,
     kind: String,
     timestamp: i64,
@@ -62,7 +62,7 @@ struct NewRow {
 #[diesel(table_name = message)]
 struct Row {
     seq: i64,
-    returned: i32,
+    redeliveries: i32,
     id: String,
     kind: String,
     timestamp: i64,
@@ -73,7 +73,7 @@ struct Row {
 /// A message with its number, and how often it was handed out before.
 pub(super) struct Numbered {
     pub(super) seq: i64,
-    pub(super) returned: u32,
+    pub(super) redeliveries: u32,
     pub(super) message: Message,
 }
 
@@ -87,7 +87,7 @@ impl From<Row> for Numbered {
             headers: serde_json::from_str(&row.headers).unwrap_or_default(),
             body: row.body,
         };
-        Self { seq: row.seq, returned: u32::try_from(row.returned).unwrap_or_default(), message }
+        Self { seq: row.seq, redeliveries: u32::try_from(row.redeliveries).unwrap_or_default(), message }
     }
 }
 
@@ -96,20 +96,20 @@ pub(super) struct File {
     connection: SqliteConnection,
 }
 
-const fn number(lane: Lane) -> i16 {
+const fn number(lane: QueueKind) -> i16 {
     match lane {
-        Lane::Work => 0,
-        Lane::Retry => 1,
-        Lane::DeadLetters => 2,
+        QueueKind::Work => 0,
+        QueueKind::Retry => 1,
+        QueueKind::DeadLetter => 2,
     }
 }
 
 /// A lane as a condition. Its number stands in the text: SQLite uses an index of one lane only if it can see which.
-fn within(lane: Lane) -> SqlLiteral<Bool> {
+fn within(lane: QueueKind) -> SqlLiteral<Bool> {
     sql(match lane {
-        Lane::Work => "lane = 0",
-        Lane::Retry => "lane = 1",
-        Lane::DeadLetters => "lane = 2",
+        QueueKind::Work => "lane = 0",
+        QueueKind::Retry => "lane = 1",
+        QueueKind::DeadLetter => "lane = 2",
     })
 }
 
@@ -144,7 +144,7 @@ impl File {
     /// Messages to apply after `cursor`, in order.
     pub(super) fn after(&mut self, cursor: i64, limit: usize) -> Result<Vec<Numbered>, QueueError> {
         let rows: QueryResult<Vec<Row>> = message::table
-            .filter(within(Lane::Work).and(message::seq.gt(cursor)))
+            .filter(within(QueueKind::Work).and(message::seq.gt(cursor)))
             .order(message::seq)
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .select(Row::as_select())
@@ -155,7 +155,7 @@ impl File {
     /// One message to apply, by number.
     pub(super) fn one(&mut self, seq: i64) -> Result<Option<Numbered>, QueueError> {
         let row: QueryResult<Option<Row>> = message::table
-            .filter(within(Lane::Work).and(message::seq.eq(seq)))
+            .filter(within(QueueKind::Work).and(message::seq.eq(seq)))
             .select(Row::as_select())
             .first(&mut self.connection)
             .optional();
@@ -165,7 +165,7 @@ impl File {
     /// How many dead letters there are, and the number of the last.
     pub(super) fn count_dead_letters(&mut self) -> Result<(usize, i64), QueueError> {
         let (count, last): (i64, Option<i64>) = message::table
-            .filter(within(Lane::DeadLetters))
+            .filter(within(QueueKind::DeadLetter))
             .select((diesel::dsl::count_star(), diesel::dsl::max(message::seq)))
             .first(&mut self.connection)
             .map_err(failed)?;
@@ -175,7 +175,7 @@ impl File {
     /// Dead letters after `cursor` and up to `last`, in order.
     pub(super) fn dead_letters(&mut self, cursor: i64, last: i64, limit: usize) -> Result<Vec<Numbered>, QueueError> {
         let rows: QueryResult<Vec<Row>> = message::table
-            .filter(within(Lane::DeadLetters).and(message::seq.gt(cursor)).and(message::seq.le(last)))
+            .filter(within(QueueKind::DeadLetter).and(message::seq.gt(cursor)).and(message::seq.le(last)))
             .order(message::seq)
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .select(Row::as_select())
@@ -188,7 +188,7 @@ impl File {
         self.commit(|connection| {
             for place in places {
                 let seq = i64::try_from(*place).unwrap_or_default();
-                let which = within(Lane::DeadLetters).and(message::seq.eq(seq));
+                let which = within(QueueKind::DeadLetter).and(message::seq.eq(seq));
                 diesel::delete(message::table.filter(which)).execute(connection)?;
             }
             Ok(())
@@ -196,7 +196,7 @@ impl File {
     }
 
     /// How many messages are in a lane, and the first of them.
-    pub(super) fn waiting(&mut self, lane: Lane) -> Result<(u64, Option<Numbered>), QueueError> {
+    pub(super) fn waiting(&mut self, lane: QueueKind) -> Result<(u64, Option<Numbered>), QueueError> {
         let count: i64 =
             message::table.filter(within(lane)).count().get_result(&mut self.connection).map_err(failed)?;
         let row: QueryResult<Option<Row>> = message::table
@@ -211,7 +211,7 @@ impl File {
     /// When the first retry is due, in milliseconds since 1970.
     pub(super) fn next_due(&mut self) -> Result<Option<i64>, QueueError> {
         message::table
-            .filter(within(Lane::Retry))
+            .filter(within(QueueKind::Retry))
             .select(diesel::dsl::min(message::due_millis))
             .first(&mut self.connection)
             .map_err(failed)
@@ -219,21 +219,21 @@ impl File {
 
     /// Counts a return for every message up to `taken`: the process ended while it may have held them. Those over the
     /// limit go to the dead letters.
-    pub(super) fn count_returns(&mut self, taken: i64, now: Moment) -> Result<(), QueueError> {
+    pub(super) fn count_returns(&mut self, taken: i64, now: Timestamp) -> Result<(), QueueError> {
         self.commit(|connection| {
-            let held = within(Lane::Work).and(message::seq.le(taken));
+            let held = within(QueueKind::Work).and(message::seq.le(taken));
             diesel::update(message::table.filter(held))
-                .set(message::returned.eq(message::returned + 1))
+                .set(message::redeliveries.eq(message::redeliveries + 1))
                 .execute(connection)?;
             let spent: Vec<Row> = message::table
-                .filter(within(Lane::Work).and(message::returned.gt(DELIVERY_LIMIT)))
+                .filter(within(QueueKind::Work).and(message::redeliveries.gt(DELIVERY_LIMIT)))
                 .select(Row::as_select())
                 .load(connection)?;
             for row in spent {
                 let mut spent = Numbered::from(row);
                 spent.message.headers.record_failure(Reason::DeliveryLimit, Reason::DeliveryLimit.sentence(), now);
                 remove(connection, spent.seq, spent.seq)?;
-                insert(connection, Lane::DeadLetters, &spent.message, 0)?;
+                insert(connection, QueueKind::DeadLetter, &spent.message, 0)?;
             }
             Ok(())
         })
@@ -243,14 +243,14 @@ impl File {
 /// Appends a message to a lane.
 pub(super) fn insert(
     connection: &mut SqliteConnection,
-    lane: Lane,
+    lane: QueueKind,
     new: &Message,
     due_millis: i64,
 ) -> QueryResult<usize> {
     let row = NewRow {
         lane: number(lane),
         due_millis,
-        returned: 0,
+        redeliveries: 0,
         id: new.id.clone(),
         kind: new.kind.clone(),
         timestamp: i64::try_from(new.timestamp).unwrap_or(i64::MAX),
@@ -267,9 +267,9 @@ pub(super) fn remove(connection: &mut SqliteConnection, first: i64, last: i64) -
 
 /// Puts retries that are due at the end of the work. True if there were any.
 pub(super) fn move_due(connection: &mut SqliteConnection, now_millis: i64) -> QueryResult<bool> {
-    let due = || within(Lane::Retry).and(message::due_millis.le(now_millis));
+    let due = || within(QueueKind::Retry).and(message::due_millis.le(now_millis));
     let columns = (
-        number(Lane::Work).into_sql::<SmallInt>(),
+        number(QueueKind::Work).into_sql::<SmallInt>(),
         0.into_sql::<BigInt>(),
         0.into_sql::<Integer>(),
         message::id,
@@ -284,7 +284,7 @@ pub(super) fn move_due(connection: &mut SqliteConnection, now_millis: i64) -> Qu
         .into_columns((
             message::lane,
             message::due_millis,
-            message::returned,
+            message::redeliveries,
             message::id,
             message::kind,
             message::timestamp,

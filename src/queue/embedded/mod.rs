@@ -9,7 +9,7 @@ mod monitor;
 mod source;
 mod writer;
 
-use super::{DeadLetters, Look, Monitor, Publisher, Queue, QueueError, Work, mailbox};
+use super::{Browse, DeadLetterQueue, Monitor, Publisher, Queue, QueueError, Work, mailbox};
 use crate::stop::Stop;
 use crate::telemetry::Component;
 use file::File;
@@ -97,8 +97,8 @@ impl Beside {
     }
 }
 
-impl DeadLetters for Beside {
-    fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError> {
+impl DeadLetterQueue for Beside {
+    fn browse(&self, browse: &mut Browse<'_>) -> Result<(), QueueError> {
         let cannot = |error: std::io::Error| QueueError::Lost(format!("cannot lock {}: {error}", self.lock.display()));
         let mut options = OpenOptions::new();
         let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&self.lock).map_err(cannot)?;
@@ -116,6 +116,6 @@ impl DeadLetters for Beside {
                 Err(TryLockError::Error(error)) => return Err(cannot(error)),
             }
         }
-        look(&mut dead_letters::Visit::new(File::open(&self.path)?)?)
+        browse(&mut dead_letters::Browser::new(File::open(&self.path)?)?)
     }
 }

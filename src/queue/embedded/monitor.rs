@@ -1,6 +1,6 @@
 //! A look at the file from outside.
 
-use super::super::{Backlog, Lane, Monitor, QueueError, waits_since};
+use super::super::{Backlog, Monitor, QueueError, QueueKind, waiting_since};
 use super::file::File;
 
 pub(super) struct Watcher {
@@ -12,16 +12,16 @@ impl Watcher {
         Self { file }
     }
 
-    fn backlog(&mut self, lane: Lane) -> Result<Backlog, QueueError> {
+    fn backlog(&mut self, lane: QueueKind) -> Result<Backlog, QueueError> {
         let (messages, first) = self.file.waiting(lane)?;
-        let oldest = first.and_then(|first| waits_since(lane, &first.message));
+        let oldest = first.and_then(|first| waiting_since(lane, &first.message));
         Ok(Backlog { messages, consumers: None, oldest })
     }
 }
 
 impl Monitor for Watcher {
-    fn backlogs(&mut self) -> Result<[(Lane, Backlog); 3], QueueError> {
-        let mut backlogs = Lane::ALL.map(|lane| (lane, Backlog::default()));
+    fn backlogs(&mut self) -> Result<[(QueueKind, Backlog); 3], QueueError> {
+        let mut backlogs = QueueKind::ALL.map(|lane| (lane, Backlog::default()));
         for (lane, backlog) in &mut backlogs {
             *backlog = self.backlog(*lane)?;
         }

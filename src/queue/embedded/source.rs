@@ -26,7 +26,7 @@ struct State {
     file: File,
     cursor: i64,
     /// Numbers at or before the cursor that a session gave back, and how often each was handed out.
-    returned: BTreeMap<i64, u32>,
+    redeliveries: BTreeMap<i64, u32>,
     taken: std::fs::File,
 }
 
@@ -45,7 +45,8 @@ impl Feed {
         if mark > 0 {
             file.count_returns(mark, chrono::Utc::now())?;
         }
-        let state = State { file: File::open(&folder.join(super::FILE))?, cursor: 0, returned: BTreeMap::new(), taken };
+        let state =
+            State { file: File::open(&folder.join(super::FILE))?, cursor: 0, redeliveries: BTreeMap::new(), taken };
         Ok(Self { state: Mutex::new(state), arrived: Condvar::new(), settled })
     }
 
@@ -63,7 +64,7 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        // A clean end: no session holds anything, so nothing counts as returned at the next start.
+        // A clean end: no session holds anything, so nothing counts as redeliveries at the next start.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = state.taken.write_all_at(&0i64.to_le_bytes(), 0);
     }
@@ -73,13 +74,14 @@ impl State {
     fn next(&mut self, max: usize) -> Result<Vec<Numbered>, QueueError> {
         let mut batch = Vec::new();
         while batch.len() < max
-            && let Some((seq, returned)) = self.returned.pop_first()
+            && let Some((seq, redeliveries)) = self.redeliveries.pop_first()
         {
             match self.file.one(seq) {
-                Ok(one) => batch.extend(one.map(|message| Numbered { returned, ..message })),
+                Ok(one) => batch.extend(one.map(|message| Numbered { redeliveries, ..message })),
                 Err(error) => {
-                    self.returned.insert(seq, returned);
-                    self.returned.extend(batch.into_iter().map(|message: Numbered| (message.seq, message.returned)));
+                    self.redeliveries.insert(seq, redeliveries);
+                    self.redeliveries
+                        .extend(batch.into_iter().map(|message: Numbered| (message.seq, message.redeliveries)));
                     return Err(error);
                 }
             }
@@ -122,8 +124,9 @@ impl Source for Session<'_> {
             let batch = state.next(max)?;
             let now = Instant::now();
             if !batch.is_empty() || now >= deadline {
-                self.held.extend(batch.iter().map(|message| (message.seq, message.returned)));
-                let deliver = |numbered: Numbered| Delivery { message: numbered.message, returned: numbered.returned };
+                self.held.extend(batch.iter().map(|message| (message.seq, message.redeliveries)));
+                let deliver =
+                    |numbered: Numbered| Delivery { message: numbered.message, redeliveries: numbered.redeliveries };
                 return Ok(Some(batch.into_iter().map(deliver).collect()));
             }
             let pause = POLL.min(deadline - now);
@@ -145,8 +148,8 @@ impl Source for Session<'_> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         if !self.held.is_empty() {
-            let returned = self.held.drain(..).map(|(seq, returned)| (seq, returned.saturating_add(1)));
-            self.feed.lock().returned.extend(returned);
+            let redeliveries = self.held.drain(..).map(|(seq, redeliveries)| (seq, redeliveries.saturating_add(1)));
+            self.feed.lock().redeliveries.extend(redeliveries);
             self.feed.arrived.notify_all();
         }
     }

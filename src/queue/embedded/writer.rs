@@ -1,6 +1,6 @@
 //! The writer thread: group commit of publications, acknowledgements and retries that have become due.
 
-use super::super::{Lane, Mailbox, Publication, PublishError, QueueError};
+use super::super::{Mailbox, Publication, PublishError, QueueError, QueueKind};
 use super::file::{File, insert, move_due, remove};
 use super::source::Feed;
 use crate::telemetry::Component;
@@ -111,7 +111,7 @@ impl Writer {
             }
             for publication in group {
                 let mut due_millis = 0;
-                if publication.lane == Lane::Retry {
+                if publication.lane == QueueKind::Retry {
                     let delay = i64::try_from(publication.delay.as_millis()).unwrap_or(i64::MAX);
                     due_millis = now_millis.saturating_add(delay);
                     next_due = Some(next_due.map_or(due_millis, |next| next.min(due_millis)));

@@ -6,7 +6,7 @@
 //! back channel by channel, as they close, but of one channel consumer by consumer in any order; and RabbitMQ searches all
 //! that a channel holds for each single acknowledgement.
 
-use super::super::{Lane, Letter, Letters, Look, QueueError};
+use super::super::{Browse, DeadLetter, DeadLetterBrowser, QueueError, QueueKind};
 use super::connection::{Link, describe, lost};
 use super::{Broker, properties};
 use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions, Delivery};
@@ -25,23 +25,23 @@ const EMPTY: Duration = Duration::from_millis(200);
 const WINDOW: usize = 1_000;
 const CHANNELS: usize = 500;
 
-pub(super) fn look(broker: &Broker, look: &mut Look<'_>) -> Result<(), QueueError> {
+pub(super) fn browse(broker: &Broker, browse: &mut Browse<'_>) -> Result<(), QueueError> {
     let mut link = Link::open(broker)?;
-    let queue = broker.topology.queue(Lane::DeadLetters);
-    match visit(&mut link, &queue, look) {
+    let queue = broker.topology.queue(QueueKind::DeadLetter);
+    match visit(&mut link, &queue, browse) {
         // Unless the goodbye is heard, removed letters might still be there.
         Ok(()) => link.close_patiently(),
         Err(error) => Err(link.explain(error)),
     }
 }
 
-fn visit(link: &mut Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueError> {
+fn visit(link: &mut Link, queue: &str, browse: &mut Browse<'_>) -> Result<(), QueueError> {
     // What comes later stands behind these, so the number bounds the look.
     let total = count(link, queue)?;
     let window = total.div_ceil(CHANNELS).clamp(WINDOW, usize::from(u16::MAX));
     let channels = (0..total.div_ceil(window)).map(|_| open_channel(link, window)).collect::<Result<Vec<_>, _>>()?;
     let link = &*link;
-    let mut visit = Visit {
+    let mut visit = Browser {
         link,
         queue,
         window,
@@ -54,7 +54,7 @@ fn visit(link: &mut Link, queue: &str, look: &mut Look<'_>) -> Result<(), QueueE
         held: HashMap::new(),
     };
     // What fails in it says more than the goodbye would.
-    let result = look(&mut visit).and_then(|()| visit.cancel());
+    let result = browse(&mut visit).and_then(|()| visit.cancel());
     let holding = std::mem::take(&mut visit.holding);
     drop(visit);
     if result.is_err() {
@@ -114,7 +114,7 @@ fn failed(error: amiquip::Error) -> QueueError {
     lost(&describe(&error))
 }
 
-struct Visit<'a> {
+struct Browser<'a> {
     link: &'a Link,
     queue: &'a str,
     /// The letters that one consumer holds.
@@ -128,11 +128,11 @@ struct Visit<'a> {
     shown: usize,
     /// The one just shown.
     current: Option<Delivery>,
-    /// What may be removed, without bodies and properties, by its place: the number of the letter.
+    /// What may be removed, without bodies and properties, by its tag: the number of the letter.
     held: HashMap<u64, Delivery>,
 }
 
-impl Visit<'_> {
+impl Browser<'_> {
     /// Asks for no more letters. Dropping a consumer that may still be sent something can end the connection, so each is
     /// let run dry.
     fn cancel(&self) -> Result<(), QueueError> {
@@ -148,12 +148,12 @@ impl Visit<'_> {
     }
 }
 
-impl Letters for Visit<'_> {
+impl DeadLetterBrowser for Browser<'_> {
     fn total(&self) -> usize {
         self.total
     }
 
-    fn next(&mut self) -> Result<Option<Letter>, QueueError> {
+    fn next(&mut self) -> Result<Option<DeadLetter>, QueueError> {
         if self.shown == self.total {
             return Ok(None);
         }
@@ -181,18 +181,18 @@ impl Letters for Visit<'_> {
         let properties = std::mem::take(&mut delivery.properties);
         let (message, _returned) = properties::to_message(&properties, body);
         self.current = Some(delivery);
-        Ok(Some(Letter { place: self.shown as u64, message }))
+        Ok(Some(DeadLetter { tag: self.shown as u64, message }))
     }
 
-    fn hold(&mut self) {
+    fn mark_for_removal(&mut self) {
         self.held.extend(self.current.take().map(|delivery| (self.shown as u64, delivery)));
     }
 
-    fn remove(&mut self, places: &[u64]) -> Result<(), QueueError> {
-        for place in places {
+    fn remove(&mut self, tags: &[u64]) -> Result<(), QueueError> {
+        for tag in tags {
             // The first letter is number 1.
-            let window = usize::try_from(*place).unwrap_or_default().saturating_sub(1) / self.window;
-            if let (Some(delivery), Some(consumer)) = (self.held.remove(place), self.consumers.get(window)) {
+            let window = usize::try_from(*tag).unwrap_or_default().saturating_sub(1) / self.window;
+            if let (Some(delivery), Some(consumer)) = (self.held.remove(tag), self.consumers.get(window)) {
                 consumer.ack(delivery).map_err(failed)?;
                 self.holding.get_mut(window).into_iter().for_each(|holds| *holds -= 1);
             }

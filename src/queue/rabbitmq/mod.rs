@@ -12,7 +12,7 @@ mod publisher;
 mod source;
 mod topology;
 
-use super::{DeadLetters, Look, Mailbox, Monitor, Publisher, Queue, QueueError, Work, mailbox};
+use super::{Browse, DeadLetterQueue, Mailbox, Monitor, Publisher, Queue, QueueError, Work, mailbox};
 use crate::config::BrokerSettings;
 use crate::stop::Stop;
 use crate::telemetry::Component;
@@ -73,8 +73,8 @@ impl Queue for RabbitMq {
     }
 }
 
-impl DeadLetters for RabbitMq {
-    fn look(&self, look: &mut Look<'_>) -> Result<(), QueueError> {
-        dead_letters::look(&self.broker, look)
+impl DeadLetterQueue for RabbitMq {
+    fn browse(&self, browse: &mut Browse<'_>) -> Result<(), QueueError> {
+        dead_letters::browse(&self.broker, browse)
     }
 }

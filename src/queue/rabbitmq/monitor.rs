@@ -1,9 +1,9 @@
 //! A look at the queues from outside, by a connection that is kept between looks.
 
-use super::super::{Backlog, Lane, Monitor, QueueError, waits_since};
+use super::super::{Backlog, Monitor, QueueError, QueueKind, waiting_since};
 use super::connection::{Link, describe, lost};
 use super::{Broker, properties};
-use crate::domain::Moment;
+use crate::domain::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,12 @@ pub(super) struct Watcher {
 /// The first dead letter, as it was seen.
 #[derive(Clone, Copy)]
 struct Seen {
-    since: Option<Moment>,
+    since: Option<Timestamp>,
     /// How many there were.
     letters: u64,
     at: Instant,
     /// How often it had been given back by then.
-    returned: u32,
+    redeliveries: u32,
 }
 
 /// How long what was seen is held to be true while letters only come and none goes.
@@ -35,8 +35,8 @@ impl Watcher {
         Self { broker, link: None, seen: None }
     }
 
-    fn look(&mut self, link: &Link) -> Result<[(Lane, Backlog); 3], QueueError> {
-        let mut backlogs = Lane::ALL.map(|lane| (lane, Backlog::default()));
+    fn poll(&mut self, link: &Link) -> Result<[(QueueKind, Backlog); 3], QueueError> {
+        let mut backlogs = QueueKind::ALL.map(|lane| (lane, Backlog::default()));
         for (lane, backlog) in &mut backlogs {
             let name = self.broker.topology.queue(*lane);
             let (messages, consumers) = link.call(|channel| {
@@ -45,7 +45,7 @@ impl Watcher {
             })?;
             backlog.messages = messages.unwrap_or_default().into();
             backlog.consumers = consumers;
-            if *lane == Lane::DeadLetters {
+            if *lane == QueueKind::DeadLetter {
                 self.seen = self.first_dead_letter(link, *backlog)?;
                 backlog.oldest = self.seen.and_then(|seen| seen.since);
             }
@@ -61,12 +61,14 @@ impl Watcher {
         match self.seen {
             _ if backlog.consumers != Some(0) => return Ok(self.seen),
             _ if letters == 0 => return Ok(None),
-            Some(seen) if letters >= seen.letters && (seen.at.elapsed() < SEEN_FOR || seen.returned >= MAX_LOOKS) => {
+            Some(seen)
+                if letters >= seen.letters && (seen.at.elapsed() < SEEN_FOR || seen.redeliveries >= MAX_LOOKS) =>
+            {
                 return Ok(Some(Seen { letters, ..seen }));
             }
             _ => {}
         }
-        let queue = self.broker.topology.queue(Lane::DeadLetters);
+        let queue = self.broker.topology.queue(QueueKind::DeadLetter);
         let first = link.call(|channel| {
             let Some(first) = channel.basic_get(queue, false).map_err(failed)? else { return Ok(None) };
             let properties = first.delivery.properties.clone();
@@ -74,19 +76,19 @@ impl Watcher {
             Ok(Some(properties))
         })?;
         Ok(first.map(|properties| {
-            let (message, returned) = properties::to_message(&properties, Vec::new());
-            Seen { since: waits_since(Lane::DeadLetters, &message), letters, at: Instant::now(), returned }
+            let (message, redeliveries) = properties::to_message(&properties, Vec::new());
+            Seen { since: waiting_since(QueueKind::DeadLetter, &message), letters, at: Instant::now(), redeliveries }
         }))
     }
 }
 
 impl Monitor for Watcher {
-    fn backlogs(&mut self) -> Result<[(Lane, Backlog); 3], QueueError> {
+    fn backlogs(&mut self) -> Result<[(QueueKind, Backlog); 3], QueueError> {
         let link = match self.link.take() {
             Some(link) => link,
             None => Link::open(&self.broker)?,
         };
-        match self.look(&link) {
+        match self.poll(&link) {
             Ok(backlogs) => {
                 self.link = Some(link);
                 Ok(backlogs)

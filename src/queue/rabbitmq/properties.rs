@@ -1,6 +1,6 @@
 //! Between our message and AMQP's properties.
 
-use crate::domain::{Moment, Reason};
+use crate::domain::{Reason, Timestamp};
 use crate::message::{Header, Message};
 use amiquip::{AmqpProperties, AmqpValue, FieldTable};
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
         body,
         ..Message::default()
     };
-    let (mut returned, mut room) = (0, MAX_HEADERS);
+    let (mut redeliveries, mut room) = (0, MAX_HEADERS);
     for (name, value) in properties.headers().iter().flatten() {
         let header = match value {
             AmqpValue::LongString(text) => Header::Text(text.clone()),
@@ -63,7 +63,7 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
         };
         match (name.as_str(), &header) {
             // Counted by the quorum queue; it belongs to the delivery, not to the message.
-            ("x-delivery-count", Header::Number(count)) => returned = u32::try_from(*count).unwrap_or(0),
+            ("x-delivery-count", Header::Number(count)) => redeliveries = u32::try_from(*count).unwrap_or(0),
             // The same of newer versions, which count what was only looked at, too.
             ("x-acquired-count", _) => {}
             // The broker's own history of dead-lettering; our retries are part of it and mean nothing.
@@ -80,7 +80,7 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
     if let Some(at) = limit_reached(properties) {
         message.headers.record_failure(Reason::DeliveryLimit, Reason::DeliveryLimit.sentence(), at);
     }
-    (message, returned)
+    (message, redeliveries)
 }
 
 const fn size(header: &Header) -> usize {
@@ -91,12 +91,12 @@ const fn size(header: &Header) -> usize {
 }
 
 /// When the broker dead-lettered it because it came back too often, if it did: the first entry of `x-death` is the latest.
-fn limit_reached(properties: &AmqpProperties) -> Option<Moment> {
+fn limit_reached(properties: &AmqpProperties) -> Option<Timestamp> {
     let AmqpValue::FieldArray(deaths) = properties.headers().as_ref()?.get("x-death")? else { return None };
     let AmqpValue::FieldTable(death) = deaths.iter().next()? else { return None };
     match (death.get("reason")?, death.get("time")?) {
         (AmqpValue::LongString(reason), AmqpValue::Timestamp(at)) if reason == "delivery_limit" => {
-            Moment::from_timestamp(i64::try_from(*at).ok()?, 0)
+            Timestamp::from_timestamp(i64::try_from(*at).ok()?, 0)
         }
         _ => None,
     }
@@ -111,8 +111,8 @@ mod tests {
         let mut table = FieldTable::new();
         table.insert("x-delivery-count".into(), AmqpValue::LongLongInt(3));
         table.insert("x-acquired-count".into(), AmqpValue::LongLongInt(5));
-        let (message, returned) = to_message(&AmqpProperties::default().with_headers(table), Vec::new());
-        assert!(message.headers.is_empty() && returned == 3, "{message:?}");
+        let (message, redeliveries) = to_message(&AmqpProperties::default().with_headers(table), Vec::new());
+        assert!(message.headers.is_empty() && redeliveries == 3, "{message:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The publisher thread: it owns the connection, keeps many messages in flight, and wakes each caller by its own
 //! confirm. What was not confirmed when a connection is lost is published again on the next one.
 
-use super::super::{Condition, Lane, Mailbox, Publication, PublishError, QueueError};
+use super::super::{Condition, Mailbox, Publication, PublishError, QueueError, QueueKind};
 use super::connection::{Link, describe, lost};
 use super::{Broker, Topology, properties};
 use crate::backoff::Backoff;
@@ -74,7 +74,7 @@ struct Flight {
     /// Whether any was sent or confirmed since this was last asked.
     moved: bool,
     /// Lanes that take nothing, and since when.
-    refusing: HashMap<Lane, Instant>,
+    refusing: HashMap<QueueKind, Instant>,
 }
 
 struct Slot {
@@ -237,7 +237,7 @@ impl Publishing {
                     let queue = self.broker.topology.queue(lane);
                     return Err(lost(&format!("queue {queue} refuses every message, as a full one does")));
                 }
-                if full && !blocked && flight.waits_since().is_some_and(|sent| now - sent > STALLED) {
+                if full && !blocked && flight.waiting_since().is_some_and(|sent| now - sent > STALLED) {
                     return Err(lost("the broker has stopped confirming"));
                 }
                 next_tick = now + TICK;
@@ -251,7 +251,7 @@ impl Publishing {
             publication.answer(Err(PublishError::TimedOut));
             return Ok(());
         }
-        let delay = (publication.lane == Lane::Retry).then_some(publication.delay);
+        let delay = (publication.lane == QueueKind::Retry).then_some(publication.delay);
         let publish = Publish {
             body: &publication.message.body,
             routing_key: self.broker.topology.queue(publication.lane),
@@ -352,12 +352,12 @@ impl Flight {
     }
 
     /// A lane that has taken nothing for too long.
-    fn refusing(&self, now: Instant) -> Option<Lane> {
+    fn refusing(&self, now: Instant) -> Option<QueueKind> {
         self.refusing.iter().find(|(_, since)| now.saturating_duration_since(**since) > REFUSING).map(|(lane, _)| *lane)
     }
 
     /// When the oldest message without a confirm was sent.
-    fn waits_since(&self) -> Option<Instant> {
+    fn waiting_since(&self) -> Option<Instant> {
         self.slots.front().map(|slot| slot.sent)
     }
 

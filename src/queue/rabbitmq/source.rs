@@ -1,6 +1,6 @@
 //! The consuming half: one session is one connection, one channel and one consumer on the worker's own stack.
 
-use super::super::{Delivery, Lane, QueueError, Source, Work};
+use super::super::{Delivery, QueueError, QueueKind, Source, Work};
 use super::connection::{Link, describe, lost};
 use super::{Broker, properties};
 use crate::telemetry::metrics::QUEUE_CONNECTIONS;
@@ -24,7 +24,7 @@ pub(super) fn session(broker: &Broker, prefetch: u16, work: &mut Work<'_>) -> Re
     let connections = counter!(QUEUE_CONNECTIONS, "user" => "worker");
     let link = Link::open(broker)?;
     connections.increment(1);
-    let result = consume(&link, &broker.topology.queue(Lane::Work), prefetch, |source| work(source));
+    let result = consume(&link, &broker.topology.queue(QueueKind::Work), prefetch, |source| work(source));
     match result {
         Ok(()) => link.close(),
         Err(error) => Err(link.explain(error)),
@@ -97,10 +97,10 @@ impl Session<'_> {
     fn hand_out(&mut self, mut delivery: AmqpDelivery) -> Delivery {
         self.heard = Instant::now();
         let body = std::mem::take(&mut delivery.body);
-        let (message, returned) = properties::to_message(&delivery.properties, body);
+        let (message, redeliveries) = properties::to_message(&delivery.properties, body);
         self.taken += 1;
         self.last = Some(delivery);
-        Delivery { message, returned }
+        Delivery { message, redeliveries }
     }
 
     fn drain(&mut self) -> Result<(), QueueError> {
@@ -169,7 +169,7 @@ impl Source for Session<'_> {
     }
 
     fn cancel(&mut self) -> Result<(), QueueError> {
-        // A quorum queue takes back, and counts as returned, what is on its way when the cancel arrives: so let it arrive
+        // A quorum queue takes back, and counts as redeliveries, what is on its way when the cancel arrives: so let it arrive
         // first. While nothing is acknowledged, no more than the window can come.
         let until = Instant::now() + QUIET_WITHIN;
         while self.ended.is_none() && self.taken + self.arrived.len() < self.window && Instant::now() < until {

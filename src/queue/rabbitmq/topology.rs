@@ -3,7 +3,7 @@
 //! Their arguments can't be changed once a queue exists, so none depends on a setting: the retry delay travels with each
 //! message. Source: RabbitMQ's guides on quorum queues and dead letter exchanges.
 
-use super::super::{Lane, QueueError};
+use super::super::{QueueError, QueueKind};
 use super::connection::{describe, lost};
 use amiquip::{AmqpValue, Channel, Error, FieldTable, QueueDeclareOptions};
 
@@ -27,13 +27,13 @@ impl Topology {
     }
 
     /// The name of a lane's queue.
-    pub fn queue(&self, lane: Lane) -> String {
+    pub fn queue(&self, lane: QueueKind) -> String {
         format!("{}{}", self.prefix, lane.name())
     }
 
     /// Declares all queues.
     pub(super) fn declare(&self, channel: &Channel) -> Result<(), QueueError> {
-        for lane in [Lane::DeadLetters, Lane::Retry, Lane::Work] {
+        for lane in [QueueKind::DeadLetter, QueueKind::Retry, QueueKind::Work] {
             let name = self.queue(lane);
             let options = QueueDeclareOptions {
                 durable: true,
@@ -54,15 +54,15 @@ impl Topology {
         Ok(())
     }
 
-    fn arguments(&self, lane: Lane) -> FieldTable {
+    fn arguments(&self, lane: QueueKind) -> FieldTable {
         let text = |text: &str| AmqpValue::LongString(text.into());
         let mut arguments = FieldTable::new();
         let mut set = |name: &str, value| drop(arguments.insert(name.into(), value));
         set("x-queue-type", text("quorum"));
         let dead_letter_to = match lane {
-            Lane::Work => Some((Lane::DeadLetters, DELIVERY_LIMIT)),
-            Lane::Retry => Some((Lane::Work, NO_DELIVERY_LIMIT)),
-            Lane::DeadLetters => None,
+            QueueKind::Work => Some((QueueKind::DeadLetter, DELIVERY_LIMIT)),
+            QueueKind::Retry => Some((QueueKind::Work, NO_DELIVERY_LIMIT)),
+            QueueKind::DeadLetter => None,
         };
         match dead_letter_to {
             Some((target, limit)) => {

@@ -9,7 +9,7 @@ use super::columns::{Probed, contact_ids, operation_ids, probe};
 use super::pool::{Connections, Use};
 use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrations};
 use crate::config::{DatabaseSettings, Url};
-use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, NameKey, OperationId, Outcome};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -17,7 +17,7 @@ use diesel::r2d2::CustomizeConnection;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{Explain, ListContacts};
-use rows::{ContactRow, FinishedRow, OperationRow, StandingRow};
+use rows::{ContactRow, ContactStateRow, EndedOperationRow, OperationRow};
 use schema::{contacts, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
 use std::time::Duration;
@@ -134,7 +134,7 @@ fn raced(what: &str) -> StoreError {
     StoreError::Unavailable(format!("another worker has just written the same {what}"))
 }
 
-fn horizon(connection: &mut PgConnection) -> QueryResult<Option<Moment>> {
+fn horizon(connection: &mut PgConnection) -> QueryResult<Option<Timestamp>> {
     retention::table.select(retention::pruned_before).first(connection).optional()
 }
 
@@ -178,21 +178,21 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
     let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(ContactId::uuid).collect();
     let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(OperationId::uuid).collect();
 
-    let standings: Vec<StandingRow> = contacts::table
+    let states: Vec<ContactStateRow> = contacts::table
         .filter(contacts::id.eq_any(contact_ids))
         .order(contacts::id)
         .for_update()
-        .select(StandingRow::as_select())
+        .select(ContactStateRow::as_select())
         .load(connection)?;
     // After the locks, so that whatever another worker did to these contacts is seen.
-    let finished: Vec<FinishedRow> = operations::table
+    let finished: Vec<EndedOperationRow> = operations::table
         .filter(operations::id.eq_any(operation_ids))
-        .select(FinishedRow::as_select())
+        .select(EndedOperationRow::as_select())
         .load(connection)?;
-    let standings = standings.into_iter().map(StandingRow::read).collect::<Result<Vec<_>, _>>()?;
-    let finished = finished.into_iter().map(FinishedRow::read).collect::<Result<Vec<_>, _>>()?;
+    let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
+    let finished = finished.into_iter().map(EndedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
-    let mut known = Batch::new(standings, finished);
+    let mut known = Batch::new(states, finished);
     if known.needs_horizon(batch, chrono::Utc::now()) {
         // After the reads: what they missed because it was pruned was pruned under a horizon that is seen now.
         known = known.pruned_before(horizon(connection)?);
@@ -283,7 +283,7 @@ impl Store for Postgres {
         }))
     }
 
-    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError> {
+    fn set_pruned_before(&self, moment: Timestamp) -> Result<(), StoreError> {
         // It never goes back: what was pruned under a later horizon stays pruned.
         let remember = diesel::sql_query(
             "INSERT INTO retention (one, pruned_before) VALUES (true, $1) \
@@ -293,7 +293,7 @@ impl Store for Postgres {
         Ok(())
     }
 
-    fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
+    fn pruned_before(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(horizon(&mut *self.reads.get()?)?)
     }
 

@@ -2,24 +2,24 @@
 
 use super::super::{Operation, StoreError, columns};
 use super::schema::{contacts, operations};
-use crate::domain::{Contact, ContactId, Fingerprint, Finished, Life, Moment, OperationId, Standing};
+use crate::domain::{Contact, ContactId, ContactState, EndedOperation, Fingerprint, Lifecycle, OperationId, Timestamp};
 use diesel::prelude::*;
 use uuid::Uuid;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = contacts, check_for_backend(diesel::pg::Pg))]
-pub(super) struct StandingRow {
+pub(super) struct ContactStateRow {
     id: Uuid,
     version: Uuid,
     stamp: i64,
     created_by: Uuid,
-    created_at: Moment,
-    deleted_at: Option<Moment>,
+    created_at: Timestamp,
+    deleted_at: Option<Timestamp>,
 }
 
-impl StandingRow {
-    pub(super) fn read(self) -> Result<Standing, StoreError> {
-        Ok(Standing {
+impl ContactStateRow {
+    pub(super) fn read(self) -> Result<ContactState, StoreError> {
+        Ok(ContactState {
             id: ContactId::new(self.id),
             version: OperationId::new(self.version),
             stamp: columns::stamp(self.stamp)?,
@@ -32,15 +32,15 @@ impl StandingRow {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = operations, check_for_backend(diesel::pg::Pg))]
-pub(super) struct FinishedRow {
+pub(super) struct EndedOperationRow {
     id: Uuid,
     status: String,
     reason: Option<String>,
     replays: i32,
 }
 
-impl FinishedRow {
-    pub(super) fn read(self) -> Result<(OperationId, Finished), StoreError> {
+impl EndedOperationRow {
+    pub(super) fn read(self) -> Result<(OperationId, EndedOperation), StoreError> {
         let finished = columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
         Ok((OperationId::new(self.id), finished))
     }
@@ -50,8 +50,8 @@ impl FinishedRow {
 #[diesel(table_name = contacts, check_for_backend(diesel::pg::Pg))]
 pub(super) struct ContactRow {
     #[diesel(embed)]
-    standing: StandingRow,
-    updated_at: Moment,
+    state: ContactStateRow,
+    updated_at: Timestamp,
     name: Option<String>,
     phone: Option<String>,
     email: Option<String>,
@@ -59,12 +59,14 @@ pub(super) struct ContactRow {
 
 impl ContactRow {
     pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let life = match self.standing.deleted_at {
-            Some(at) => Life::Deleted { at },
-            None => Life::Live(columns::details(self.name.as_deref(), self.phone.as_deref(), self.email.as_deref())?),
+        let life = match self.state.deleted_at {
+            Some(at) => Lifecycle::Deleted { at },
+            None => {
+                Lifecycle::Live(columns::details(self.name.as_deref(), self.phone.as_deref(), self.email.as_deref())?)
+            }
         };
-        let standing = self.standing.read()?;
-        Ok(Contact::new(standing, self.updated_at, life))
+        let state = self.state.read()?;
+        Ok(Contact::new(state, self.updated_at, life))
     }
 }
 
@@ -78,8 +80,8 @@ pub(super) struct OperationRow {
     reason: Option<String>,
     replays: i32,
     fingerprint: Option<Uuid>,
-    accepted_at: Moment,
-    completed_at: Moment,
+    accepted_at: Timestamp,
+    completed_at: Timestamp,
 }
 
 impl OperationRow {

@@ -2,7 +2,7 @@
 //! for a connection; diesel's own inserts have a text for each number of rows.
 
 use super::super::columns::status_text;
-use crate::domain::{Attempt, Contact, Life, Moment, NameKey, Record};
+use crate::domain::{Attempt, Contact, Lifecycle, NameKey, OperationRecord, Timestamp};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -16,9 +16,9 @@ struct ContactColumns<'a> {
     version: Vec<Uuid>,
     stamp: Vec<i64>,
     created_by: Vec<Uuid>,
-    created_at: Vec<Moment>,
-    updated_at: Vec<Moment>,
-    deleted_at: Vec<Option<Moment>>,
+    created_at: Vec<Timestamp>,
+    updated_at: Vec<Timestamp>,
+    deleted_at: Vec<Option<Timestamp>>,
     name: Vec<Option<&'a str>>,
     name_key: Vec<Option<String>>,
     phone: Vec<Option<String>>,
@@ -37,8 +37,8 @@ impl<'a> ContactColumns<'a> {
             columns.created_at.push(contact.created_at);
             columns.updated_at.push(contact.updated_at);
             let (deleted_at, details) = match &contact.life {
-                Life::Live(details) => (None, Some(details)),
-                Life::Deleted { at } => (Some(*at), None),
+                Lifecycle::Live(details) => (None, Some(details)),
+                Lifecycle::Deleted { at } => (Some(*at), None),
             };
             columns.deleted_at.push(deleted_at);
             columns.name.push(details.map(|details| details.name.as_str()));
@@ -137,12 +137,12 @@ pub(super) struct RecordOperations {
     reason: Vec<Option<&'static str>>,
     replays: Vec<i32>,
     fingerprint: Vec<Option<Uuid>>,
-    accepted_at: Vec<Moment>,
-    completed_at: Option<Moment>,
+    accepted_at: Vec<Timestamp>,
+    completed_at: Option<Timestamp>,
 }
 
 impl RecordOperations {
-    pub(super) fn new(batch: &[Attempt], records: &[Record], completed_at: Moment) -> Self {
+    pub(super) fn new(batch: &[Attempt], records: &[OperationRecord], completed_at: Timestamp) -> Self {
         let ended =
             records.iter().filter_map(|record| batch.get(record.attempt).map(|attempt| (attempt, record.status)));
         let mut columns = Self { completed_at: Some(completed_at), ..Self::default() };

@@ -7,7 +7,7 @@ mod schema;
 use super::columns::{Probed, contact_ids, operation_ids, probe, status_text};
 use super::pool::{Connections, Use};
 use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrations};
-use crate::domain::{Attempt, Batch, Contact, ContactId, Moment, Name, NameKey, OperationId, Outcome};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::CustomizeConnection;
@@ -15,7 +15,9 @@ use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::ListContacts;
-use rows::{ContactRow, FinishedRow, NewContact, NewOperation, OperationRow, StandingRow, blob, micros, moment};
+use rows::{
+    ContactRow, ContactStateRow, EndedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, moment,
+};
 use schema::{contacts, operations, retention};
 use std::path::Path;
 use std::time::Duration;
@@ -67,7 +69,7 @@ impl Sqlite {
     }
 }
 
-fn horizon(connection: &mut SqliteConnection) -> Result<Option<Moment>, StoreError> {
+fn horizon(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
     let micros: Option<i64> = retention::table.select(retention::pruned_before).first(connection).optional()?;
     micros.map(moment).transpose()
 }
@@ -103,16 +105,18 @@ fn add_some_name_keys(connection: &mut SqliteConnection, after: Vec<u8>) -> Quer
 fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
     let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
     let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
-    let standings: Vec<StandingRow> =
-        contacts::table.filter(contacts::id.eq_any(contact_ids)).select(StandingRow::as_select()).load(connection)?;
-    let finished: Vec<FinishedRow> = operations::table
-        .filter(operations::id.eq_any(operation_ids))
-        .select(FinishedRow::as_select())
+    let states: Vec<ContactStateRow> = contacts::table
+        .filter(contacts::id.eq_any(contact_ids))
+        .select(ContactStateRow::as_select())
         .load(connection)?;
-    let standings = standings.into_iter().map(StandingRow::read).collect::<Result<Vec<_>, _>>()?;
-    let finished = finished.into_iter().map(FinishedRow::read).collect::<Result<Vec<_>, _>>()?;
+    let finished: Vec<EndedOperationRow> = operations::table
+        .filter(operations::id.eq_any(operation_ids))
+        .select(EndedOperationRow::as_select())
+        .load(connection)?;
+    let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
+    let finished = finished.into_iter().map(EndedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
-    let mut known = Batch::new(standings, finished);
+    let mut known = Batch::new(states, finished);
     if known.needs_horizon(batch, chrono::Utc::now()) {
         known = known.pruned_before(horizon(connection)?);
     }
@@ -205,7 +209,7 @@ impl Store for Sqlite {
         }))
     }
 
-    fn set_pruned_before(&self, moment: Moment) -> Result<(), StoreError> {
+    fn set_pruned_before(&self, moment: Timestamp) -> Result<(), StoreError> {
         // It never goes back: what was pruned under a later horizon stays pruned.
         let remember = diesel::sql_query(
             "INSERT INTO retention (one, pruned_before) VALUES (1, ?1) \
@@ -215,7 +219,7 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn pruned_before(&self) -> Result<Option<Moment>, StoreError> {
+    fn pruned_before(&self) -> Result<Option<Timestamp>, StoreError> {
         horizon(&mut *self.reads.get()?)
     }
 

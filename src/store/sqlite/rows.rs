@@ -3,7 +3,8 @@
 use super::super::{Operation, StoreError, columns};
 use super::schema::{contacts, operations};
 use crate::domain::{
-    Attempt, Contact, ContactId, Details, Fingerprint, Finished, Life, Moment, NameKey, OperationId, Standing,
+    Attempt, Contact, ContactId, ContactState, Details, EndedOperation, Fingerprint, Lifecycle, NameKey, OperationId,
+    Timestamp,
 };
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ pub(super) fn blob(id: Uuid) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
-pub(super) const fn micros(moment: Moment) -> i64 {
+pub(super) const fn micros(moment: Timestamp) -> i64 {
     moment.timestamp_micros()
 }
 
@@ -20,13 +21,13 @@ fn uuid(blob: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(blob).map_err(|error| StoreError::Misconfigured(format!("an id cannot be read: {error}")))
 }
 
-pub(super) fn moment(micros: i64) -> Result<Moment, StoreError> {
-    Moment::from_timestamp_micros(micros).ok_or_else(|| StoreError::Misconfigured("a time cannot be read".into()))
+pub(super) fn moment(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_timestamp_micros(micros).ok_or_else(|| StoreError::Misconfigured("a time cannot be read".into()))
 }
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
-pub(super) struct StandingRow {
+pub(super) struct ContactStateRow {
     id: Vec<u8>,
     version: Vec<u8>,
     stamp: i64,
@@ -35,9 +36,9 @@ pub(super) struct StandingRow {
     deleted_at: Option<i64>,
 }
 
-impl StandingRow {
-    pub(super) fn read(self) -> Result<Standing, StoreError> {
-        Ok(Standing {
+impl ContactStateRow {
+    pub(super) fn read(self) -> Result<ContactState, StoreError> {
+        Ok(ContactState {
             id: ContactId::new(uuid(&self.id)?),
             version: OperationId::new(uuid(&self.version)?),
             stamp: columns::stamp(self.stamp)?,
@@ -50,15 +51,15 @@ impl StandingRow {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = operations, check_for_backend(diesel::sqlite::Sqlite))]
-pub(super) struct FinishedRow {
+pub(super) struct EndedOperationRow {
     id: Vec<u8>,
     status: String,
     reason: Option<String>,
     replays: i32,
 }
 
-impl FinishedRow {
-    pub(super) fn read(self) -> Result<(OperationId, Finished), StoreError> {
+impl EndedOperationRow {
+    pub(super) fn read(self) -> Result<(OperationId, EndedOperation), StoreError> {
         let finished = columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
         Ok((OperationId::new(uuid(&self.id)?), finished))
     }
@@ -68,7 +69,7 @@ impl FinishedRow {
 #[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
 pub(super) struct ContactRow {
     #[diesel(embed)]
-    standing: StandingRow,
+    state: ContactStateRow,
     updated_at: i64,
     name: Option<String>,
     phone: Option<String>,
@@ -77,11 +78,13 @@ pub(super) struct ContactRow {
 
 impl ContactRow {
     pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let life = match self.standing.deleted_at {
-            Some(at) => Life::Deleted { at: moment(at)? },
-            None => Life::Live(columns::details(self.name.as_deref(), self.phone.as_deref(), self.email.as_deref())?),
+        let life = match self.state.deleted_at {
+            Some(at) => Lifecycle::Deleted { at: moment(at)? },
+            None => {
+                Lifecycle::Live(columns::details(self.name.as_deref(), self.phone.as_deref(), self.email.as_deref())?)
+            }
         };
-        Ok(Contact::new(self.standing.read()?, moment(self.updated_at)?, life))
+        Ok(Contact::new(self.state.read()?, moment(self.updated_at)?, life))
     }
 }
 
@@ -136,8 +139,8 @@ pub(super) struct NewContact<'a> {
 impl<'a> NewContact<'a> {
     pub(super) fn new(contact: &'a Contact) -> Self {
         let (deleted_at, details): (Option<i64>, Option<&Details>) = match &contact.life {
-            Life::Live(details) => (None, Some(details)),
-            Life::Deleted { at } => (Some(micros(*at)), None),
+            Lifecycle::Live(details) => (None, Some(details)),
+            Lifecycle::Deleted { at } => (Some(micros(*at)), None),
         };
         Self {
             id: blob(contact.id.uuid()),

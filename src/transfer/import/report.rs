@@ -27,7 +27,7 @@ pub(super) struct Report {
     pub(super) invalid: u64,
     /// Of the last request, when it was given up.
     pub(super) not_accepted: u64,
-    /// Left out because of `--from-line`.
+    /// Completion out because of `--from-line`.
     skipped: u64,
     pub(super) complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
