@@ -1,9 +1,10 @@
 # One image for every role: `docker run IMAGE producer`, `consumer`, `standalone`, `migrate`, `dlq-drain`, ...
 #
-# The program speaks TLS to PostgreSQL and RabbitMQ and can send traces. The image has no shell and no package manager,
-# runs as user 65532 and writes nowhere but to /data (for `standalone` and exports), so its root can be read-only.
+# The program supports TLS to PostgreSQL and RabbitMQ, and trace export. The image has no shell and no package manager.
+# It runs as user 65532 and writes only to /data (for `standalone` and exports), so the root file system can be
+# read-only.
 #
-# Both bases can be pinned: --build-arg BUILD_IMAGE=...@sha256:... --build-arg BASE_IMAGE=...@sha256:...
+# Pin both base images with: --build-arg BUILD_IMAGE=...@sha256:... --build-arg BASE_IMAGE=...@sha256:...
 
 ARG BUILD_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
@@ -13,7 +14,7 @@ ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 
-# The dependencies alone, so that this layer is kept until they change.
+# Build only the dependencies, so that this layer stays cached until they change.
 COPY Cargo.toml Cargo.lock build.rs ./
 RUN mkdir -p src tests \
     && echo 'fn main() {}' >src/main.rs \
@@ -22,7 +23,7 @@ RUN mkdir -p src tests \
 
 COPY migrations migrations
 COPY src src
-# Newer than what was built of the empty program.
+# The sources must be newer than the build of the empty program.
 RUN touch src/main.rs src/lib.rs \
     && cargo build --locked --release --features tls,otlp \
     && mkdir -p /out/data \
@@ -42,7 +43,7 @@ COPY --from=build /out/contacts /usr/local/bin/contacts
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 WORKDIR /data
-# The API, and the admin port with /livez, /readyz and /metrics; both listen where the settings say.
+# 8080: the API. 8081: the admin port with /livez, /readyz and /metrics. Settings can change both.
 EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/usr/local/bin/contacts", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/contacts"]

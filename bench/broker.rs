@@ -1,4 +1,4 @@
-//! What the client library can do with the broker, and nothing else.
+//! Measures the limits of the AMQP library and the broker: publish and consume without other work.
 
 use amiquip::{
     AmqpProperties, Auth, Channel, Confirm, ConfirmSmoother, Connection, ConnectionOptions, ConnectionTuning,
@@ -13,10 +13,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// Nothing takes longer than this, unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// The maximum time to wait for anything.
+pub const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// Opens a connection as fast as the library allows, and lets `work` have a channel.
+/// Opens a connection with the fastest options of the library, and calls `work` with a channel.
 pub fn with_channel<T>(url: &Url, work: impl FnOnce(&Channel) -> T) -> T {
     let stream = TcpStream::connect((url.host_str().unwrap(), url.port().unwrap_or(5672))).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -30,7 +30,7 @@ pub fn with_channel<T>(url: &Url, work: impl FnOnce(&Channel) -> T) -> T {
     let channel = connection.open_channel(None).unwrap();
     let result = work(&channel);
     drop(channel);
-    // What was said has been answered; how the goodbye goes changes nothing.
+    // All work is confirmed, so an error of the close does not matter.
     let _ = connection.close();
     result
 }
@@ -46,55 +46,55 @@ pub fn version(url: &Url) -> String {
     }
 }
 
-/// Publishes persistent messages with confirms, at most `window` of them in flight.
+/// Publishes persistent messages with confirms, at most `window` in flight. Returns the total time.
 pub fn publish(url: &Url, queue: &str, messages: &[Message], window: usize) -> Duration {
     with_channel(url, |channel| {
-        let mut flight = Flight::new(channel);
-        let began = Instant::now();
+        let mut in_flight = InFlight::new(channel);
+        let started = Instant::now();
         for message in messages {
-            flight.send(channel, queue, message);
-            flight.hear();
-            while flight.sent.len() >= window {
-                flight.wait();
+            in_flight.send(channel, queue, message);
+            in_flight.receive_ready();
+            while in_flight.sent.len() >= window {
+                in_flight.wait();
             }
         }
-        while !flight.sent.is_empty() {
-            flight.wait();
+        while !in_flight.sent.is_empty() {
+            in_flight.wait();
         }
-        began.elapsed()
+        started.elapsed()
     })
 }
 
-/// Publishes at a steady rate; how long each message took to be confirmed.
+/// Publishes at a steady rate. Returns the time from the send to the confirm for each message.
 pub fn publish_at(url: &Url, queue: &str, messages: &[Message], rate: f64) -> Vec<Duration> {
     with_channel(url, |channel| {
-        let mut flight = Flight::new(channel);
-        let began = Instant::now();
+        let mut in_flight = InFlight::new(channel);
+        let started = Instant::now();
         for (number, message) in messages.iter().enumerate() {
-            let due = began + Duration::from_secs_f64(number as f64 / rate);
+            let due = started + Duration::from_secs_f64(number as f64 / rate);
             while Instant::now() < due {
-                flight.hear_until(due);
+                in_flight.receive_until(due);
             }
-            flight.send(channel, queue, message);
-            flight.hear();
+            in_flight.send(channel, queue, message);
+            in_flight.receive_ready();
         }
-        while !flight.sent.is_empty() {
-            flight.wait();
+        while !in_flight.sent.is_empty() {
+            in_flight.wait();
         }
-        flight.took
+        in_flight.latencies
     })
 }
 
-/// Takes and acknowledges `count` messages, `batch` at a time, and does nothing with them; from the first on.
+/// Takes and acknowledges `count` messages, `batch` at a time. Returns the time from the first message to the last.
 pub fn consume(url: &Url, queue: &str, count: usize, prefetch: u16, batch: usize) -> Duration {
     with_channel(url, |channel| {
         channel.qos(0, prefetch, false).unwrap();
         let consumer = channel.basic_consume(queue, ConsumerOptions::default()).unwrap();
-        let mut began = None;
+        let mut started = None;
         for taken in 1..=count {
-            match consumer.receiver().recv_timeout(PATIENCE).unwrap() {
+            match consumer.receiver().recv_timeout(MAX_WAIT).unwrap() {
                 ConsumerMessage::Delivery(delivery) => {
-                    began.get_or_insert_with(Instant::now);
+                    started.get_or_insert_with(Instant::now);
                     if taken % batch == 0 || taken == count {
                         consumer.ack_multiple(delivery).unwrap();
                     }
@@ -102,34 +102,34 @@ pub fn consume(url: &Url, queue: &str, count: usize, prefetch: u16, batch: usize
                 other => panic!("{other:?}"),
             }
         }
-        // An answer comes after all that was said before it.
+        // The answer to the cancel comes after the acknowledgements are handled.
         consumer.cancel().unwrap();
-        let took = began.unwrap().elapsed();
+        let duration = started.unwrap().elapsed();
         while let Ok(message) = consumer.receiver().recv_timeout(Duration::from_secs(1)) {
             if matches!(message, ConsumerMessage::ClientCancelled) {
                 break;
             }
         }
-        took
+        duration
     })
 }
 
-/// What is sent and not confirmed, and how long the others took.
-struct Flight {
+/// The messages that are sent and not confirmed, and the latencies of the confirmed messages.
+struct InFlight {
     confirms: Receiver<Confirm>,
     smoother: ConfirmSmoother,
     sent: VecDeque<Instant>,
-    took: Vec<Duration>,
+    latencies: Vec<Duration>,
 }
 
-impl Flight {
+impl InFlight {
     fn new(channel: &Channel) -> Self {
         let confirms = channel.listen_for_publisher_confirms().unwrap();
         channel.enable_publisher_confirms().unwrap();
-        Self { confirms, smoother: ConfirmSmoother::new(), sent: VecDeque::new(), took: Vec::new() }
+        Self { confirms, smoother: ConfirmSmoother::new(), sent: VecDeque::new(), latencies: Vec::new() }
     }
 
-    /// With the same properties as ours, without headers.
+    /// Publishes a message with the producer's properties, without headers.
     fn send(&mut self, channel: &Channel, queue: &str, message: &Message) {
         let properties = AmqpProperties::default()
             .with_delivery_mode(2)
@@ -142,27 +142,27 @@ impl Flight {
         channel.basic_publish("", Publish::with_properties(&message.body, queue, properties)).unwrap();
     }
 
-    fn hear(&mut self) {
+    fn receive_ready(&mut self) {
         while let Ok(confirm) = self.confirms.try_recv() {
-            self.note(confirm);
+            self.record(confirm);
         }
     }
 
-    fn hear_until(&mut self, due: Instant) {
+    fn receive_until(&mut self, due: Instant) {
         if let Ok(confirm) = self.confirms.recv_deadline(due) {
-            self.note(confirm);
+            self.record(confirm);
         }
     }
 
     fn wait(&mut self) {
-        let confirm = self.confirms.recv_timeout(PATIENCE).unwrap();
-        self.note(confirm);
+        let confirm = self.confirms.recv_timeout(MAX_WAIT).unwrap();
+        self.record(confirm);
     }
 
-    fn note(&mut self, confirm: Confirm) {
+    fn record(&mut self, confirm: Confirm) {
         for confirm in self.smoother.process(confirm) {
-            assert!(matches!(confirm, Confirm::Ack(_)), "the broker refused a message");
-            self.took.push(self.sent.pop_front().unwrap().elapsed());
+            assert!(matches!(confirm, Confirm::Ack(_)), "the broker rejected a message");
+            self.latencies.push(self.sent.pop_front().unwrap().elapsed());
         }
     }
 }

@@ -1,14 +1,14 @@
-//! What grows: tables, dead letters, consumers.
+//! Measurements with large tables, many dead letters and several consumers.
 
 use super::broker;
-use super::figures::{Figures, percentile};
 use super::load;
-use super::process::{Process, drained};
-use super::setup::{Schema, Stand};
+use super::measurements::{Measurements, percentile};
+use super::process::{Process, drain_rate};
+use super::setup::{Environment, Schema};
 use ::contacts::domain::ContactId;
 use ::contacts::message::Message;
 use ::contacts::producer::{CursorKey, Listing};
-use ::contacts::store::After;
+use ::contacts::store::ListPosition;
 use diesel::connection::SimpleConnection;
 use diesel::pg::{CopyFormat, PgConnection};
 use diesel::prelude::*;
@@ -17,14 +17,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Messages of each backlog here.
+/// Messages in each backlog.
 const BACKLOG: usize = 100_000;
-/// Dead letters.
-const LETTERS: usize = 100_000;
-/// Requests of each kind of read.
+/// The number of dead letters.
+const DEAD_LETTERS: usize = 100_000;
+/// Requests for each kind of read.
 const READS: usize = 400;
-/// When the first loaded contact was made, in milliseconds since 1970; each is a millisecond younger.
-const LONG_AGO: u128 = 1_735_689_600_000;
+/// The creation time of the first contact, in milliseconds since 1970. Each next contact is one millisecond newer.
+const FIRST_CREATED_AT: u128 = 1_735_689_600_000;
 
 diesel::table! {
     contacts (id) {
@@ -52,15 +52,15 @@ diesel::table! {
     }
 }
 
-/// An id as the producer would have made it then.
+/// A UUID v7 like the producer's, with the contact's creation time.
 fn id(number: usize) -> Uuid {
     let number = number as u128;
-    Uuid::from_u128((LONG_AGO + number) << 80 | 7 << 76 | 2 << 62 | number)
+    Uuid::from_u128((FIRST_CREATED_AT + number) << 80 | 7 << 76 | 2 << 62 | number)
 }
 
-/// Fills the table by COPY, and makes its indexes afterwards, as one restores a large table.
+/// Fills the table with COPY and creates its indexes afterwards. Returns the time this takes.
 fn fill(schema: &Schema<'_>, count: usize) -> Duration {
-    let began = Instant::now();
+    let started = Instant::now();
     let mut sql = PgConnection::establish(&schema.url()).unwrap();
     let indexes: Vec<(String, String)> = pg_indexes::table
         .filter(pg_indexes::schemaname.eq(&schema.name))
@@ -89,9 +89,10 @@ fn fill(schema: &Schema<'_>, count: usize) -> Duration {
         for number in 0..count {
             let (id, (name, phone, email)) = (id(number), load::person(number));
             let (key, ddd) = (name.to_lowercase().replace('á', "a"), &phone[3..5]);
-            let seconds = (LONG_AGO + number as u128) as f64 / 1e3;
-            let at = chrono::DateTime::from_timestamp(seconds as i64, 0).unwrap().to_rfc3339();
-            writeln!(copy, "{id}\t{id}\t0\t{id}\t{at}\t{at}\t{name}\t{key}\t{phone}\t{ddd}\t{email}").unwrap();
+            let seconds = (FIRST_CREATED_AT + number as u128) as f64 / 1e3;
+            let created_at = chrono::DateTime::from_timestamp(seconds as i64, 0).unwrap().to_rfc3339();
+            writeln!(copy, "{id}\t{id}\t0\t{id}\t{created_at}\t{created_at}\t{name}\t{key}\t{phone}\t{ddd}\t{email}")
+                .unwrap();
         }
         Ok(())
     };
@@ -108,11 +109,11 @@ fn fill(schema: &Schema<'_>, count: usize) -> Duration {
     for statement in ["VACUUM ANALYZE contacts", "CHECKPOINT"] {
         sql.batch_execute(statement).unwrap();
     }
-    began.elapsed()
+    started.elapsed()
 }
 
-/// `1m` for a million.
-fn size(count: usize) -> String {
+/// The name of a table size: `1m` for a million.
+fn size_name(count: usize) -> String {
     match count {
         0 => "empty".to_owned(),
         millions if millions % 1_000_000 == 0 => format!("{}m", millions / 1_000_000),
@@ -120,44 +121,51 @@ fn size(count: usize) -> String {
     }
 }
 
-/// Tables of several sizes: how fast a backlog is applied to them, and how fast they are read.
-pub fn tables(stand: &Stand, most: usize, rounds: usize, figures: &mut Figures) {
-    let schemas: Vec<(usize, Schema<'_>)> = [0, most / 10, most]
+/// Applies a backlog to tables of several sizes, and reads from them.
+pub fn tables(environment: &Environment, max_contacts: usize, rounds: usize, measurements: &mut Measurements) {
+    let schemas: Vec<(usize, Schema<'_>)> = [0, max_contacts / 10, max_contacts]
         .into_iter()
         .map(|count| {
-            let schema = stand.schema(&format!("bench_{}", size(count)));
-            schema.declare();
-            let took = fill(&schema, count);
-            figures.add(&format!("growth.load_{}", size(count)), "s", took.as_secs_f64());
+            let schema = environment.schema(&format!("bench_{}", size_name(count)));
+            schema.declare_queues();
+            let duration = fill(&schema, count);
+            measurements.add(&format!("growth.load_{}", size_name(count)), "s", duration.as_secs_f64());
             (count, schema)
         })
         .collect();
     for _ in 0..rounds {
         for (count, schema) in &schemas {
-            // Every one has the same work before it: empty queues, and nothing of the last one left to write.
-            schema.purge();
+            // Same start for every table: empty queues, and PostgreSQL has no dirty pages of the last drain.
+            schema.purge_queues();
             if *count == 0 {
-                schema.empty();
+                schema.clear();
             }
-            stand.execute("CHECKPOINT");
-            broker::publish(&stand.broker, &schema.queue(), &load::messages(BACKLOG), 4_096);
+            environment.execute("CHECKPOINT");
+            broker::publish(&environment.broker, &schema.queue(), &load::messages(BACKLOG), 4_096);
             let consumer = Process::role("consumer", schema, &[]);
-            figures.add(&format!("growth.drain_{}", size(*count)), "commands/s", consumer.drained(BACKLOG));
+            measurements.add(
+                &format!("growth.drain_{}", size_name(*count)),
+                "commands/s",
+                consumer.drain_rate(BACKLOG),
+            );
         }
-        let (empty, full) = (figures.last("growth.drain_empty"), figures.last(&format!("growth.drain_{}", size(most))));
-        figures.add("growth.drain_10m_over_empty", "", full / empty);
+        let (empty, full) = (
+            measurements.last("growth.drain_empty"),
+            measurements.last(&format!("growth.drain_{}", size_name(max_contacts))),
+        );
+        measurements.add("growth.drain_10m_over_empty", "", full / empty);
     }
     for (count, schema) in schemas.iter().filter(|(count, _)| *count > 0) {
-        stand.execute(&format!("VACUUM ANALYZE {}.contacts", schema.name));
-        reads(schema, *count, rounds, figures);
+        environment.execute(&format!("VACUUM ANALYZE {}.contacts", schema.name));
+        measure_reads(schema, *count, rounds, measurements);
     }
 }
 
-/// Latencies of reads over HTTP, one after the other.
-fn reads(schema: &Schema<'_>, count: usize, rounds: usize, figures: &mut Figures) {
+/// Measures the latencies of reads over HTTP, one request after the other.
+fn measure_reads(schema: &Schema<'_>, count: usize, rounds: usize, measurements: &mut Measurements) {
     let producer = Process::role("producer", schema, &[]);
-    // As the service made it: the last page comes after the contact that is the sixtieth from the end.
-    let (key, last) = (CursorKey::new(&schema.url()), After { name: None, id: ContactId::new(id(count - 60)) });
+    // The cursor of the last page: it follows the sixtieth contact from the end.
+    let (key, last) = (CursorKey::new(&schema.url()), ListPosition { name: None, id: ContactId::new(id(count - 60)) });
     let cursor = Listing::parse("", &key).unwrap().cursor_after(&last, &key);
     let paths = [
         ("first_page", "contacts?limit=50".to_owned()),
@@ -175,20 +183,20 @@ fn reads(schema: &Schema<'_>, count: usize, rounds: usize, figures: &mut Figures
     for _ in 0..rounds {
         for (name, path) in &paths {
             let url = format!("{}/{path}", producer.url);
-            let mut took: Vec<Duration> = (0..READS)
+            let mut latencies: Vec<Duration> = (0..READS)
                 .map(|_| {
-                    let began = Instant::now();
+                    let started = Instant::now();
                     agent.get(&url).call().unwrap().body_mut().read_to_string().unwrap();
-                    began.elapsed()
+                    started.elapsed()
                 })
                 .collect();
-            let figure = format!("growth.read_{}.{name}", size(count));
-            figures.add(&format!("{figure}_p50"), "ms", percentile(&mut took, 0.5));
-            figures.add(&format!("{figure}_p99"), "ms", percentile(&mut took, 0.99));
+            let name = format!("growth.read_{}.{name}", size_name(count));
+            measurements.add(&format!("{name}_p50"), "ms", percentile(&mut latencies, 0.5));
+            measurements.add(&format!("{name}_p99"), "ms", percentile(&mut latencies, 0.99));
         }
-        let page = |page: &str| figures.last(&format!("growth.read_{}.{page}_p50", size(count)));
+        let page = |page: &str| measurements.last(&format!("growth.read_{}.{page}_p50", size_name(count)));
         let ratio = page("last_page") / page("first_page");
-        figures.add(
+        measurements.add(
             if count >= 10_000_000 { "growth.last_page_over_first" } else { "growth.last_page_over_first_small" },
             "",
             ratio,
@@ -196,27 +204,28 @@ fn reads(schema: &Schema<'_>, count: usize, rounds: usize, figures: &mut Figures
     }
 }
 
-/// Many messages that can never be applied: into the dead letters, looked at, and put back.
-pub fn letters(stand: &Stand, figures: &mut Figures) {
-    let schema = stand.schema("bench");
-    schema.declare();
-    let mut messages = load::messages(LETTERS);
+/// Dead-letters many messages, lists them and replays them.
+pub fn dead_letters(environment: &Environment, measurements: &mut Measurements) {
+    let schema = environment.schema("bench");
+    schema.declare_queues();
+    let mut messages = load::messages(DEAD_LETTERS);
     for message in &mut messages {
         message.body = br#"{"schema":9}"#.to_vec();
     }
-    broker::publish(&stand.broker, &schema.queue(), &messages, 4_096);
-    let began = Instant::now();
+    broker::publish(&environment.broker, &schema.queue(), &messages, 4_096);
+    let started = Instant::now();
     let consumer = Process::role("consumer", &schema, &[]);
-    drained(LETTERS, Duration::from_millis(20), || consumer.failed());
-    figures.add("growth.dead_lettered", "messages/s", LETTERS as f64 / began.elapsed().as_secs_f64());
+    drain_rate(DEAD_LETTERS, Duration::from_millis(20), || consumer.failed());
+    measurements.add("growth.dead_lettered", "messages/s", DEAD_LETTERS as f64 / started.elapsed().as_secs_f64());
     drop(consumer);
-    // Nothing works on them meanwhile, so there is nothing to try first and nothing to wait for.
+    // No consumer runs, so a canary or waiting for the operations is useless.
     for (name, command) in
         [("list", "dlq-drain list"), ("replay", "dlq-drain replay --all --yes --no-canary --rate 100000 --wait 1ms")]
     {
-        let mut command = stand.command(command, &schema);
-        let began = Instant::now();
-        let mut child = command.stdout(Stdio::null()).stderr(stand.log(&format!("dlq-{name}.log"))).spawn().unwrap();
+        let mut command = environment.command(command, &schema);
+        let started = Instant::now();
+        let mut child =
+            command.stdout(Stdio::null()).stderr(environment.log(&format!("dlq-{name}.log"))).spawn().unwrap();
         let mut peak: f64 = 0.0;
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
@@ -225,27 +234,27 @@ pub fn letters(stand: &Stand, figures: &mut Figures) {
             peak = peak.max(super::process::peak_rss(child.id()).unwrap_or_default());
             std::thread::sleep(Duration::from_millis(5));
         };
-        // 3: it is not known how they ended, as nobody works on them.
+        // 3: the operations are not finished, because no consumer runs.
         assert!(matches!(status.code(), Some(0 | 3)), "dlq-drain {name}: see target/bench/logs");
-        figures.add(&format!("growth.dlq_{name}"), "s per 100,000", began.elapsed().as_secs_f64());
-        figures.add(&format!("growth.dlq_{name}_rss_peak"), "MiB", peak);
+        measurements.add(&format!("growth.dlq_{name}"), "s per 100,000", started.elapsed().as_secs_f64());
+        measurements.add(&format!("growth.dlq_{name}_rss_peak"), "MiB", peak);
     }
-    assert_eq!(schema.waiting(), LETTERS);
+    assert_eq!(schema.waiting(), DEAD_LETTERS);
 }
 
-/// The same backlog for several processes.
-pub fn consumers(stand: &Stand, rounds: usize, figures: &mut Figures) {
-    let schema = stand.schema("bench");
-    schema.declare();
+/// Applies the same backlog with several consumer processes.
+pub fn consumers(environment: &Environment, rounds: usize, measurements: &mut Measurements) {
+    let schema = environment.schema("bench");
+    schema.declare_queues();
     let backlog: Vec<Message> = load::messages(BACKLOG * 2);
     for _ in 0..rounds {
         for count in [1, 2, 4] {
-            schema.empty();
-            broker::publish(&stand.broker, &schema.queue(), &backlog, 4_096);
+            schema.clear();
+            broker::publish(&environment.broker, &schema.queue(), &backlog, 4_096);
             let processes: Vec<_> = (0..count).map(|_| Process::role("consumer", &schema, &[])).collect();
             let rate =
-                drained(backlog.len(), Duration::from_millis(20), || processes.iter().map(Process::applied).sum());
-            figures.add(&format!("growth.consumers_{count}"), "commands/s", rate);
+                drain_rate(backlog.len(), Duration::from_millis(20), || processes.iter().map(Process::applied).sum());
+            measurements.add(&format!("growth.consumers_{count}"), "commands/s", rate);
         }
     }
 }

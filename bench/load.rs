@@ -1,6 +1,7 @@
-//! Load on an HTTP API: as much as it takes (wrk), or a steady rate with the latency of each request (ours).
+//! Load generators for the HTTP API: the maximum rate with wrk, or a steady rate that measures the latency of each
+//! request.
 
-use super::setup::Stand;
+use super::setup::Environment;
 use contacts::domain::{Action, Command, ContactId, Details, Email, Name, OperationId, Phone, Stamp, Timestamp};
 use contacts::message::Message;
 use serde::Deserialize;
@@ -14,17 +15,17 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-/// Connections of every load; each has one request at a time.
+/// Connections of every load. Each connection has one request at a time.
 pub const CONNECTIONS: usize = 256;
-/// Bodies are these in turn.
+/// The number of different request bodies.
 const BODIES: usize = 2_000;
-/// At most so many operations a second are followed until they are applied.
-const FOLLOWED: f64 = 40.0;
+/// The maximum number of operations per second that are polled until they are applied.
+const MAX_FOLLOWED: f64 = 40.0;
 
 const NAMES: [&str; 8] = ["Ana", "Bruno", "Carla", "Davi", "Elisa", "Fábio", "Joana", "Otávio"];
 const AREAS: [u8; 12] = [11, 21, 31, 41, 47, 51, 61, 71, 81, 85, 91, 98];
 
-/// One of many people who do not exist: name, phone and e-mail.
+/// Generated contact data: name, phone number, e-mail address.
 pub fn person(number: usize) -> (String, String, String) {
     let (name, area) = (NAMES[number % NAMES.len()], AREAS[number % AREAS.len()]);
     let digits = number * 7_919 % 100_000_000;
@@ -33,7 +34,7 @@ pub fn person(number: usize) -> (String, String, String) {
 
 /// Commands that create contacts.
 pub fn commands(count: usize) -> Vec<Command> {
-    let one = |number| {
+    let command = |number| {
         let (name, phone, email) = person(number);
         let now = chrono::Utc::now();
         Command {
@@ -50,10 +51,10 @@ pub fn commands(count: usize) -> Vec<Command> {
             }),
         }
     };
-    (0..count).map(one).collect()
+    (0..count).map(command).collect()
 }
 
-/// Their messages.
+/// Messages that create contacts.
 pub fn messages(count: usize) -> Vec<Message> {
     commands(count).iter().map(Message::new).collect()
 }
@@ -63,48 +64,48 @@ fn body(number: usize) -> String {
     format!(r#"{{"name":"{name}","phone":"{phone}","email":"{email}"}}"#)
 }
 
-/// Creates a second that `wrk` had answered with 202, and how many there were.
+/// Creates answered with 202: the rate per second, and the number.
 pub struct Accepted {
     pub rate: f64,
     pub count: usize,
 }
 
-/// As many creates as the API takes, for `seconds`.
-pub fn wrk(stand: &Stand, url: &str, seconds: u32) -> Accepted {
-    let script = stand.folder.join("create.lua");
+/// Sends creates at the maximum rate for `seconds`.
+pub fn wrk(environment: &Environment, url: &str, seconds: u32) -> Accepted {
+    let script = environment.folder.join("create.lua");
     let bodies: Vec<String> = (0..BODIES).map(|number| format!("[==[{}]==]", body(number))).collect();
-    // Written out once, so that the load generator does no more than send.
+    // The script formats all requests at its start, so that wrk only sends them.
     let lua = format!(
         "local bodies = {{{}}}\nwrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/json\"\n\
-         local requests, turn = {{}}, 0\n\
+         local requests, next = {{}}, 0\n\
          init = function() for i, body in ipairs(bodies) do requests[i] = wrk.format(nil, \"/contacts\", nil, body) end end\n\
-         request = function() turn = turn % #requests + 1; return requests[turn] end\n",
+         request = function() next = next % #requests + 1; return requests[next] end\n",
         bodies.join(",")
     );
     fs::write(&script, lua).unwrap();
-    let done = process::Command::new("wrk")
+    let output = process::Command::new("wrk")
         .args(["-t2", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--timeout", "10s", "-s"])
         .arg(&script)
         .arg(url)
         .output()
         .expect("wrk: install the package `wrk`");
-    let text = String::from_utf8_lossy(&done.stdout);
-    let number = |name: &str, place: usize| {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number = |name: &str, index: usize| {
         let line = text.lines().find(|line| line.contains(name))?;
-        line.split_whitespace().nth(place)?.parse::<f64>().ok()
+        line.split_whitespace().nth(index)?.parse::<f64>().ok()
     };
-    assert!(done.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
+    assert!(output.status.success() && !text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
     Accepted { rate: number("Requests/sec", 1).unwrap(), count: number("requests in", 0).unwrap() as usize }
 }
 
-/// What a steady rate of creates saw.
+/// The result of a load at a steady rate.
 #[derive(Default)]
-pub struct Steady {
-    /// From when each request was due until its answer.
+pub struct SteadyResult {
+    /// The latency of each accepted request, from its due time to its answer.
     pub accepted: Vec<Duration>,
-    /// From when some of them were due until their operation was seen as applied.
+    /// For some requests, the time from the due time until the operation is applied.
     pub applied: Vec<Duration>,
-    /// Answered otherwise than by 202.
+    /// Requests that were not answered with 202.
     pub refused: usize,
 }
 
@@ -113,51 +114,52 @@ struct Answer {
     operation_id: Uuid,
 }
 
-/// Sends creates at `rate` a second for `time`, whether answers come or not, as far as the connections allow; one that
-/// is sent late because they did not is late by that much.
-pub fn steady(url: &str, rate: f64, time: Duration, follow: bool) -> Steady {
-    let (turn, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+/// Sends `rate` creates per second for `time`. Requests do not wait for earlier answers while a connection is free. If
+/// none is free, the waiting time counts as latency.
+pub fn steady(url: &str, rate: f64, time: Duration, follow: bool) -> SteadyResult {
+    let (next, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let count = (rate * time.as_secs_f64()) as usize;
-    let seen = Arc::new(Mutex::new(Steady::default()));
+    let result = Arc::new(Mutex::new(SteadyResult::default()));
     let followed: Arc<Mutex<Vec<(Uuid, Instant)>>> = Arc::default();
-    let every = (rate / FOLLOWED).ceil().max(1.0) as usize;
+    let interval = (rate / MAX_FOLLOWED).ceil().max(1.0) as usize;
     let address = url.strip_prefix("http://").unwrap().to_owned();
 
     let follower = follow.then(|| {
-        let (url, followed, seen, done) = (url.to_owned(), followed.clone(), seen.clone(), done.clone());
-        thread::spawn(move || follow_up(&url, &followed, &seen, &done))
+        let (url, followed, result, done) = (url.to_owned(), followed.clone(), result.clone(), done.clone());
+        thread::spawn(move || poll_operations(&url, &followed, &result, &done))
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let began = Instant::now();
+        let started = Instant::now();
         let tasks: Vec<_> = (0..CONNECTIONS)
             .map(|_| {
-                let (turn, seen, followed, address) = (turn.clone(), seen.clone(), followed.clone(), address.clone());
+                let (next, result, followed, address) =
+                    (next.clone(), result.clone(), followed.clone(), address.clone());
                 tokio::spawn(async move {
                     let mut connection = Client::connect(&address).await;
                     loop {
-                        let number = turn.fetch_add(1, Ordering::Relaxed);
+                        let number = next.fetch_add(1, Ordering::Relaxed);
                         if number >= count {
                             return;
                         }
-                        let due = began + Duration::from_secs_f64(number as f64 / rate);
+                        let due = started + Duration::from_secs_f64(number as f64 / rate);
                         let early = due > Instant::now();
                         if early {
                             tokio::time::sleep_until(due.into()).await;
                         }
-                        // The timer of this program is not the latency of the other.
+                        // Do not count the inaccuracy of this timer as latency.
                         let since = if early { Instant::now() } else { due };
                         let (status, answer) = connection.create(number).await;
-                        let took = since.elapsed();
-                        let mut seen = seen.lock().unwrap();
+                        let latency = since.elapsed();
+                        let mut result = result.lock().unwrap();
                         if status == 202 {
-                            seen.accepted.push(took);
-                            if follow && number % every == 0 {
+                            result.accepted.push(latency);
+                            if follow && number % interval == 0 {
                                 let answer: Answer = serde_json::from_slice(&answer).unwrap();
                                 followed.lock().unwrap().push((answer.operation_id, since));
                             }
                         } else {
-                            seen.refused += 1;
+                            result.refused += 1;
                         }
                     }
                 })
@@ -171,10 +173,10 @@ pub fn steady(url: &str, rate: f64, time: Duration, follow: bool) -> Steady {
     if let Some(follower) = follower {
         follower.join().unwrap();
     }
-    Arc::into_inner(seen).unwrap().into_inner().unwrap()
+    Arc::into_inner(result).unwrap().into_inner().unwrap()
 }
 
-/// So many creates, one after the other on one connection.
+/// Sends creates one after the other on one connection.
 pub fn one_by_one(url: &str, count: usize) {
     let address = url.strip_prefix("http://").unwrap();
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -185,10 +187,10 @@ pub fn one_by_one(url: &str, count: usize) {
     });
 }
 
-/// Asks for each operation until it is applied.
-fn follow_up(url: &str, followed: &Mutex<Vec<(Uuid, Instant)>>, seen: &Mutex<Steady>, done: &AtomicBool) {
+/// Polls each operation until it is applied.
+fn poll_operations(url: &str, followed: &Mutex<Vec<(Uuid, Instant)>>, result: &Mutex<SteadyResult>, done: &AtomicBool) {
     let agent = ureq::Agent::new_with_defaults();
-    let deadline = Instant::now() + super::broker::PATIENCE;
+    let deadline = Instant::now() + super::broker::MAX_WAIT;
     loop {
         let pending = std::mem::take(&mut *followed.lock().unwrap());
         if pending.is_empty() && done.load(Ordering::Relaxed) {
@@ -198,7 +200,7 @@ fn follow_up(url: &str, followed: &Mutex<Vec<(Uuid, Instant)>>, seen: &Mutex<Ste
         for (id, since) in pending {
             let text = agent.get(format!("{url}/operations/{id}")).call().unwrap().body_mut().read_to_string().unwrap();
             if text.contains("\"status\":\"applied\"") {
-                seen.lock().unwrap().applied.push(since.elapsed());
+                result.lock().unwrap().applied.push(since.elapsed());
             } else {
                 followed.lock().unwrap().push((id, since));
             }
@@ -207,7 +209,7 @@ fn follow_up(url: &str, followed: &Mutex<Vec<(Uuid, Instant)>>, seen: &Mutex<Ste
     }
 }
 
-/// One connection that sends a request and reads its answer, and no more than that.
+/// A minimal HTTP client with one connection. It adds as little work as possible to the measurement.
 struct Client {
     stream: TcpStream,
     host: String,
@@ -228,18 +230,18 @@ impl Client {
             self.host,
             body.len()
         );
-        let mut left = request.as_bytes();
-        while !left.is_empty() {
+        let mut remaining = request.as_bytes();
+        while !remaining.is_empty() {
             self.stream.writable().await.unwrap();
-            match self.stream.try_write(left) {
-                Ok(count) => left = &left[count..],
+            match self.stream.try_write(remaining) {
+                Ok(count) => remaining = &remaining[count..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => panic!("{error}"),
             }
         }
         self.buffer.clear();
         loop {
-            if let Some(answer) = self.answer() {
+            if let Some(answer) = self.parse_answer() {
                 return answer;
             }
             self.stream.readable().await.unwrap();
@@ -252,9 +254,9 @@ impl Client {
         }
     }
 
-    /// The whole answer, once it is there.
-    fn answer(&self) -> Option<(u16, Vec<u8>)> {
-        let end = self.buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    /// Status and body, as soon as the answer is complete.
+    fn parse_answer(&self) -> Option<(u16, Vec<u8>)> {
+        let end = self.buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&self.buffer[..end]).unwrap().to_ascii_lowercase();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let length: usize =

@@ -1,88 +1,90 @@
-//! How fast it is, in ratios: each figure beside the limits of what it stands on, and beside what users would write
-//! instead, all in one run on one machine. `make bench` runs it; `docs/PERFORMANCE.md` says what the figures mean.
-#![expect(unreachable_pub, reason = "a measurement has no outside")]
+//! Performance measurements. One run on one machine measures the program, the limits of its libraries and services, and
+//! the peers: the same function in two other stacks. Targets are ratios within one run. `make bench` runs it;
+//! `docs/PERFORMANCE.md` explains the measurements.
+#![expect(unreachable_pub, reason = "nothing else uses a benchmark binary")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a measurement ends where it fails"
+    reason = "a benchmark stops where it fails"
 )]
 
 mod bare;
 mod broker;
 mod counts;
-mod figures;
 mod growth;
 mod load;
 mod machine;
+mod measurements;
 mod peers;
 mod process;
 mod rounds;
 mod setup;
 
 use clap::{Parser, ValueEnum};
-use figures::Figures;
-use setup::Stand;
+use measurements::Measurements;
+use setup::Environment;
 use std::fs;
 use std::path::Path;
 
-/// What can be measured.
+/// The parts of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// Accepting creates, with its limits and the peers.
+    /// Accepting creates, compared with its limits and the peers
     Producer,
-    /// Applying a backlog, with its limits and the peers.
+    /// Applying a backlog, compared with its limits and the peers
     Consumer,
-    /// The program on its own.
+    /// The standalone role
     Standalone,
-    /// The highest steady rate, and latencies below it.
+    /// The highest sustained rate, and latencies at lower rates
     Steady,
-    /// Large tables.
+    /// Large tables
     Growth,
-    /// Many dead letters.
-    Letters,
-    /// Several consumers.
+    /// Many dead letters
+    #[value(name = "letters")]
+    DeadLetters,
+    /// Several consumers
     Consumers,
 }
 
-/// Measures the program beside its limits and its peers.
+/// Measures the performance of the program, its limits and its peers.
 #[derive(Parser)]
 struct Arguments {
-    /// Rounds; each figure is measured once in each.
+    /// The number of rounds. Each round measures each value once
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Seconds of each load.
+    /// Duration of each load, in seconds
     #[arg(long, default_value_t = 6)]
     seconds: u32,
-    /// Messages of each backlog.
+    /// Messages in each backlog
     #[arg(long, default_value_t = 200_000)]
     backlog: usize,
-    /// Contacts in the largest table.
+    /// Contacts in the largest table
     #[arg(long, default_value_t = 10_000_000)]
     contacts: usize,
-    /// Only these; all if none is given.
+    /// Run only these parts. The default is all parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Keep those figures of the last report that this run does not measure.
+    /// Keep the measurements of the last report that this run does not repeat
     #[arg(long)]
     keep: bool,
-    /// Leave out the peers.
+    /// Do not measure the peers
     #[arg(long)]
     no_peers: bool,
-    /// Only count instructions and allocations, and hold them against bench/baseline.json.
+    /// Only count instructions and allocations, and compare them with bench/baseline.json
     #[arg(long)]
     counts: bool,
-    /// With --counts: make them the baseline.
+    /// With --counts: save the counts as the baseline
     #[arg(long)]
     accept: bool,
-    /// Write docs/PERFORMANCE.md, too.
+    /// Also write the results to docs/PERFORMANCE.md
     #[arg(long)]
     document: bool,
-    /// Serves the bare handler on this port; for the program itself.
+    /// Serve the bare handler on this port. Used internally
     #[arg(long, hide = true)]
     serve_bare: Option<u16>,
-    /// Given by cargo.
+    /// Cargo passes this option
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -93,69 +95,70 @@ fn main() {
         return bare::serve(port);
     }
     let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    let stand = Stand::find();
+    let environment = Environment::from_variables();
     if arguments.counts {
-        std::process::exit(i32::from(!counts::guard(&stand, arguments.accept)));
+        std::process::exit(i32::from(!counts::check(&environment, arguments.accept)));
     }
-    let machine = machine::describe(&stand);
-    let mut figures = match arguments.keep {
-        true => Figures::of_report(&fs::read_to_string(stand.folder.join("report.json")).unwrap()),
-        false => Figures::default(),
+    let machine = machine::describe(&environment);
+    let mut measurements = match arguments.keep {
+        true => Measurements::from_report(&fs::read_to_string(environment.folder.join("report.json")).unwrap()),
+        false => Measurements::default(),
     };
-    let plan = rounds::Plan { seconds: arguments.seconds, backlog: arguments.backlog, peers: !arguments.no_peers };
-    let in_rounds = [Part::Producer, Part::Consumer, Part::Standalone, Part::Steady].into_iter().any(wants);
-    let rounds = if in_rounds { arguments.rounds } else { 0 };
+    let options =
+        rounds::RoundOptions { seconds: arguments.seconds, backlog: arguments.backlog, peers: !arguments.no_peers };
+    let has_rounds = [Part::Producer, Part::Consumer, Part::Standalone, Part::Steady].into_iter().any(wants);
+    let rounds = if has_rounds { arguments.rounds } else { 0 };
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
         if wants(Part::Producer) {
-            rounds::producer(&stand, plan, &mut figures);
+            rounds::producer(&environment, options, &mut measurements);
         }
         if wants(Part::Consumer) {
-            rounds::consumer(&stand, plan, &mut figures);
+            rounds::consumer(&environment, options, &mut measurements);
         }
         if wants(Part::Standalone) {
-            rounds::standalone(&stand, plan, &mut figures);
+            rounds::standalone(&environment, options, &mut measurements);
         }
         if wants(Part::Steady) {
-            rounds::steady(&stand, plan, &mut figures);
+            rounds::steady(&environment, options, &mut measurements);
         }
-        save(&stand, &machine, &figures, round);
+        save(&environment, &machine, &measurements, round);
     }
     if wants(Part::Growth) {
         eprintln!("growth");
-        growth::tables(&stand, arguments.contacts, arguments.rounds, &mut figures);
-        save(&stand, &machine, &figures, arguments.rounds);
+        growth::tables(&environment, arguments.contacts, arguments.rounds, &mut measurements);
+        save(&environment, &machine, &measurements, arguments.rounds);
     }
-    if wants(Part::Letters) {
-        eprintln!("letters");
-        growth::letters(&stand, &mut figures);
-        save(&stand, &machine, &figures, arguments.rounds);
+    if wants(Part::DeadLetters) {
+        eprintln!("dead letters");
+        growth::dead_letters(&environment, &mut measurements);
+        save(&environment, &machine, &measurements, arguments.rounds);
     }
     if wants(Part::Consumers) {
         eprintln!("consumers");
-        growth::consumers(&stand, arguments.rounds, &mut figures);
-        save(&stand, &machine, &figures, arguments.rounds);
+        growth::consumers(&environment, arguments.rounds, &mut measurements);
+        save(&environment, &machine, &measurements, arguments.rounds);
     }
-    println!("{}", figures.markdown());
+    println!("{}", measurements.markdown());
     if arguments.document {
-        document(&machine, &figures, arguments.rounds);
+        write_document(&machine, &measurements, arguments.rounds);
     }
 }
 
-/// After each round, so that a run that is cut short has its report, too.
-fn save(stand: &Stand, machine: &machine::Machine, figures: &Figures, rounds: usize) {
-    fs::write(stand.folder.join("report.json"), figures.json(machine, rounds)).unwrap();
+/// Writes the report. It is written after each round, so that an interrupted run has a report.
+fn save(environment: &Environment, machine: &machine::Machine, measurements: &Measurements, rounds: usize) {
+    fs::write(environment.folder.join("report.json"), measurements.json(machine, rounds)).unwrap();
 }
 
-/// Replaces what stands between the two marks in docs/PERFORMANCE.md.
-fn document(machine: &machine::Machine, figures: &Figures, rounds: usize) {
+/// Replaces the text between the two markers in docs/PERFORMANCE.md.
+fn write_document(machine: &machine::Machine, measurements: &Measurements, rounds: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PERFORMANCE.md");
     let text = fs::read_to_string(&path).unwrap();
     let (begin, end) = ("<!-- measured: begin -->", "<!-- measured: end -->");
     let (before, rest) = text.split_once(begin).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
     let machine: String = machine.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect();
-    let tables = figures.markdown();
+    let tables = measurements.markdown();
     let text = format!("{before}{begin}\n{rounds} rounds on\n\n{machine}\n{tables}{end}{after}");
     fs::write(&path, text).unwrap();
 }

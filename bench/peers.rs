@@ -1,15 +1,15 @@
-//! What users would write instead, in two other stacks: see `bench/peers`.
+//! The peers: programs with the same function in two other stacks; see `bench/peers`.
 
 use super::process::{Process, free_port};
 use super::setup::Schema;
 use std::path::Path;
 use std::process::Command;
 
-/// A stack to compare with.
+/// A peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Node,
-    /// With so many processes for HTTP.
+    /// With this number of HTTP processes.
     Python(u32),
 }
 
@@ -29,9 +29,9 @@ impl Peer {
             }
         };
         command
-            .env("AMQP_URL", schema.stand.broker.as_str())
+            .env("AMQP_URL", schema.environment.broker.as_str())
             .env("QUEUE", schema.queue())
-            .env("DATABASE_URL", &schema.stand.database)
+            .env("DATABASE_URL", &schema.environment.database)
             .env("SCHEMA", &schema.name);
         command
     }
@@ -40,10 +40,10 @@ impl Peer {
         let port = free_port();
         let mut command = self.command("producer", schema);
         command.env("PORT", port.to_string());
-        Process::server(schema.stand, command, "peer-producer", port)
+        Process::server(schema.environment, command, "peer-producer", port)
     }
 
     pub fn consumer(self, schema: &Schema<'_>) -> Process {
-        Process::program(schema.stand, self.command("consumer", schema), "peer-consumer.log")
+        Process::program(schema.environment, self.command("consumer", schema), "peer-consumer.log")
     }
 }

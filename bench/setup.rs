@@ -1,4 +1,4 @@
-//! What the measurements stand on: the services, schemas and queues of their own, and processes with their costs.
+//! The environment of the measurements: the services, and schemas and queues that only the benchmark uses.
 
 use super::broker;
 use diesel::connection::SimpleConnection;
@@ -8,10 +8,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const LANES: [&str; 3] = ["contato", "contato.retry", "contato.dlq"];
+const QUEUES: [&str; 3] = ["contato", "contato.retry", "contato.dlq"];
 
-/// The services, and where results go.
-pub struct Stand {
+/// The services, and the folder for results.
+pub struct Environment {
     pub broker: url::Url,
     pub database: String,
     pub contacts: PathBuf,
@@ -19,33 +19,33 @@ pub struct Stand {
 }
 
 #[derive(QueryableByName)]
-struct Number {
+struct IntegerRow {
     #[diesel(sql_type = BigInt)]
-    n: i64,
+    value: i64,
 }
 
 #[derive(QueryableByName)]
-struct Word {
+struct TextRow {
     #[diesel(sql_type = Text)]
-    word: String,
+    value: String,
 }
 
-impl Stand {
-    /// Takes the services from the environment, as `tests/services up` prints them.
-    pub fn find() -> Self {
-        let url = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: use `make bench`"));
+impl Environment {
+    /// Reads the URLs of the services from environment variables. `tests/services up` prints them.
+    pub fn from_variables() -> Self {
+        let url = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make bench`"));
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
         fs::create_dir_all(folder.join("logs")).unwrap();
-        let stand = Self {
+        let environment = Self {
             broker: url("CONTACTS_TEST_BROKER_URL").parse().unwrap(),
             database: url("CONTACTS_TEST_DATABASE_URL"),
             contacts: env!("CARGO_BIN_EXE_contacts").into(),
             folder,
         };
         for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-            assert_eq!(stand.word(&format!("SELECT current_setting('{setting}') AS word")), "on", "{setting}");
+            assert_eq!(environment.setting(setting), "on", "{setting}");
         }
-        stand
+        environment
     }
 
     pub fn sql(&self) -> PgConnection {
@@ -56,30 +56,34 @@ impl Stand {
         self.sql().batch_execute(statements).unwrap();
     }
 
-    pub fn number(&self, query: &str) -> i64 {
-        diesel::sql_query(query).get_result::<Number>(&mut self.sql()).unwrap().n
+    /// Counts the rows of a table.
+    pub fn count(&self, table: &str) -> i64 {
+        let query = diesel::sql_query(format!("SELECT count(*) AS value FROM {table}"));
+        query.get_result::<IntegerRow>(&mut self.sql()).unwrap().value
     }
 
-    pub fn word(&self, query: &str) -> String {
-        diesel::sql_query(query).get_result::<Word>(&mut self.sql()).unwrap().word
+    /// The value of a setting of PostgreSQL.
+    pub fn setting(&self, name: &str) -> String {
+        let query = diesel::sql_query(format!("SELECT current_setting('{name}') AS value"));
+        query.get_result::<TextRow>(&mut self.sql()).unwrap().value
     }
 
-    /// An empty schema with our tables; what stood there before is gone.
+    /// Creates an empty schema with the tables. Drops an existing schema with this name.
     pub fn schema(&self, name: &str) -> Schema<'_> {
         self.execute(&format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}"));
-        let schema = Schema { stand: self, name: name.to_owned() };
-        let done = self.command("migrate", &schema).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let schema = Schema { environment: self, name: name.to_owned() };
+        let output = self.command("migrate", &schema).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         schema
     }
 
-    /// The program with the settings of a schema, whose name is the queues' prefix, too.
+    /// The program with the settings for a schema. The schema's name is also the prefix of the queues.
     pub fn command(&self, role: &str, schema: &Schema<'_>) -> Command {
-        self.command_behind(&[], role, schema)
+        self.wrapped_command(&[], role, schema)
     }
 
-    /// The same as an argument of another program.
-    pub fn command_behind(&self, wrapper: &[String], role: &str, schema: &Schema<'_>) -> Command {
+    /// The same command, run by another program, for example valgrind.
+    pub fn wrapped_command(&self, wrapper: &[String], role: &str, schema: &Schema<'_>) -> Command {
         let mut command = match wrapper {
             [] => Command::new(&self.contacts),
             [program, arguments @ ..] => {
@@ -101,9 +105,9 @@ impl Stand {
     }
 }
 
-/// A schema, and the queues whose prefix is its name.
+/// A schema, and the queues with the schema's name as their prefix. Both are deleted when the value is dropped.
 pub struct Schema<'a> {
-    pub stand: &'a Stand,
+    pub environment: &'a Environment,
     pub name: String,
 }
 
@@ -112,59 +116,61 @@ impl Schema<'_> {
         format!("{}.", self.name)
     }
 
+    /// The name of the work queue.
     pub fn queue(&self) -> String {
         format!("{}.contato", self.name)
     }
 
     pub fn url(&self) -> String {
-        let mut url: url::Url = self.stand.database.parse().unwrap();
+        let mut url: url::Url = self.environment.database.parse().unwrap();
         url.query_pairs_mut().append_pair("options", &format!("-csearch_path={}", self.name));
         url.into()
     }
 
-    /// Makes the queues, as every role does.
-    pub fn declare(&self) {
-        let done = self.stand.command("dlq-drain list", self).stdout(Stdio::null()).status().unwrap();
-        assert!(done.success());
+    /// Declares the queues, as every role does.
+    pub fn declare_queues(&self) {
+        let status = self.environment.command("dlq-drain list", self).stdout(Stdio::null()).status().unwrap();
+        assert!(status.success());
     }
 
-    /// No rows, no messages, and nothing of earlier work left for PostgreSQL to write.
-    pub fn empty(&self) {
-        self.purge();
-        self.stand.execute(&format!("TRUNCATE {0}.contacts, {0}.operations; CHECKPOINT", self.name));
+    /// Deletes all rows and messages, and makes PostgreSQL write its dirty pages.
+    pub fn clear(&self) {
+        self.purge_queues();
+        self.environment.execute(&format!("TRUNCATE {0}.contacts, {0}.operations; CHECKPOINT", self.name));
     }
 
-    pub fn purge(&self) {
-        broker::with_channel(&self.stand.broker, |channel| {
-            for lane in LANES {
-                let name = format!("{}{lane}", self.prefix());
+    pub fn purge_queues(&self) {
+        broker::with_channel(&self.environment.broker, |channel| {
+            for queue in QUEUES {
+                let name = format!("{}{queue}", self.prefix());
                 channel.queue_declare_passive(name).unwrap().purge().unwrap();
             }
         });
     }
 
+    /// The number of ready messages in the work queue.
     pub fn waiting(&self) -> usize {
-        broker::with_channel(&self.stand.broker, |channel| {
+        broker::with_channel(&self.environment.broker, |channel| {
             let queue = channel.queue_declare_passive(self.queue()).unwrap();
             queue.declared_message_count().unwrap_or(0) as usize
         })
     }
 
     pub fn rows(&self) -> i64 {
-        self.stand.number(&format!("SELECT count(*) AS n FROM {}.contacts", self.name))
+        self.environment.count(&format!("{}.contacts", self.name))
     }
 }
 
 impl Drop for Schema<'_> {
     fn drop(&mut self) {
-        broker::with_channel(&self.stand.broker, |channel| {
-            for lane in LANES {
-                let name = format!("{}{lane}", self.prefix());
-                // One that was never made ends the channel, and there is nothing to remove.
+        broker::with_channel(&self.environment.broker, |channel| {
+            for queue in QUEUES {
+                let name = format!("{}{queue}", self.prefix());
+                // RabbitMQ closes the channel if the queue does not exist. Then there is nothing to delete.
                 let Ok(queue) = channel.queue_declare_passive(name) else { return };
                 let _ = queue.delete(amiquip::QueueDeleteOptions::default());
             }
         });
-        self.stand.execute(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
+        self.environment.execute(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
     }
 }

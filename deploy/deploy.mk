@@ -1,37 +1,39 @@
-# What ships the service: the image, the cluster, Azure. Included by the Makefile; docs/DEPLOY.md says how to use it.
+# Targets for the image, the cluster and Azure. The Makefile includes this file; see docs/DEPLOY.md.
 #
-# Each target prints the commands that it runs, stops at the first that fails, takes no secret on its command line, and
-# says in one line what is missing. The work is done in deploy/lib/ and deploy/azure/.
+# Each target prints its commands and stops at the first failed command. It takes no secret on its command line. If
+# something is missing, it prints one line about it. The scripts are in deploy/lib/ and deploy/azure/.
 
-# Where to: `local` (kind, k3d, minikube or what CONTEXT names) or `aks`; the manifests are in deploy/overlays/ENV.
+# The environment: `local` (kind, k3d, minikube or the cluster CONTEXT) or `aks`. The manifests are in
+# deploy/overlays/ENV.
 ENV ?= local
-# The tag of the image; empty means the commit that is checked out, with -dirty behind it if files were changed.
+# The tag of the image. Default: the current commit, followed by -dirty if files are changed.
 TAG ?=
-# What builds and pushes: docker, podman, or none (then Azure builds, by `az acr build`); empty takes what answers.
+# The tool that builds and pushes the image: docker, podman, or none (Azure builds it with `az acr build`). Default: the
+# first of them that answers.
 ENGINE ?=
-# Passed on to the build, such as: BUILD_ARGS='--build-arg BASE_IMAGE=...@sha256:...'
+# Additional arguments for the build. Example: BUILD_ARGS='--build-arg BASE_IMAGE=...@sha256:...'
 BUILD_ARGS ?=
-# The registry: empty means that of RESOURCE_GROUP. With ENV=local, one that the cluster can pull from.
+# The registry. Default: the registry in RESOURCE_GROUP. With ENV=local, the cluster must be able to pull from it.
 REGISTRY ?=
-# The cluster, as kubectl names it; empty means that of RESOURCE_GROUP, with ENV=local the current one.
+# The cluster, as a kubectl context. Default: the cluster in RESOURCE_GROUP; with ENV=local, the current context.
 CONTEXT ?=
 NAMESPACE ?= contacts
-# How long to wait for each rollout.
+# The longest time to wait for each rollout.
 TIMEOUT ?= 10m
-# 1 answers the questions before something is destroyed.
+# 1 answers yes to every question, for example before something is deleted.
 YES ?=
 
 RESOURCE_GROUP ?= contacts
 LOCATION ?= brazilsouth
-# What to build in Azure: sizes, tiers, address ranges. No secrets.
+# The parameters of the Azure resources: sizes, tiers, address ranges. No secrets.
 PARAMETERS ?= deploy/azure/main.bicepparam
-# Who may administer the cluster: the object id of a user or group; empty means who is logged in.
+# The administrator of the cluster: the object id of a user or group. Default: the current user of the Azure CLI.
 ADMINISTRATOR_ID ?=
-# Which secrets azure-up makes anew: a list with commas of database, api-key, grafana, grafana-certificate.
+# The secrets that azure-up replaces, separated by commas: database, api-key, grafana, grafana-certificate.
 ROTATE ?=
-# A file with Grafana's certificate and key (PEM); empty makes one that is signed by itself, the first time.
+# A file with Grafana's certificate and key (PEM). Default: the first azure-up creates a self-signed certificate.
 GRAFANA_CERTIFICATE ?=
-# RabbitMQ's cluster operator. From 2.20 on it needs cert-manager, which azure-up does not install.
+# RabbitMQ's cluster operator. Versions from 2.20 need cert-manager, which azure-up does not install.
 RABBITMQ_OPERATOR ?= https://github.com/rabbitmq/cluster-operator/releases/download/v2.16.1/cluster-operator.yml
 
 DEPLOY_TARGETS := image push migrate deploy diff rollback status dlq azure-up azure-down
@@ -56,29 +58,29 @@ $(DEPLOY_TARGETS): export RABBITMQ_OPERATOR := $(RABBITMQ_OPERATOR)
 image: ## Build the image contacts:TAG with docker or podman (ENGINE)
 	@deploy/lib/image build
 
-push: ## Push the image to the registry in Azure, or let that build it where there is no docker or podman
+push: ## Push the image to the registry, or let the Azure registry build it without docker and podman
 	@deploy/lib/image push
 
-migrate: ## Bring the schema of ENV's database up to date, by a Job in the cluster
+migrate: ## Update the schema of ENV's database, with a Job in the cluster
 	@deploy/lib/cluster migrate
 
-deploy: ## Release TAG to ENV (local or aks): migrate, then consumers, then producers, waiting for each
+deploy: ## Release TAG to ENV (local or aks): migrate, then update the consumers, then the producers
 	@deploy/lib/cluster deploy
 
-diff: ## Show what deploy would change in ENV
+diff: ## Show the changes that deploy would make in ENV
 	@deploy/lib/cluster diff
 
-rollback: ## Go back to what ran in ENV before the last release; the schema stays
+rollback: ## Return ENV to the release before the last one; the schema stays
 	@deploy/lib/cluster rollback
 
-status: ## Show what runs in ENV, and what went wrong lately
+status: ## Show the workloads of ENV and recent problems
 	@deploy/lib/cluster status
 
-dlq: ## Treat dead letters in ENV (ARGS='list --each', 'show ID', ...; see docs/DEAD-LETTERS.md)
+dlq: ## Run dlq-drain in ENV (ARGS='list --messages', 'show ID', ...; see docs/DEAD-LETTERS.md)
 	@deploy/lib/cluster dlq $(ARGS)
 
-azure-up: ## Make everything in Azure, or bring it up to date (RESOURCE_GROUP, LOCATION; it asks before it does)
+azure-up: ## Create or update all Azure resources (RESOURCE_GROUP, LOCATION; asks first)
 	@deploy/azure/up
 
-azure-down: ## Destroy everything in Azure, data and backups included (it asks)
+azure-down: ## Delete all Azure resources, with data and backups (asks first)
 	@deploy/azure/down

@@ -1,29 +1,29 @@
-//! Waiting longer after each failure, with jitter, so that many instances do not come back in step.
+//! Waits longer after each failure. Jitter keeps many instances from retrying at the same time.
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter between half and the whole of each step.
+/// Exponential backoff: each wait is a random time between half of the step and the whole step.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
-    most: Duration,
+    max: Duration,
     step: Duration,
 }
 
 impl Backoff {
-    /// Begins at `first` and doubles up to `most`.
-    pub const fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, step: first }
+    /// Starts at `first` and doubles up to `max`.
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max, step: first }
     }
 
-    /// How long to wait now.
+    /// How long to wait before the next try.
     pub fn next_wait(&mut self) -> Duration {
         let step = self.step;
-        self.step = step.saturating_mul(2).min(self.most);
+        self.step = step.saturating_mul(2).min(self.max);
         step.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Begins anew after a success.
+    /// Starts again at `first`, after a success.
     pub fn reset(&mut self) {
         self.step = self.first;
     }
@@ -34,9 +34,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_up_to_the_most_and_resets() {
-        let (first, most) = (Duration::from_millis(100), Duration::from_secs(1));
-        let mut backoff = Backoff::new(first, most);
+    fn the_wait_doubles_up_to_the_maximum_and_resets() {
+        let (first, max) = (Duration::from_millis(100), Duration::from_secs(1));
+        let mut backoff = Backoff::new(first, max);
         for step in [100, 200, 400, 800, 1000, 1000] {
             let step = Duration::from_millis(step);
             let wait = backoff.next_wait();

@@ -1,4 +1,4 @@
-//! The command line: parse it, read the settings, dispatch to a role, turn errors into exit codes.
+//! The command line: parses it, reads the settings, runs the command, and turns errors into exit codes.
 
 use crate::config::{ApiKey, ConfigError, Layers, Scopes, Settings};
 use crate::dlq::{self, Completion, Format};
@@ -14,20 +14,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const FAILURE: u8 = 1;
-/// It worked, but something of what was asked for is left to be done.
-const LEFT: u8 = 3;
-/// `EX_USAGE` and `EX_CONFIG` of BSD's sysexits.
+/// The command completed only a part of its work.
+const PARTIAL: u8 = 3;
+/// `EX_USAGE` of BSD's sysexits.
 const USAGE: u8 = 64;
+/// `EX_CONFIG` of BSD's sysexits.
 const CONFIG: u8 = 78;
 
-/// Keeps a company's contacts behind an HTTP API that never loses an accepted change.
+/// Stores the contacts of a company. The HTTP API never loses a change that it has accepted.
 #[derive(Debug, Parser)]
 #[command(name = "contacts", version, max_term_width = 100)]
 struct Arguments {
     /// Read settings from this TOML file.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Set one setting, as `http.listen=127.0.0.1:0`; may be repeated.
+    /// Set one setting, for example `http.listen=127.0.0.1:0`. May be repeated.
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
     #[command(subcommand)]
@@ -36,105 +37,129 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the HTTP API: writes go to RabbitMQ, reads come from PostgreSQL.
+    /// Serve the HTTP API: publish writes to RabbitMQ, read from PostgreSQL.
     Producer {
-        /// Address and port of the API (http.listen).
+        /// Address and port of the API (setting http.listen).
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<String>,
     },
     /// Apply messages from RabbitMQ to PostgreSQL.
     Consumer,
-    /// Everything in one process, on SQLite and an embedded queue: needs nothing else.
+    /// Run producer and consumer in one process, with SQLite and an embedded queue.
     Standalone {
-        /// Address and port of the API (http.listen).
+        /// Address and port of the API (setting http.listen).
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<String>,
-        /// The folder to keep everything in (standalone.data_dir).
+        /// The folder of the database and the queue (setting standalone.data_dir).
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<String>,
     },
-    /// Bring the schema of database.url to what this version needs.
+    /// Update the database schema to this version of the program.
+    ///
+    /// The setting database.url names the database. Run this once for each new version, before its roles start.
     Migrate {
-        /// Revert the newest migration instead: its tables and columns are lost.
+        /// Revert the newest migration instead. This deletes the data of its tables and columns.
         #[arg(long)]
         down: bool,
     },
-    /// Forget operations that ended, and deleted contacts, long ago; safe beside running consumers.
+    /// Remove old operations and the tombstones of deleted contacts from the database.
     ///
-    /// Failed operations stay, because their dead letters may wait. Afterwards a create from before that time whose
-    /// operation is not known any more is refused (reason `expired`), so neither a late redelivery nor a replay can bring
-    /// a deleted contact back.
+    /// Consumers may run at the same time. Failed operations stay, because their messages may wait in the dead letter
+    /// queue. After this, a create that is older than --older-than fails with the reason `expired`, unless its
+    /// operation is still known. So a late redelivery or replay cannot restore a deleted contact.
     Prune {
-        /// How old, as 30d or 12h; at least 1h.
+        /// The minimum age, for example 30d or 12h. At least 1h.
         #[arg(long, value_name = "AGE", value_parser = humantime_serde::re::humantime::parse_duration)]
         older_than: Duration,
-        /// Rows to remove in one step.
+        /// The number of rows to remove in one step.
         #[arg(long, value_name = "ROWS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         batch: u32,
-        /// Prune this folder of `standalone` instead of database.url.
+        /// The data folder of a standalone, instead of database.url.
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
-    /// Look at the dead letters, and replay, mend, archive or discard them.
+    /// List, show, replay, export, fix and discard dead-lettered messages.
     ///
-    /// A dead letter is a change that was accepted and could not be applied. Without an operation, they are counted.
-    /// Exit codes: 0 all that was selected is dealt with, 3 something is left (it failed again, was interrupted, or is not
-    /// known to have ended), 1 failure, 64 wrong command line, 78 wrong settings.
+    /// A dead-lettered message is a change that was accepted and could not be applied. Without a subcommand, this
+    /// counts the messages by reason and operation.
+    #[command(after_help = "Exit codes:\n  \
+        0   done\n  \
+        1   failure\n  \
+        3   messages are left: not confirmed, interrupted, failed again, or with unknown result\n  \
+        64  wrong command line\n  \
+        78  wrong settings")]
     DlqDrain {
         #[command(subcommand)]
         operation: Option<dlq::Operation>,
-        /// How to write results: a table for people, or one JSON object for scripts.
+        /// The format of results: a table for people, or JSON for scripts.
         #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
         output: Format,
-        /// The folder of a `standalone`, running or not, instead of broker.url and database.url.
+        /// The data folder of a standalone, running or not, instead of broker.url and database.url.
         #[arg(long, global = true, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
-    /// Send a file of contacts to a running service: NDJSON, CSV or vCard.
+    /// Send a file of contacts to a service: NDJSON, CSV or vCard.
     ///
-    /// Every record is created as a contact, or it is said why not, by the file's line. To run the same import again is safe,
-    /// however it ended: each record is created once, as long as what was sent of the file, the columns and --batch stay the
-    /// same. Exit codes: 0 all records are accepted (with --dry-run: valid), 3 some are not valid, the others are accepted,
-    /// 1 failure, and it is said how to go on, 64 wrong command line.
-    #[command(after_help = "For instance:\n  contacts import people.csv --dry-run --rejects why.ndjson\n  \
-        contacts import people.csv --mend mend.csv\n  $EDITOR mend.csv\n  contacts import mend.csv")]
+    /// Each valid record becomes a contact. The other records are rejected and reported with their line numbers. You
+    /// may run the same import again: with the same file, the same columns and the same --batch, no contact is created
+    /// twice.
+    #[command(after_help = "Examples:\n  \
+        contacts import people.csv --dry-run --errors errors.ndjson\n  \
+        contacts import people.csv --rejected rejected.csv\n  \
+        $EDITOR rejected.csv\n  \
+        contacts import rejected.csv\n\n\
+        Exit codes:\n  \
+        0   all records are accepted; with --dry-run: all records are valid\n  \
+        1   failure; the output says how to continue\n  \
+        3   some records are rejected, all others are accepted\n  \
+        64  wrong command line")]
     Import(transfer::Import),
-    /// Bring contacts from a running service to a file: NDJSON, CSV or vCard.
+    /// Write contacts from a service to a file: NDJSON, CSV or vCard.
     ///
-    /// The file appears under its name only once it is complete. Exit codes: 0 it is, 1 failure, 64 wrong command line.
-    #[command(after_help = "For instance:\n  contacts export contacts.csv\n  contacts export paulistas.vcf --state SP")]
+    /// The file gets its name when it is complete.
+    #[command(after_help = "Examples:\n  \
+        contacts export contacts.csv\n  \
+        contacts export paulistas.vcf --state SP\n\n\
+        Exit codes:\n  \
+        0   the file is complete\n  \
+        1   failure\n  \
+        64  wrong command line")]
     Export(transfer::Export),
-    /// Ask a running role on this machine whether it lives: for containers, which may have no other program to ask with.
+    /// Check the liveness of a local role.
     ///
-    /// Asks /livez at admin.listen, so it needs the same settings as the role. Exit codes: 0 yes, 1 no.
+    /// The role must run on this machine and with the same settings, because admin.listen names its address. Containers
+    /// can use this if they have no other HTTP client.
+    #[command(after_help = "Exit codes:\n  0   live, or with --ready: ready\n  1   not live, or not ready\n  \
+        64  wrong command line\n  78  wrong settings")]
     Healthcheck {
-        /// Whether it can work (/readyz), not only whether it lives.
+        /// Check the readiness of the role (/readyz) instead of its liveness (/livez).
         #[arg(long)]
         ready: bool,
     },
-    /// Make a key for a caller, and the entry of http.api_keys that stands for it.
+    /// Create an API key and its entry for http.api_keys.
     ///
-    /// Prints the key, which is shown only now, and on a second line its entry, which holds no secret.
+    /// The first line of the output is the key. It is shown only once. The second line is the entry, which contains no
+    /// secret.
     ApiKey {
-        /// What the key is called in the log: who uses it, as web-shop.
+        /// The name of the key in the log. It says who uses the key, for example web-shop.
         #[arg(value_name = "NAME", value_parser = key_name)]
         name: String,
-        /// What its holder may do: read, write or read+write.
+        /// What the key allows: read, write or read+write.
         #[arg(long, value_name = "SCOPES", default_value = "read+write")]
         scopes: Scopes,
     },
-    /// Print the settings in effect, secrets hidden.
+    /// Print the settings in effect and hide the secrets.
     Config,
-    /// Print what makes a shell complete our command lines.
-    #[command(after_help = "For instance: contacts completions bash > /etc/bash_completion.d/contacts")]
+    /// Print the completion script for a shell.
+    #[command(after_help = "Example: contacts completions bash > /etc/bash_completion.d/contacts")]
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, or write all pages.
-    #[command(after_help = "For instance: contacts man | man -l -")]
+    /// Print the manual page, or write the manual pages of all commands.
+    #[command(after_help = "Example: contacts man | man -l -")]
     Man {
-        /// Write a page for each command into this folder.
+        /// Write a manual page for each command to this folder.
         #[arg(long, value_name = "FOLDER")]
         dir: Option<PathBuf>,
     },
@@ -159,7 +184,7 @@ pub fn main(
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A closed pipe takes nobody's help text away.
+            // The output may be closed.
             let _ = error.print();
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
@@ -174,9 +199,9 @@ pub fn main(
     };
     match result {
         Ok(Completion::Complete) => ExitCode::SUCCESS,
-        Ok(Completion::Partial) => ExitCode::from(LEFT),
+        Ok(Completion::Partial) => ExitCode::from(PARTIAL),
         Err(error) => {
-            // Nobody may be there to read it.
+            // Standard error may be closed.
             let _ = writeln!(std::io::stderr(), "contacts: {error}");
             ExitCode::from(match error {
                 RunError::Misconfigured(_) => CONFIG,
@@ -229,7 +254,7 @@ fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Comple
 }
 
 fn completions(shell: clap_complete::Shell) -> std::io::Result<()> {
-    // Made in memory: the generator panics when its output is closed.
+    // Generated in memory, because the generator panics if its output is closed.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "contacts", &mut script);
     std::io::stdout().write_all(&script)
@@ -250,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn the_command_line_definition_is_valid() {
         Arguments::command().debug_assert();
     }
 }

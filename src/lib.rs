@@ -1,6 +1,6 @@
-//! `contacts`: a company's contacts behind an HTTP API that never loses an accepted change.
+//! `contacts` stores the contacts of a company. Its HTTP API never loses a change that it has accepted.
 //!
-//! The rooms and the direction their dependencies take are drawn in `docs/ARCHITECTURE.md`; a test holds them to it.
+//! `docs/ARCHITECTURE.md` describes the modules and which modules each may use. `tests/architecture.rs` checks it.
 
 pub mod backoff;
 pub mod cli;

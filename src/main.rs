@@ -1,4 +1,4 @@
-//! The `contacts` program; everything is in the library beside it.
+//! The `contacts` program. All of its code is in the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The one signal by which a role ends: set once, seen by threads and by tasks.
+//! The stop signal of a role. It is set once; threads and tasks can wait for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -6,15 +6,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Why a role ends.
+/// Why a role stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It was asked to.
-    Asked,
-    /// Something is set up wrongly, as this says: waiting cannot heal it.
+    /// A signal requested it.
+    Requested,
+    /// A setting, a queue or a schema is wrong. Waiting does not help.
     Misconfigured(String),
-    /// A part of it broke down, as this says.
-    Broken(String),
+    /// A thread of the role failed.
+    Failed(String),
 }
 
 #[derive(Default)]
@@ -29,22 +29,22 @@ struct Shared {
 pub struct Stop(Arc<Shared>);
 
 impl Stop {
-    /// Asks everyone to finish. Later calls change nothing.
-    pub fn ask(&self) {
-        self.set(Cause::Asked);
+    /// Requests a graceful shutdown. Only the first cause counts.
+    pub fn request(&self) {
+        self.set(Cause::Requested);
     }
 
-    /// Ends the role because something is set up wrongly.
-    pub fn misconfigured(&self, why: impl Into<String>) {
-        self.set(Cause::Misconfigured(why.into()));
+    /// Stops the role because a setting, a queue or a schema is wrong.
+    pub fn misconfigured(&self, reason: impl Into<String>) {
+        self.set(Cause::Misconfigured(reason.into()));
     }
 
-    /// Starts a thread of the role; if it panics the role ends: a part that is missing must not go unnoticed.
+    /// Starts a thread of the role. If the thread panics, the role stops: it must not run without one of its threads.
     pub fn spawn(&self, name: String, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
         let stop = self.clone();
         thread::Builder::new().name(name.clone()).spawn(move || {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                stop.set(Cause::Broken(format!("the thread {name} broke down")));
+                stop.set(Cause::Failed(format!("the thread {name} panicked")));
             }
         })
     }
@@ -55,27 +55,27 @@ impl Stop {
         self.0.tasks.notify_waiters();
     }
 
-    /// Why the role ends, once it does.
+    /// Why the role stops; `None` while it runs.
     pub fn cause(&self) -> Option<Cause> {
         self.0.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it was set.
+    /// Whether the signal is set.
     pub fn is_set(&self) -> bool {
         self.cause().is_some()
     }
 
-    /// Sleeps, but wakes at once when set. Says whether it was set.
+    /// Sleeps, but wakes as soon as the signal is set. Returns whether it is set.
     pub fn sleep(&self, time: Duration) -> bool {
         let cause = self.0.cause.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.threads.wait_timeout_while(cause, time, |cause| cause.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.is_some()
     }
 
-    /// Resolves when set.
+    /// Resolves when the signal is set.
     pub async fn wait(&self) {
         loop {
-            // Registered before the check, so that a signal in between is not missed.
+            // Registered before the check, so that a signal between the two is not missed.
             let notified = self.0.tasks.notified();
             if self.is_set() {
                 return;
@@ -90,34 +90,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_cause_stays_and_wakes_sleepers() {
+    fn the_first_cause_counts_and_wakes_sleeping_threads() {
         let stop = Stop::default();
         let sleeper = {
             let stop = stop.clone();
             std::thread::spawn(move || stop.sleep(Duration::from_secs(600)))
         };
         stop.misconfigured("no schema");
-        stop.ask();
+        stop.request();
         assert!(sleeper.join().unwrap());
         assert_eq!(stop.cause(), Some(Cause::Misconfigured("no schema".into())));
     }
 
     #[test]
-    fn a_thread_that_breaks_down_ends_the_role() {
+    fn a_thread_that_panics_stops_the_role() {
         let stop = Stop::default();
         stop.spawn("worker-1".into(), || panic!("on purpose")).unwrap().join().unwrap();
-        assert_eq!(stop.cause(), Some(Cause::Broken("the thread worker-1 broke down".into())));
+        assert_eq!(stop.cause(), Some(Cause::Failed("the thread worker-1 panicked".into())));
     }
 
     #[tokio::test]
-    async fn tasks_wake_too() {
+    async fn the_signal_wakes_tasks() {
         let stop = Stop::default();
         let waiting = tokio::spawn({
             let stop = stop.clone();
             async move { stop.wait().await }
         });
         tokio::task::yield_now().await;
-        stop.ask();
+        stop.request();
         waiting.await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
-//! The HTTP API as its callers see it, against a real process.
+//! Tests of the HTTP API against a real process.
 
-use crate::support::{Client, Process, Stack, eventually, json, person, standalone};
+use crate::support::{Client, Process, Stack, eventually, json, person, start_standalone};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,13 +15,13 @@ struct Served {
 
 fn serve(settings: &[(&str, &str)]) -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = standalone(folder.path(), settings);
+    let mut process = start_standalone(folder.path(), settings);
     let client = process.client();
     Served { process, client, _folder: folder }
 }
 
 impl Served {
-    /// How many messages reached the queue.
+    /// The number of messages that the queue has confirmed.
     fn published(&mut self) -> u64 {
         let metrics = self.process.admin().get("/metrics").body;
         let line =
@@ -30,7 +30,7 @@ impl Served {
     }
 }
 
-fn whole_life(client: &Client) {
+fn test_life_cycle(client: &Client) {
     let accepted = client.create("Ana Souza");
     assert_eq!(accepted.status, 202, "{accepted:?}");
     let (operation, id) = (accepted.text("operation_id"), accepted.text("contact_id"));
@@ -40,7 +40,7 @@ fn whole_life(client: &Client) {
     assert_eq!(accepted.text("version"), operation);
     assert_eq!(accepted.text("status"), "accepted");
 
-    let ended = client.ended(&operation);
+    let ended = client.finished_operation(&operation);
     assert_eq!(
         (&ended["status"], &ended["operation"], &ended["contact_id"]),
         (&json!("applied"), &json!("insert"), &json!(id))
@@ -68,46 +68,46 @@ fn whole_life(client: &Client) {
 
     let changed = client.write("PUT", &path, &[("if-match", read.header("etag"))], &person("Ana Lima"));
     assert_eq!(changed.status, 202);
-    assert_eq!(client.ended(&changed.text("operation_id"))["status"], "applied");
+    assert_eq!(client.finished_operation(&changed.text("operation_id"))["status"], "applied");
     assert_eq!(client.get(&path).json()["name"], "Ana Lima");
 
-    // The old version is known and no longer current: SQL shows it, so the answer is immediate.
+    // SQL shows that the old version is no longer current, so the answer is immediate.
     let stale = client.write("PUT", &path, &[("if-match", read.header("etag"))], &person("Nobody"));
     assert_eq!((stale.status, stale.text("type")), (412, "/problems/version-conflict".into()));
 
     let removed = client.send("DELETE", &path, &[], None).unwrap();
     assert_eq!(removed.status, 202);
-    assert_eq!(client.ended(&removed.text("operation_id"))["status"], "applied");
+    assert_eq!(client.finished_operation(&removed.text("operation_id"))["status"], "applied");
     assert_eq!(client.get(&path).status, 404);
     let again = client.send("DELETE", &path, &[], None).unwrap();
-    assert_eq!(client.ended(&again.text("operation_id"))["status"], "superseded");
+    assert_eq!(client.finished_operation(&again.text("operation_id"))["status"], "superseded");
     let late = client.write("PUT", &path, &[], &person("Late"));
-    let late = client.ended(&late.text("operation_id"));
+    let late = client.finished_operation(&late.text("operation_id"));
     assert_eq!((&late["status"], &late["reason"]), (&json!("failed"), &json!("contact_deleted")));
 }
 
 #[test]
-fn a_contact_lives_its_whole_life_in_one_process() {
+fn a_contact_is_created_changed_and_deleted_in_a_standalone() {
     let served = serve(&[]);
-    whole_life(&served.client);
+    test_life_cycle(&served.client);
     served.process.terminate();
 }
 
 #[test]
-fn a_contact_lives_its_whole_life_over_rabbitmq_and_postgresql() {
+fn a_contact_is_created_changed_and_deleted_over_rabbitmq_and_postgresql() {
     let stack = Stack::new();
     let (mut producer, mut one, mut two) = (stack.start("producer"), stack.start("consumer"), stack.start("consumer"));
     for process in [&mut producer, &mut one, &mut two] {
-        process.ready();
+        process.wait_until_ready();
     }
-    whole_life(&producer.client());
+    test_life_cycle(&producer.client());
     for process in [producer, one, two] {
         process.terminate();
     }
 }
 
 #[test]
-fn bad_input_names_its_field_and_reaches_no_queue() {
+fn invalid_input_is_rejected_and_never_published() {
     let mut served = serve(&[]);
     let client = served.client.clone();
     let good = person("Ana");
@@ -213,11 +213,11 @@ fn bad_input_names_its_field_and_reaches_no_queue() {
         let headers = [json[0], (name, value)];
         assert_eq!(send("PUT", id, &headers, body), is(422, "validation"), "{name}: {value:.20}");
     }
-    assert_eq!(served.published(), 0, "nothing of it reached the queue");
+    assert_eq!(served.published(), 0, "nothing was published");
     assert_eq!(client.get("/contacts").json()["items"], json!([]));
 }
 
-/// The names on this page and on all that its links lead to.
+/// The names on this page and on all pages after it.
 fn names_of_all_pages(client: &Client, path: &str) -> Vec<String> {
     let (mut names, mut path) = (Vec::new(), path.to_owned());
     loop {
@@ -238,7 +238,7 @@ fn names_of_all_pages(client: &Client, path: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_list_is_filtered_by_place_and_name() {
+fn a_list_is_filtered_by_area_and_name() {
     let served = serve(&[]);
     let client = &served.client;
     let mut operations = Vec::new();
@@ -254,7 +254,7 @@ fn a_list_is_filtered_by_place_and_name() {
         operations.push(client.write("POST", "/contacts", &[], &body).text("operation_id"));
     }
     for operation in &operations {
-        client.ended(operation);
+        client.finished_operation(operation);
     }
     for (query, expected) in [
         ("q=jos%C3%A9", &["JOSE Antônio", "José da Silva", "Josefa & Cia"][..]),
@@ -288,10 +288,10 @@ fn a_list_is_read_page_by_page() {
         operations.push(client.write("POST", "/contacts", &[], &body).text("operation_id"));
     }
     for operation in &operations {
-        client.ended(operation);
+        client.finished_operation(operation);
     }
     let names = names_of_all_pages(client, "/contacts?ddd=11&limit=7");
-    // Without keys, ids grow with time.
+    // Requests without an `Idempotency-Key` get ids that grow with time.
     let expected: Vec<String> =
         (0..25).filter(|number| number % 5 != 0).map(|number| format!("Ana {number}")).collect();
     assert_eq!(names, expected);
@@ -306,7 +306,7 @@ fn an_idempotency_key_makes_a_request_repeatable() {
     let (first, second) = (send("a-key", "Ana"), send("a-key", "Ana"));
     assert_eq!((first.status, second.status), (202, 202));
     assert_eq!(first.body, second.body);
-    assert_eq!(client.ended(&first.text("operation_id"))["status"], "applied");
+    assert_eq!(client.finished_operation(&first.text("operation_id"))["status"], "applied");
     assert_eq!(send("a-key", "Ana").body, first.body);
     let misused = send("a-key", "Bia");
     assert_eq!((misused.status, misused.text("type")), (422, "/problems/idempotency-key-reused".into()));
@@ -316,7 +316,7 @@ fn an_idempotency_key_makes_a_request_repeatable() {
 }
 
 #[test]
-fn keys_are_asked_for_and_tell_callers_apart() {
+fn keys_are_required_and_identify_callers() {
     let served = serve(&[("CONTACTS__HTTP__API_KEYS", "first-key,second-key")]);
     let client = &served.client;
     for headers in [
@@ -340,11 +340,11 @@ fn keys_are_asked_for_and_tell_callers_apart() {
     };
     let first = create(("authorization", "Bearer first-key"));
     assert_eq!(create(("x-api-key", "first-key")), first);
-    assert_ne!(create(("x-api-key", "second-key")), first, "one caller's key says nothing about another's");
+    assert_ne!(create(("x-api-key", "second-key")), first, "an Idempotency-Key belongs to one caller");
 }
 
 #[test]
-fn an_operation_nobody_made_is_not_found() {
+fn an_operation_with_a_foreign_id_is_not_found() {
     let served = serve(&[]);
     let unknown = |id: &str| served.client.get(&format!("/operations/{id}"));
     assert_eq!(unknown("00000000-0000-4000-8000-000000000000").status, 404);
@@ -354,9 +354,9 @@ fn an_operation_nobody_made_is_not_found() {
 }
 
 #[test]
-fn a_slow_body_is_cut_off() {
+fn a_slow_body_is_answered_408() {
     let mut served = serve(&[("CONTACTS__HTTP__READ_TIMEOUT", "300ms")]);
-    let address = served.process.said("listening")[0]["address"].as_str().unwrap().to_owned();
+    let address = served.process.log_lines("listening")[0]["address"].as_str().unwrap().to_owned();
     let mut socket = TcpStream::connect(&address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let head =
@@ -370,7 +370,7 @@ fn a_slow_body_is_cut_off() {
 }
 
 #[test]
-fn problems_look_the_same_for_ever() {
+fn problems_keep_their_form() {
     let served = serve(&[]);
     let client = &served.client;
     let json = [("content-type", "application/json")];
@@ -392,7 +392,7 @@ fn problems_look_the_same_for_ever() {
 }
 
 #[test]
-fn a_request_that_waits_is_answered_with_what_became_of_it() {
+fn a_request_that_waits_is_answered_with_its_result() {
     let served = serve(&[]);
     let client = &served.client;
     let waiting = [("prefer", "wait=30")];
@@ -413,7 +413,7 @@ fn a_request_that_waits_is_answered_with_what_became_of_it() {
 
     let removed = client.send("DELETE", &path, &waiting, None).unwrap();
     assert_eq!((removed.status, removed.body.as_str()), (204, ""));
-    // Again: there is nothing left to do.
+    // A second delete has nothing to do.
     assert_eq!(client.send("DELETE", &path, &waiting, None).unwrap().status, 204);
     let late = client.write("PUT", &path, &waiting, &person("Late"));
     assert_eq!(
@@ -424,7 +424,7 @@ fn a_request_that_waits_is_answered_with_what_became_of_it() {
 }
 
 #[test]
-fn a_retry_with_its_key_waits_for_the_same_operation() {
+fn a_retry_with_the_same_key_waits_for_the_same_operation() {
     let served = serve(&[]);
     let keyed = [("idempotency-key", "waits"), ("prefer", "wait=30")];
     let once = served.client.write("POST", "/contacts", &keyed, &person("Ana"));
@@ -436,10 +436,10 @@ fn a_retry_with_its_key_waits_for_the_same_operation() {
 }
 
 #[test]
-fn a_key_of_a_request_that_is_still_on_its_way_is_not_taken_for_another() {
+fn a_key_of_a_pending_request_is_not_accepted_for_a_different_request() {
     let stack = Stack::new();
     let mut producer = stack.start("producer");
-    producer.ready();
+    producer.wait_until_ready();
     let client = producer.client();
     let key = [("idempotency-key", "one"), ("prefer", "wait=60")];
     let first = client.write("POST", "/contacts", &key[..1], &person("Ana"));
@@ -450,9 +450,9 @@ fn a_key_of_a_request_that_is_still_on_its_way_is_not_taken_for_another() {
         move || client.send("DELETE", &path, &key, None).unwrap()
     });
     let mut consumer = stack.start("consumer");
-    consumer.ready();
+    consumer.wait_until_ready();
     let other = other.join().unwrap();
-    // Whichever of the two is the one that takes effect, nobody is told of another's success.
+    // Only one of the two takes effect, and the other request must not report success.
     let contact = client.get(&format!("/contacts/{}", first.text("contact_id")));
     match other.status {
         422 => assert_eq!((other.text("type"), contact.status), ("/problems/idempotency-key-reused".into(), 200)),
@@ -462,17 +462,17 @@ fn a_key_of_a_request_that_is_still_on_its_way_is_not_taken_for_another() {
 }
 
 #[test]
-fn who_waits_is_answered_in_time_and_costs_no_thread() {
+fn a_waiting_request_is_answered_in_time_and_uses_no_thread() {
     let stack = Stack::new();
     let mut producer = stack.start("producer");
-    producer.ready();
+    producer.wait_until_ready();
     let client = producer.client();
-    // Nobody applies anything.
+    // No consumer runs, so nothing is applied.
     let short = client.write("POST", "/contacts", &[("prefer", "wait=1")], &person("Ana"));
     assert_eq!((short.status, short.header("preference-applied")), (202, "wait=1"));
     assert_eq!(short.header("location"), format!("/operations/{}", short.text("operation_id")));
 
-    // Many more wait than there are threads or connections to SQL; others are served meanwhile.
+    // More requests wait than there are threads or SQL connections. Other requests are still served.
     let waiters: Vec<_> = (0..200)
         .map(|number| {
             let client = client.clone();
@@ -491,12 +491,12 @@ fn who_waits_is_answered_in_time_and_costs_no_thread() {
     assert!(metric("process_threads") < 100.0, "{}", metric("process_threads"));
     assert_eq!(client.get("/contacts").status, 200);
     let mut consumer = stack.start("consumer");
-    consumer.ready();
+    consumer.wait_until_ready();
     for waiter in waiters {
         assert_eq!(waiter.join().unwrap().status, 201);
     }
 
-    // One who still waits does not hold up the end.
+    // A waiting request does not delay the shutdown.
     consumer.terminate();
     let waiter = {
         let client = client.clone();
@@ -530,7 +530,7 @@ fn lists_are_filtered_narrowed_and_paged() {
     let second = client.get(&link).json();
     assert_eq!(second["items"].as_array().unwrap().len(), 2);
     assert_eq!((&second["next"], &second["items"][1]["name"]), (&Value::Null, &json!("Ana 6")));
-    // A cursor is for its list alone, and cannot be made up or changed.
+    // A cursor is valid only for its list, and only if it was not changed.
     let cursor = first.text("next");
     for query in [format!("limit=4&cursor={cursor}"), format!("email=shared@example.com&cursor=A{cursor}")] {
         let refused = client.get(&format!("/contacts?{query}"));

@@ -1,11 +1,11 @@
-//! The direction of dependencies, read from the sources: the drawing in `docs/ARCHITECTURE.md` as a test.
+//! Checks the dependencies between modules, as `docs/ARCHITECTURE.md` describes them. It reads them from the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room and those it may use, besides itself.
-const ROOMS: &[(&str, &[&str])] = &[
+/// Each module, and the other modules that it may use.
+const MODULES: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("formats", &["domain"]),
     ("message", &["domain"]),
@@ -27,8 +27,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cli", &["runtime", "dlq", "transfer", "store", "config"]),
 ];
 
-/// The folders of `producer` and those that each may use. Its `mod.rs` puts them together.
-const PRODUCER: &[(&str, &[&str])] = &[
+/// Each folder of `producer`, and the other folders that it may use. `producer/mod.rs` may use all of them.
+const PRODUCER_FOLDERS: &[(&str, &[&str])] = &[
     ("language", &[]),
     ("problems", &["language"]),
     ("http", &["problems"]),
@@ -41,11 +41,11 @@ const PRODUCER: &[(&str, &[&str])] = &[
     ("web", &["language", "problems", "http"]),
 ];
 
-/// The most files and folders in one folder of `producer`.
-const MOST_ENTRIES: usize = 12;
+/// The maximum number of files and folders in one folder of `producer`.
+const MAX_ENTRIES: usize = 12;
 
-/// Libraries that only some rooms may name.
-const CONTAINED: &[(&str, &[&str])] = &[
+/// Libraries that only these modules or files may use.
+const CONTAINED_LIBRARIES: &[(&str, &[&str])] = &[
     ("amiquip", &["queue/rabbitmq/"]),
     ("csv_core", &["formats/"]),
     ("diesel", &["store/", "queue/embedded/"]),
@@ -54,12 +54,13 @@ const CONTAINED: &[(&str, &[&str])] = &[
     ("ureq", &["transfer/client.rs"]),
 ];
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+/// All Rust files in a folder and its subfolders.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(sources(&path));
+            found.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
@@ -67,22 +68,22 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Every source file by its path below `src`, without comments.
-fn code() -> Vec<(String, String)> {
+/// The path below `src` and the text of every source file, without comments.
+fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let strip = |text: String| -> String {
         text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     };
     let name = |path: &Path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-    sources(&root).iter().map(|path| (name(path), strip(fs::read_to_string(path).unwrap()))).collect()
+    rust_files(&root).iter().map(|path| (name(path), strip(fs::read_to_string(path).unwrap()))).collect()
 }
 
-/// Code without its unit tests, which may use anything.
+/// Source text without its unit tests. Unit tests may use every module.
 fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests").next().unwrap()
 }
 
-/// Every path that starts with `crate` or `super`, with groups in braces written out.
+/// Every path that starts with `crate` or `super`. Groups in braces are expanded to single paths.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for start in ["crate::", "super::"] {
@@ -96,7 +97,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Adds the paths that a text starts with, and returns what follows them.
+/// Adds the paths at the start of a text to `found`, and returns the rest of the text.
 fn expand<'a>(text: &'a str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -123,13 +124,13 @@ fn expand<'a>(text: &'a str, prefix: &mut Vec<String>, found: &mut Vec<Vec<Strin
     }
 }
 
-/// The module of a source file: `queue/rabbitmq/mod.rs` is `["queue", "rabbitmq"]`.
-fn module(file: &str) -> Vec<String> {
+/// The module path of a source file: `["queue", "rabbitmq"]` for `queue/rabbitmq/mod.rs`.
+fn module_path(file: &str) -> Vec<String> {
     let path = file.strip_suffix("/mod.rs").or_else(|| file.strip_suffix(".rs")).unwrap();
     path.split('/').filter(|part| *part != "lib").map(str::to_owned).collect()
 }
 
-/// A path as it begins at the root of the crate.
+/// A path from the root of the crate, for a path that starts with `crate` or `super`.
 fn absolute(module: &[String], path: &[String]) -> Vec<String> {
     let supers = path.iter().take_while(|part| *part == "super").count();
     match path[0].as_str() {
@@ -138,25 +139,26 @@ fn absolute(module: &[String], path: &[String]) -> Vec<String> {
     }
 }
 
-/// The first two parts of every path that a file uses: a room, and a folder or file of it.
-fn uses(file: &str, text: &str) -> Vec<(String, Option<String>)> {
-    let module = module(file);
+/// The first two parts of every path that a file uses: a module, and its folder or file.
+fn used_modules(file: &str, text: &str) -> Vec<(String, Option<String>)> {
+    let module = module_path(file);
     let full = paths(text).into_iter().map(|path| absolute(&module, &path));
     full.filter_map(|path| Some((path.first()?.clone(), path.get(1).cloned()))).collect()
 }
 
 #[test]
-fn dependencies_point_one_way() {
+fn a_module_uses_only_the_modules_it_may_use() {
     let mut wrong = Vec::new();
-    for (file, text) in code() {
-        let room = file.split(['/', '.']).next().unwrap();
-        if matches!(room, "main" | "lib") {
+    for (file, text) in sources() {
+        let module = file.split(['/', '.']).next().unwrap();
+        if matches!(module, "main" | "lib") {
             continue;
         }
-        let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("no rule for {file}"));
-        // `super` leads out of no room, and in unit tests it means their own file.
+        let (_, allowed) =
+            MODULES.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("no rule for {file}"));
+        // `super` never leaves a module. In unit tests it means the same file.
         for used in paths(&text).into_iter().filter(|path| path[0] == "crate").filter_map(|path| path.get(1).cloned()) {
-            if used != room && !allowed.contains(&used.as_str()) {
+            if used != module && !allowed.contains(&used.as_str()) {
                 wrong.push(format!("{file} uses {used}"));
             }
         }
@@ -165,17 +167,20 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn dependencies_inside_the_producer_point_one_way() {
+fn a_folder_of_the_producer_uses_only_the_folders_it_may_use() {
     let mut wrong = Vec::new();
-    for (file, text) in code() {
+    for (file, text) in sources() {
         let Some(folder) = file.strip_prefix("producer/").filter(|path| *path != "mod.rs") else { continue };
         let folder = folder.split('/').next().unwrap();
         let (_, allowed) =
-            PRODUCER.iter().find(|(name, _)| *name == folder).unwrap_or_else(|| panic!("no rule for {file}"));
-        for (room, used) in uses(&file, without_tests(&text)) {
+            PRODUCER_FOLDERS.iter().find(|(name, _)| *name == folder).unwrap_or_else(|| panic!("no rule for {file}"));
+        for (module, used) in used_modules(&file, without_tests(&text)) {
             let used = used.unwrap_or_default();
             // `openapi/checks.rs` is a test.
-            if room == "producer" && used != folder && !allowed.contains(&used.as_str()) && !file.ends_with("checks.rs")
+            if module == "producer"
+                && used != folder
+                && !allowed.contains(&used.as_str())
+                && !file.ends_with("checks.rs")
             {
                 wrong.push(format!("{file} uses {used}"));
             }
@@ -190,20 +195,20 @@ fn a_folder_of_the_producer_has_few_entries() {
     let mut folders = vec![root];
     while let Some(folder) = folders.pop() {
         let entries: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(entries.len() <= MOST_ENTRIES, "{} has {} entries", folder.display(), entries.len());
+        assert!(entries.len() <= MAX_ENTRIES, "{} has {} entries", folder.display(), entries.len());
         folders.extend(entries.into_iter().filter(|path| path.is_dir()));
     }
 }
 
-/// A folder's `mod.rs` may use the folder's files; any other import that leads back to its own file is a cycle.
+/// `mod.rs` may use the files of its folder. Every other import that leads back to its own file is a cycle.
 #[test]
-fn files_do_not_import_each_other_in_a_circle() {
-    let files: BTreeMap<Vec<String>, (String, String)> = code()
+fn files_do_not_import_each_other_in_a_cycle() {
+    let files: BTreeMap<Vec<String>, (String, String)> = sources()
         .into_iter()
         .filter(|(file, _)| !matches!(file.as_str(), "main.rs" | "lib.rs"))
-        .map(|(file, text)| (module(&file), (file, without_tests(&text).to_owned())))
+        .map(|(file, text)| (module_path(&file), (file, without_tests(&text).to_owned())))
         .collect();
-    // What a `mod.rs` hands on (`pub use name::Name`) is used from the file that has it.
+    // A re-export (`pub use name::Name`) counts as a use of the file that defines the item.
     let mut reexports: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
     for (module, (_, text)) in &files {
         for (at, _) in text.match_indices("use ") {
@@ -218,28 +223,28 @@ fn files_do_not_import_each_other_in_a_circle() {
             }
         }
     }
-    let owner = |path: &[String]| {
+    let defining_module = |path: &[String]| {
         let path = reexports.get(path).map_or(path, |target| target.as_slice());
         (1..=path.len()).rev().map(|end| path[..end].to_vec()).find(|module| files.contains_key(module))
     };
     let mut edges: BTreeMap<&Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
     for (module, (_, text)) in &files {
         for path in paths(text) {
-            let used = owner(&absolute(module, &path));
+            let used = defining_module(&absolute(module, &path));
             if let Some(used) = used.filter(|used| used != module && !used.starts_with(module)) {
                 edges.entry(module).or_default().insert(used);
             }
         }
     }
-    assert!(edges.values().map(BTreeSet::len).sum::<usize>() > 300, "the sources were read wrongly");
+    assert!(edges.values().map(BTreeSet::len).sum::<usize>() > 300, "the sources were not read correctly");
     let name = |module: &Vec<String>| files[module].0.clone();
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     for start in files.keys() {
         let (mut seen, mut next) = (BTreeSet::new(), vec![start]);
         while let Some(module) = next.pop() {
             for used in edges.get(module).into_iter().flatten() {
                 if used == start {
-                    circles.push(format!("{} is used by {}, which it uses", name(start), name(module)));
+                    cycles.push(format!("{} uses {}, which also uses it", name(start), name(module)));
                 }
                 if seen.insert(used) {
                     next.push(used);
@@ -247,17 +252,17 @@ fn files_do_not_import_each_other_in_a_circle() {
             }
         }
     }
-    assert!(circles.is_empty(), "{circles:#?}");
+    assert!(cycles.is_empty(), "{cycles:#?}");
 }
 
 #[test]
-fn libraries_stay_in_their_rooms() {
+fn a_library_is_used_only_in_its_modules() {
     let mut wrong = Vec::new();
-    for (file, text) in code() {
-        for (library, rooms) in CONTAINED {
-            let named = text.contains(&format!("{library}::")) || text.contains(&format!("use {library}"));
-            if named && !rooms.iter().any(|room| file.starts_with(room)) {
-                wrong.push(format!("{file} names {library}"));
+    for (file, text) in sources() {
+        for (library, users) in CONTAINED_LIBRARIES {
+            let used = text.contains(&format!("{library}::")) || text.contains(&format!("use {library}"));
+            if used && !users.iter().any(|user| file.starts_with(user)) {
+                wrong.push(format!("{file} uses {library}"));
             }
         }
     }
@@ -265,18 +270,48 @@ fn libraries_stay_in_their_rooms() {
 }
 
 #[test]
-fn the_rules_are_not_circular() {
-    for rules in [ROOMS, PRODUCER] {
-        for (index, (room, uses)) in rules.iter().enumerate() {
+fn the_rules_have_no_cycle() {
+    for rules in [MODULES, PRODUCER_FOLDERS] {
+        for (index, (module, uses)) in rules.iter().enumerate() {
             for used in *uses {
-                let at = rules.iter().position(|(name, _)| name == used).unwrap();
-                assert!(at < index, "{room} may use only rooms above it in the list, not {used}");
+                let position = rules.iter().position(|(name, _)| name == used).unwrap();
+                assert!(position < index, "{module} may use only modules above it in the list, not {used}");
             }
         }
     }
 }
 
-/// Mutations are run by hand and seldom; that they can be is checked here.
+/// `producer/web/page.rs` must register each module, or a browser cannot load it. Adding a module in the order of its
+/// imports finds cycles: the modules of a cycle wait for each other.
+#[test]
+fn the_modules_of_the_web_page_are_registered_and_have_no_cycle() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/producer/web/page/scripts");
+    let registered = fs::read_to_string(folder.join("../../page.rs")).unwrap();
+    let mut waiting: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(registered.contains(&format!("script!(\"{name}\")")), "page.rs does not register {name}");
+        let statements = text.lines().filter(|line| line.starts_with("import ") || line.contains(" from '"));
+        let imports = statements.map(|line| line.split('\'').nth(1).unwrap().strip_prefix("./").unwrap().to_owned());
+        waiting.insert(name, imports.collect());
+    }
+    for (name, imports) in &waiting {
+        for import in imports {
+            assert!(waiting.contains_key(import), "{name} imports {import}, which does not exist");
+        }
+    }
+    assert!(waiting.values().map(BTreeSet::len).sum::<usize>() > 30, "the modules were not read correctly");
+    while !waiting.is_empty() {
+        let remaining = waiting.len();
+        let names: BTreeSet<String> = waiting.keys().cloned().collect();
+        waiting.retain(|_, imports| !imports.is_disjoint(&names));
+        assert!(waiting.len() < remaining, "these modules import each other in a cycle: {waiting:#?}");
+    }
+}
+
+/// `tests/mutations/run` is run by hand. This test checks that its patches still apply.
 #[test]
 fn every_mutation_still_applies() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -290,8 +325,8 @@ fn every_mutation_still_applies() {
         for file in patch.split("\n--- a/").skip(1) {
             let source = fs::read_to_string(root.join(file.lines().next().unwrap())).unwrap();
             for hunk in file.split("\n@@ ").skip(1) {
-                let before = |line: &&str| line.starts_with([' ', '-']);
-                let old: Vec<&str> = hunk.lines().skip(1).filter(before).map(|line| &line[1..]).collect();
+                let is_old_line = |line: &&str| line.starts_with([' ', '-']);
+                let old: Vec<&str> = hunk.lines().skip(1).filter(is_old_line).map(|line| &line[1..]).collect();
                 assert!(source.contains(&old.join("\n")), "{} does not apply:\n{}", path.display(), old.join("\n"));
                 hunks += 1;
             }

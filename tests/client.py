@@ -1,4 +1,4 @@
-"""The life of some contacts by a client that was made from the service's description; see tests/client."""
+"""Creates, reads, updates and deletes contacts with a client that is generated from /openapi.json; see tests/client."""
 
 import sys
 from http import HTTPStatus
@@ -27,7 +27,7 @@ WAIT = "wait=30"
 
 
 def expect(answer, status, model):
-    """The parsed body, which must be what the description says of this status."""
+    """Checks the status and the type of the parsed body, and returns the body."""
     assert answer.status_code == status, (answer.status_code, answer.content)
     assert model is None or isinstance(answer.parsed, model), (model, answer.parsed)
     return answer.parsed
@@ -38,13 +38,13 @@ def person(name, phone="(11) 98765-4321"):
 
 
 def main(url, key):
-    stranger = Client(base_url=url)
-    refused = expect(list_contacts.sync_detailed(client=stranger), HTTPStatus.UNAUTHORIZED, Problem)
+    anonymous = Client(base_url=url)
+    refused = expect(list_contacts.sync_detailed(client=anonymous), HTTPStatus.UNAUTHORIZED, Problem)
     assert refused.type_ == ProblemType.UNAUTHORIZED, refused
 
     client = AuthenticatedClient(base_url=url, token=key)
 
-    # Create, waiting for the change to be applied; the same request again is the same contact.
+    # Create a contact and wait until it is applied. The repeated request gives the same contact.
     def create():
         return create_contact.sync_detailed(client=client, body=person("Ana Souza"), idempotency_key="k1", prefer=WAIT)
 
@@ -58,7 +58,7 @@ def main(url, key):
     assert answer.headers["preference-applied"] == WAIT, answer.headers
     assert expect(create(), HTTPStatus.CREATED, Contact).id == ana.id
 
-    # Create without waiting: the operation tells how it ended.
+    # Create a contact without waiting, and read the operation until it is finished.
     answer = create_contact.sync_detailed(client=client, body=person("Bia Lima", "85 3456-7890"))
     accepted = expect(answer, HTTPStatus.ACCEPTED, Accepted)
     for _ in range(600):
@@ -68,22 +68,22 @@ def main(url, key):
             break
     assert operation.status == OperationStatus.APPLIED and operation.contact_id == accepted.contact_id, operation
 
-    # What is wrong is named.
+    # An invalid value gives a field error.
     answer = create_contact.sync_detailed(client=client, body=person("Ana", "(20) 98765-4321"))
-    wrong = expect(answer, HTTPStatus.UNPROCESSABLE_ENTITY, Problem)
-    assert [(error.field, error.code, error.pointer) for error in wrong.errors] == [
+    problem = expect(answer, HTTPStatus.UNPROCESSABLE_ENTITY, Problem)
+    assert [(error.field, error.code, error.pointer) for error in problem.errors] == [
         ("phone", "unknown_area_code", "/phone")
-    ], wrong
+    ], problem
     portuguese = create_contact.sync_detailed(client=client, body=person(" "), accept_language="pt-BR")
     assert portuguese.headers["content-language"] == "pt-BR", portuguese
 
-    # Read, also only if it has changed.
+    # Read the contact, also with a conditional request.
     answer = get_contact.sync_detailed(client=client, id=ana.id)
     assert expect(answer, HTTPStatus.OK, Contact) == ana
     tag = answer.headers["etag"]
     expect(get_contact.sync_detailed(client=client, id=ana.id, if_none_match=tag), HTTPStatus.NOT_MODIFIED, None)
 
-    # Page by page.
+    # Read the list, page by page.
     names, cursor = [], {}
     while True:
         page = expect(list_contacts.sync_detailed(client=client, limit=1, **cursor), HTTPStatus.OK, ContactPage)
@@ -95,10 +95,10 @@ def main(url, key):
     found = expect(list_contacts.sync_detailed(client=client, q="ana", state=State.SP), HTTPStatus.OK, ContactPage)
     assert [contact.id for contact in found.items] == [ana.id], found
     fields = [ContactField.ID, ContactField.NAME]
-    some = expect(list_contacts.sync_detailed(client=client, fields=fields), HTTPStatus.OK, PartialContactPage)
-    assert all(set(contact.to_dict()) == {"id", "name"} for contact in some.items), some
+    partial = expect(list_contacts.sync_detailed(client=client, fields=fields), HTTPStatus.OK, PartialContactPage)
+    assert all(set(contact.to_dict()) == {"id", "name"} for contact in partial.items), partial
 
-    # Change it on the condition that nobody else did.
+    # Update the contact, if no other client has updated it.
     def replace(name):
         return replace_contact.sync_detailed(
             client=client, id=ana.id, body=person(name), if_match=tag, prefer=WAIT
@@ -109,7 +109,7 @@ def main(url, key):
     conflict = expect(replace("Nobody"), HTTPStatus.PRECONDITION_FAILED, Problem)
     assert conflict.type_ == ProblemType.VERSION_CONFLICT, conflict
 
-    # Delete it.
+    # Delete the contact.
     answer = delete_contact.sync_detailed(client=client, id=ana.id, if_match=f'"{changed.version}"', prefer=WAIT)
     expect(answer, HTTPStatus.NO_CONTENT, None)
     expect(get_contact.sync_detailed(client=client, id=ana.id), HTTPStatus.NOT_FOUND, Problem)

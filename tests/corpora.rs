@@ -1,11 +1,11 @@
-//! The fuzz targets' checks, with every input that was ever of interest (`fuzz/corpus`, see `make fuzz`).
+//! Runs the checks of the fuzz targets with every input of `fuzz/corpus`. `make fuzz` adds inputs.
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
 
 use std::path::Path;
 
-fn each(corpus: &str, check: fn(&[u8])) {
+fn check_corpus(corpus: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(corpus);
     let mut inputs = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -18,16 +18,16 @@ fn each(corpus: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn messages() {
-    each("message", checks::message);
+fn the_corpus_of_messages_passes() {
+    check_corpus("message", checks::message);
 }
 
 #[test]
-fn phones() {
-    each("phone", checks::phone);
+fn the_corpus_of_phone_numbers_passes() {
+    check_corpus("phone", checks::phone);
 }
 
 #[test]
-fn queries() {
-    each("query", checks::query);
+fn the_corpus_of_queries_passes() {
+    check_corpus("query", checks::query);
 }

@@ -1,13 +1,13 @@
-//! The integration tests, one binary: real RabbitMQ and PostgreSQL, real processes.
+//! The integration tests. They are one binary and use a real RabbitMQ, a real PostgreSQL and real processes.
 //!
-//! `make test` brings the services up; each test has a schema and a queue prefix of its own.
-#![expect(unreachable_pub, reason = "a test binary has no outside")]
+//! `make test` starts the services. Each test has its own database schema and its own queue prefix.
+#![expect(unreachable_pub, reason = "nothing else uses a test binary")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test ends where it fails"
+    reason = "a test stops where it fails"
 )]
 
 mod api;

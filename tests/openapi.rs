@@ -1,30 +1,29 @@
-//! The API's description for programs, held against the API: every operation is served, every path has these methods
-//! and no others, and what is committed is what is sent.
+//! Tests that compare the OpenAPI document with the API: operations, methods, answers, and the committed file.
 
-use crate::support::{Client, json, person, standalone};
+use crate::support::{Client, json, person, start_standalone};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
-/// An id that names nothing.
-const NOBODY: &str = "0199f0a4-7d1c-7a60-8f6e-3b0c5e1d2f4a";
+/// The id of a contact that does not exist.
+const UNKNOWN_ID: &str = "0199f0a4-7d1c-7a60-8f6e-3b0c5e1d2f4a";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a test with a client of a service of its own, and its document.
+/// Starts a service and runs a test with its client and its OpenAPI document.
 fn with_service(test: impl FnOnce(&Client, &Value)) {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = standalone(folder.path(), &[]);
+    let mut process = start_standalone(folder.path(), &[]);
     let client = process.client();
     let served = client.get("/openapi.json");
     assert_eq!((served.status, served.header("content-type")), (200, "application/json"));
     test(&client, &served.json());
 }
 
-/// Each path with its operations by method, in upper case.
+/// The operations of each path, by method in upper case.
 fn operations(document: &Value) -> BTreeMap<String, BTreeMap<String, Value>> {
     let paths = document["paths"].as_object().unwrap();
     let of = |path: &Value| -> BTreeMap<String, Value> {
@@ -33,13 +32,13 @@ fn operations(document: &Value) -> BTreeMap<String, BTreeMap<String, Value>> {
     paths.iter().map(|(path, operations)| (path.clone(), of(operations))).collect()
 }
 
-/// What a reference leads to, or the value itself.
+/// Resolves a reference. Other values are returned unchanged.
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let Some(target) = value["$ref"].as_str() else { return value };
-    document.pointer(target.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("{target} leads nowhere"))
+    document.pointer(target.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("{target} does not exist"))
 }
 
-/// All references, wherever they are.
+/// Collects all references.
 fn references<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
     match value {
         Value::Object(members) => {
@@ -59,7 +58,7 @@ fn renewed(path: &str) -> bool {
     renew
 }
 
-/// `make openapi` renews it.
+/// `make openapi` renews the file.
 #[test]
 fn the_committed_document_is_the_one_that_is_served() {
     with_service(|client, _| {
@@ -68,7 +67,7 @@ fn the_committed_document_is_the_one_that_is_served() {
             std::fs::write(root().join(path), &served.body).unwrap();
         }
         let committed = std::fs::read_to_string(root().join(path)).unwrap();
-        assert!(committed == served.body, "{path} is not what is served: renew it with `make openapi`");
+        assert!(committed == served.body, "{path} is not the served document: renew it with `make openapi`");
         let again = client.send("GET", "/openapi.json", &[("if-none-match", served.header("etag"))], None).unwrap();
         assert_eq!((again.status, again.body.as_str()), (304, ""));
     });
@@ -79,12 +78,12 @@ fn every_operation_is_served_and_no_other_method() {
     with_service(|client, document| {
         let contact = client.create("Ana").text("contact_id");
         let operation = client.write("PUT", &format!("/contacts/{contact}"), &[], &person("Bia")).text("operation_id");
-        client.ended(&operation);
+        client.finished_operation(&operation);
         for (template, operations) in operations(document) {
             let id = if template.starts_with("/operations") { &operation } else { &contact };
             let path = template.replace("{id}", id);
             let described: BTreeSet<&str> = operations.keys().map(String::as_str).collect();
-            // A delete comes last, as what it deletes is asked for before.
+            // DELETE is the last method, because the other requests need the contact.
             for method in METHODS.into_iter().filter(|method| *method != "DELETE").chain(["DELETE"]) {
                 let answer = if matches!(method, "POST" | "PUT") {
                     client.write(method, &path, &[], &person("Ana"))
@@ -113,7 +112,7 @@ fn every_operation_is_served_and_no_other_method() {
 }
 
 #[test]
-fn problems_are_those_that_the_document_has() {
+fn problems_are_described_in_the_document() {
     with_service(|client, document| {
         let known = &document["components"]["schemas"]["ProblemType"]["enum"];
         let types: BTreeSet<&str> = known.as_array().unwrap().iter().map(|kind| kind.as_str().unwrap()).collect();
@@ -133,19 +132,19 @@ fn problems_are_those_that_the_document_has() {
                 assert!(header["required"] != true || answer.headers.contains_key(name), "no {name}: {answer:?}");
             }
         }
-        let unknown = client.get(&format!("/contacts/{NOBODY}"));
+        let unknown = client.get(&format!("/contacts/{UNKNOWN_ID}"));
         assert_eq!((unknown.status, unknown.json()["type"].clone()), (404, json!("/problems/not-found")));
     });
 }
 
 #[test]
-fn every_operation_is_told_in_full() {
+fn every_operation_is_described_completely() {
     with_service(|_, document| {
         let mut all = Vec::new();
         references(document, &mut all);
         assert!(all.len() > 100);
         for target in all {
-            assert!(document.pointer(target.strip_prefix('#').unwrap()).is_some(), "{target} leads nowhere");
+            assert!(document.pointer(target.strip_prefix('#').unwrap()).is_some(), "{target} does not exist");
         }
         let (tags, mut ids) = (&document["tags"], BTreeSet::new());
         for (path, operations) in operations(document) {
@@ -162,7 +161,8 @@ fn every_operation_is_told_in_full() {
                 for parameter in operation["parameters"].as_array().into_iter().flatten() {
                     let parameter = resolved(document, parameter);
                     assert!(parameter["schema"].is_object(), "{name}");
-                    // Those without have one in their description, or cannot: a cursor is made by an answer.
+                    // Other parameters have an example in the description. A cursor has none, because only an answer
+                    // contains one.
                     examples += usize::from(parameter["example"] != Value::Null);
                     let placed = path.contains(&format!("{{{}}}", parameter["name"].as_str().unwrap()));
                     assert_eq!(parameter["in"] == "path", placed, "{name}: {parameter}");
@@ -175,7 +175,7 @@ fn every_operation_is_told_in_full() {
                     assert!(content["example"] != Value::Null || content["examples"].is_object(), "{name}: {content}");
                     examples += 1;
                 }
-                // The answer to a HEAD has no body to show.
+                // The answer to HEAD has no body.
                 assert!(examples > 0 || method.eq_ignore_ascii_case("head"), "{name} has no example");
             }
         }
@@ -183,13 +183,13 @@ fn every_operation_is_told_in_full() {
 }
 
 #[test]
-fn the_readme_names_the_same_operations() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let rows = readme.lines().skip_while(|line| !line.starts_with("| request |")).skip(2);
+fn the_api_reference_names_the_same_operations() {
+    let reference = std::fs::read_to_string(root().join("docs/reference/api.md")).unwrap();
+    let rows = reference.lines().skip_while(|line| !line.starts_with("| request |")).skip(2);
     let named: BTreeSet<String> = rows
         .take_while(|line| line.starts_with('|'))
         .filter_map(|line| line.trim_matches('|').split(" | ").next()?.split('`').nth(1))
-        // Those of people are no part of the description for programs.
+        // The OpenAPI document does not describe pages for people.
         .filter(|request| request.split(' ').nth(1).is_some_and(is_described))
         .map(|request| request.split('?').next().unwrap().to_owned())
         .collect();
@@ -197,14 +197,14 @@ fn the_readme_names_the_same_operations() {
         let described: BTreeSet<String> = operations(document)
             .into_iter()
             .flat_map(|(path, operations)| operations.into_keys().map(move |method| format!("{method} {path}")))
-            // Where there is GET there is HEAD: the table need not say so.
+            // Every path with GET also has HEAD, so the table does not list HEAD.
             .filter(|operation| !operation.starts_with("HEAD "))
             .collect();
         assert_eq!(named, described);
     });
 }
 
-/// Whether a path of the README's table belongs to the API, not to its pages and documents.
+/// Whether a path of the table in `docs/reference/api.md` belongs to the API, not to its pages and documents.
 fn is_described(path: &str) -> bool {
     ["/contacts", "/operations", "/areas"].iter().any(|begin| path.starts_with(begin))
 }

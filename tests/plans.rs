@@ -1,16 +1,16 @@
-//! Every kind of list is read by an index, from where the page begins: PostgreSQL says so of the very statements.
+//! Checks the plans of PostgreSQL: every kind of list reads an index from the position where the page starts.
 
 use crate::support::{Database, create, eventually, new_contact};
 use contacts::domain::{AreaCode, Attempt, ContactId, Email, NameKey, Outcome, Phone, Region, State};
 use contacts::store::postgres::Postgres;
-use contacts::store::{After, Direction, Filter, Store};
+use contacts::store::{Direction, Filter, ListPosition, Store};
 use uuid::Uuid;
 
 const ROWS: u32 = 50_000;
 const LIMIT: u32 = 51;
 
-/// Contacts whose ids, names and areas are spread evenly.
-fn filled() -> (Postgres, Database) {
+/// A database with contacts whose ids, names and areas are spread evenly.
+fn filled_database() -> (Postgres, Database) {
     let database = Database::new();
     let store = Postgres::new(&database.settings()).unwrap();
     store.migrate(Direction::Up).unwrap();
@@ -28,70 +28,70 @@ fn filled() -> (Postgres, Database) {
     (store, database)
 }
 
-fn with(choose: impl Fn(AreaCode) -> bool, prefix: Option<&str>) -> Filter {
+fn in_areas(is_in: impl Fn(AreaCode) -> bool, prefix: Option<&str>) -> Filter {
     let mut filter = Filter { name: prefix.map(|prefix| NameKey::prefix(prefix).unwrap()), ..Filter::default() };
-    filter.within(AreaCode::all().filter(|area| choose(*area)));
+    filter.restrict_to(AreaCode::all().filter(|area| is_in(*area)));
     filter
 }
 
 #[test]
-fn every_page_is_read_by_an_index() {
-    let (store, _database) = filled();
-    let everyone = Filter::default();
-    let named = Filter { name: NameKey::prefix("jose").ok(), ..Filter::default() };
-    let mailed = || Filter { email: Email::parse("Common@example.com").ok(), ..Filter::default() };
-    let called = || Filter { phone: Phone::parse("11987654321").ok(), ..Filter::default() };
-    let late_id = After { name: None, id: ContactId::new(Uuid::from_u128(u128::from(ROWS) * 9 / 10)) };
-    let late_name = After { name: NameKey::read("jose 49"), ..late_id.clone() };
-    for (what, filter, late, index) in [
-        ("all", everyone, &late_id, "contacts_pkey"),
-        ("ddd", with(|area| area.number() == 11, None), &late_id, "contacts_ddd"),
-        ("state", with(|area| area.state() == State::Sp, None), &late_id, "contacts_ddd"),
-        ("region", with(|area| area.state().region() == Region::Nordeste, None), &late_id, "contacts_ddd"),
-        ("q", named, &late_name, "contacts_name"),
-        ("q and state", with(|area| area.state() == State::Sp, Some("jose")), &late_name, "contacts_name"),
-        ("email", mailed(), &late_id, "contacts_email"),
-        ("phone", called(), &late_id, "contacts_phone"),
-        ("email and q", Filter { name: NameKey::prefix("jose").ok(), ..mailed() }, &late_id, "contacts_email"),
+fn every_page_reads_an_index() {
+    let (store, _database) = filled_database();
+    let all = Filter::default();
+    let by_name = Filter { name: NameKey::prefix("jose").ok(), ..Filter::default() };
+    let by_email = || Filter { email: Email::parse("Common@example.com").ok(), ..Filter::default() };
+    let by_phone = || Filter { phone: Phone::parse("11987654321").ok(), ..Filter::default() };
+    let late_id = ListPosition { name: None, id: ContactId::new(Uuid::from_u128(u128::from(ROWS) * 9 / 10)) };
+    let late_name = ListPosition { name: NameKey::read("jose 49"), ..late_id.clone() };
+    for (label, filter, late, index) in [
+        ("all", all, &late_id, "contacts_pkey"),
+        ("ddd", in_areas(|area| area.number() == 11, None), &late_id, "contacts_ddd"),
+        ("state", in_areas(|area| area.state() == State::Sp, None), &late_id, "contacts_ddd"),
+        ("region", in_areas(|area| area.state().region() == Region::Nordeste, None), &late_id, "contacts_ddd"),
+        ("q", by_name, &late_name, "contacts_name"),
+        ("q and state", in_areas(|area| area.state() == State::Sp, Some("jose")), &late_name, "contacts_name"),
+        ("email", by_email(), &late_id, "contacts_email"),
+        ("phone", by_phone(), &late_id, "contacts_phone"),
+        ("email and q", Filter { name: NameKey::prefix("jose").ok(), ..by_email() }, &late_id, "contacts_email"),
         (
             "email and state",
-            Filter { email: mailed().email, ..with(|area| area.state() == State::Sp, None) },
+            Filter { email: by_email().email, ..in_areas(|area| area.state() == State::Sp, None) },
             &late_id,
             "contacts_email",
         ),
-        ("email and phone", Filter { phone: called().phone, ..mailed() }, &late_id, "contacts_email"),
-        ("phone and q", Filter { name: NameKey::prefix("jose").ok(), ..called() }, &late_id, "contacts_phone"),
+        ("email and phone", Filter { phone: by_phone().phone, ..by_email() }, &late_id, "contacts_email"),
+        ("phone and q", Filter { name: NameKey::prefix("jose").ok(), ..by_phone() }, &late_id, "contacts_phone"),
     ] {
         for after in [None, Some(late)] {
-            assert!(!store.contacts(&filter, after, LIMIT).unwrap().is_empty(), "{what}");
+            assert!(!store.contacts(&filter, after, LIMIT).unwrap().is_empty(), "{label}");
             let plan = store.explain(&filter, after, LIMIT).unwrap();
-            println!("{what}, {}:\n{plan}\n", if after.is_some() { "late" } else { "first" });
-            // Of those with one address or number the rest of a filter may be looked for in any order: they are few.
-            if what.contains(" and ") && what != "q and state" {
-                assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{what}:\n{plan}");
+            println!("{label}, {} page:\n{plan}\n", if after.is_some() { "late" } else { "first" });
+            // Few contacts have one address or number, so the rest of the filter can be checked in any order.
+            if label.contains(" and ") && label != "q and state" {
+                assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{label}:\n{plan}");
                 continue;
             }
-            assert!(plan.contains(&format!("using {index} on")), "{what}:\n{plan}");
-            assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{what}:\n{plan}");
-            // Only pages of areas are sorted, and they are cut before that.
+            assert!(plan.contains(&format!("using {index} on")), "{label}:\n{plan}");
+            assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{label}:\n{plan}");
+            // Only pages of areas are sorted, and each is limited before that.
             let sorts = plan.matches("Sort  (").count();
-            assert_eq!(sorts, usize::from(index == "contacts_ddd"), "{what}:\n{plan}");
-            assert_eq!(plan.matches("Limit  (").count(), 1 + sorts, "{what}:\n{plan}");
-            assert!(plan.contains("Index Cond"), "{what}:\n{plan}");
+            assert_eq!(sorts, usize::from(index == "contacts_ddd"), "{label}:\n{plan}");
+            assert_eq!(plan.matches("Limit  (").count(), 1 + sorts, "{label}:\n{plan}");
+            assert!(plan.contains("Index Cond"), "{label}:\n{plan}");
             let filtered = plan.matches("Filter").count();
-            // The primary key has deleted contacts too.
-            assert_eq!(filtered, usize::from(matches!(what, "all" | "q and state")), "{what}:\n{plan}");
+            // The primary key also has deleted contacts.
+            assert_eq!(filtered, usize::from(matches!(label, "all" | "q and state")), "{label}:\n{plan}");
         }
     }
 }
 
 #[test]
-fn a_session_that_began_on_empty_tables_never_reads_them_from_end_to_end() {
+fn a_session_that_started_with_empty_tables_never_scans_them() {
     let database = Database::new();
     let store = Postgres::new(&database.settings()).unwrap();
     store.migrate(Direction::Up).unwrap();
-    // After five times PostgreSQL keeps the plan of a prepared statement. Whatever it took the tables for then, by the
-    // later batches there is something in them.
+    // After five executions PostgreSQL keeps the plan of a prepared statement. The tables are small then, and grow in
+    // the later batches.
     for _ in 0..12 {
         let attempt = |_| {
             let command = create(new_contact(), "Ana Example");
@@ -100,13 +100,13 @@ fn a_session_that_began_on_empty_tables_never_reads_them_from_end_to_end() {
         let batch: Vec<Attempt> = (0..50).map(attempt).collect();
         assert_eq!(store.apply(&batch).unwrap(), vec![Outcome::Applied; 50]);
     }
-    // A session that ends tells what it did.
+    // A session reports its statistics when it ends.
     drop(store);
     let tables = |condition: &str| {
         database.count(&format!(
             "pg_stat_user_tables WHERE relid IN ('contacts'::regclass, 'operations'::regclass) AND {condition}"
         ))
     };
-    eventually("what the session did", || (tables("idx_scan >= 12") == 2).then_some(()));
+    eventually("the statistics of the session are visible", || (tables("idx_scan >= 12") == 2).then_some(()));
     assert_eq!(tables("seq_tup_read > 0"), 0);
 }

@@ -1,7 +1,7 @@
-//! Messages and rows that harm: only the guilty one goes to the dead letters, and nothing does while SQL is at fault.
+//! Poison messages: only the poison message is dead-lettered. A fault of the database dead-letters no message.
 //!
-//! A store that panics or kills its process stands before the real one; the killing one runs in a process of its own,
-//! which is this test binary again.
+//! A store that panics or aborts wraps the real store. The aborting store runs in a child process, which is this test
+//! binary started again.
 
 use crate::support::{Stack, create, delete, details, eventually, new_contact, update};
 use contacts::config::{ConsumerSettings, RetrySettings};
@@ -9,42 +9,43 @@ use contacts::consumer::{self, Parts};
 use contacts::domain::{Action, Attempt, Command, Contact, ContactId, OperationId, Outcome, Timestamp};
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
-use contacts::queue::{Delivery, Queue, QueueError, QueueKind, Source, Work};
+use contacts::queue::{Delivery, Queue, QueueError, QueueKind, SessionHandler, Source};
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
-use contacts::store::{After, Direction, Filter, Operation, Pruned, Store, StoreError};
+use contacts::store::{Direction, Filter, ListPosition, Operation, Pruned, Store, StoreError};
 use contacts::telemetry::Health;
-use std::process::{Command as Run, Stdio};
+use std::process::{Command as ProcessCommand, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The name of the contact that harms.
-const HARMFUL: &str = "Harmful";
-const CHILD: &str = "CONTACTS_TEST_CHILD_OF";
+/// The contact name that makes the store fail.
+const POISON_NAME: &str = "Poison";
+/// The environment variable that gives the child process its services.
+const CHILD_VARIABLE: &str = "CONTACTS_TEST_CHILD_OF";
 
 #[derive(Clone, Copy)]
-enum Harm {
+enum Crash {
     Panic,
-    Kill,
+    Abort,
 }
 
-/// A real store that breaks down when it is asked to apply a harmful command.
-struct Harmed {
+/// A real store that crashes when it applies a poison command.
+struct CrashingStore {
     store: Postgres,
-    harm: Harm,
+    crash: Crash,
 }
 
-impl Store for Harmed {
+impl Store for CrashingStore {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        let harmful = |attempt: &&Attempt| {
-            attempt.must_fail.is_none() && attempt.command.action == Action::Create(details(HARMFUL))
+        let is_poison = |attempt: &&Attempt| {
+            attempt.must_fail.is_none() && attempt.command.action == Action::Create(details(POISON_NAME))
         };
-        if batch.iter().any(|attempt| harmful(&attempt)) {
-            match self.harm {
-                Harm::Panic => panic!("on purpose"),
-                Harm::Kill => std::process::abort(),
+        if batch.iter().any(|attempt| is_poison(&attempt)) {
+            match self.crash {
+                Crash::Panic => panic!("on purpose"),
+                Crash::Abort => std::process::abort(),
             }
         }
         self.store.apply(batch)
@@ -52,7 +53,7 @@ impl Store for Harmed {
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
         self.store.contact(id)
     }
-    fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+    fn contacts(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<Vec<Contact>, StoreError> {
         self.store.contacts(filter, after, limit)
     }
     fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {
@@ -67,8 +68,8 @@ impl Store for Harmed {
     fn probe(&self) -> Result<(), StoreError> {
         self.store.probe()
     }
-    fn set_pruned_before(&self, moment: Timestamp) -> Result<(), StoreError> {
-        self.store.set_pruned_before(moment)
+    fn set_pruned_before(&self, timestamp: Timestamp) -> Result<(), StoreError> {
+        self.store.set_pruned_before(timestamp)
     }
     fn pruned_before(&self) -> Result<Option<Timestamp>, StoreError> {
         self.store.pruned_before()
@@ -81,18 +82,18 @@ impl Store for Harmed {
     }
 }
 
-/// Runs a consumer with a harmed store until it is asked to stop.
-fn start_harmed(
+/// Starts a consumer with a crashing store. It runs until `stop`.
+fn start_with_crashing_store(
     broker: &contacts::config::BrokerSettings,
     database: &contacts::config::DatabaseSettings,
-    harm: Harm,
+    crash: Crash,
     stop: &Stop,
 ) -> Vec<JoinHandle<()>> {
-    let store = Harmed { store: Postgres::new(database).unwrap(), harm };
+    let store = CrashingStore { store: Postgres::new(database).unwrap(), crash };
     start(broker, store, |queue| Arc::new(queue), stop)
 }
 
-/// Runs a consumer on a store and a queue with something before it.
+/// Starts a consumer on a store. `queue` may wrap the RabbitMQ queue.
 fn start(
     broker: &contacts::config::BrokerSettings,
     store: impl Store + 'static,
@@ -103,62 +104,63 @@ fn start(
     let health = Health::default();
     let (publisher, thread) = rabbit.publisher(broker, health.component("publisher"), stop.clone()).unwrap();
     let parts = Parts { queue: queue(rabbit), store: Arc::new(store), publisher, lag: consumer::LagTracker::default() };
-    // Never given up: a panic whose backtrace is asked for can hold its worker, and the creates with it, for seconds.
+    // Many attempts: a panic that prints its backtrace can block a worker for seconds, and updates wait for its
+    // creates.
     let retry = RetrySettings { delay: Duration::from_millis(100), max_attempts: 10_000 };
     let mut threads = consumer::start(parts, &ConsumerSettings::default(), &retry, &health, stop).unwrap();
     threads.push(thread);
     threads
 }
 
-/// The queue gets good commands, a harmful one among them, and what builds on the good ones.
-fn publish_around_a_harmful_one(stack: &Stack) -> (Vec<Command>, Command) {
-    let harmful = create(new_contact(), HARMFUL);
+/// Publishes valid commands with one poison command among them. Returns the valid commands and the poison command.
+fn publish_with_poison(stack: &Stack) -> (Vec<Command>, Command) {
+    let poison = create(new_contact(), POISON_NAME);
     let mut commands = Vec::new();
     for number in 0..60 {
         let id = new_contact();
         commands.push(create(id, "Ana"));
-        // One or the other: a delete that overtakes an update, as it may between two workers, makes it fail.
+        // Never both: with two workers a delete can overtake an update, and then the update fails.
         commands.push(if number % 5 == 0 { delete(id, 9) } else { update(id, 5, "Bia") });
     }
     let mut messages: Vec<Message> = commands.iter().map(Message::new).collect();
-    messages.insert(70, Message::new(&harmful));
+    messages.insert(70, Message::new(&poison));
     stack.publish(messages);
-    (commands, harmful)
+    (commands, poison)
 }
 
-fn assert_only_the_harmful_one_failed(stack: &Stack, commands: &[Command], harmful: &Command, reason: &str) {
-    let letters = stack.dead_letters();
-    assert_eq!(letters.len(), 1, "{letters:?}");
-    let failure = letters[0].headers.failure().unwrap();
-    assert_eq!((letters[0].id.clone(), failure.reason.as_str()), (harmful.operation_id.to_string(), reason));
-    assert!(failure.first_at.is_some() && failure.last_at.is_some() && letters[0].headers.attempts() == 1);
+fn assert_only_poison_failed(stack: &Stack, commands: &[Command], poison: &Command, reason: &str) {
+    let dead_letters = stack.dead_letters();
+    assert_eq!(dead_letters.len(), 1, "{dead_letters:?}");
+    let failure = dead_letters[0].headers.failure().unwrap();
+    assert_eq!((dead_letters[0].id.clone(), failure.reason.as_str()), (poison.operation_id.to_string(), reason));
+    assert!(failure.first_at.is_some() && failure.last_at.is_some() && dead_letters[0].headers.attempts() == 1);
     assert_eq!(stack.database.count("operations WHERE status = 'applied'"), commands.len() as i64);
     let failed =
-        format!("operations WHERE status = 'failed' AND reason = '{reason}' AND id = '{}'", harmful.operation_id);
+        format!("operations WHERE status = 'failed' AND reason = '{reason}' AND id = '{}'", poison.operation_id);
     assert_eq!(stack.database.count(&failed), 1);
 }
 
 #[test]
-fn a_message_that_panics_the_worker_fails_alone() {
+fn a_message_that_makes_the_worker_panic_fails_alone() {
     let stack = Stack::new();
     let stop = Stop::default();
-    let threads = start_harmed(&stack.broker.settings(), &stack.database.settings(), Harm::Panic, &stop);
-    let (commands, harmful) = publish_around_a_harmful_one(&stack);
-    eventually("all have ended", || {
+    let threads = start_with_crashing_store(&stack.broker.settings(), &stack.database.settings(), Crash::Panic, &stop);
+    let (commands, poison) = publish_with_poison(&stack);
+    eventually("all operations are finished", || {
         (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(QueueKind::DeadLetter) > 0)
             .then_some(())
     });
-    assert_only_the_harmful_one_failed(&stack, &commands, &harmful, "poison");
-    stop.ask();
+    assert_only_poison_failed(&stack, &commands, &poison, "poison");
+    stop.request();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_eq!(stack.broker.depth(QueueKind::Work), 0);
 }
 
-/// Not a test of its own: what the next one runs as a process that may die.
+/// Not a test: the next test runs it as a child process that may die.
 #[test]
-#[ignore = "a process of the next test, not a test"]
-fn a_consumer_that_may_be_killed() {
-    let urls = std::env::var(CHILD).unwrap();
+#[ignore = "the child process of the next test"]
+fn child_consumer_with_a_store_that_aborts() {
+    let urls = std::env::var(CHILD_VARIABLE).unwrap();
     let [broker, prefix, database] = urls.split(' ').collect::<Vec<_>>()[..] else { panic!("{urls}") };
     let broker = contacts::config::BrokerSettings {
         url: contacts::config::Url::from(broker),
@@ -170,18 +172,18 @@ fn a_consumer_that_may_be_killed() {
         max_connections: 4,
         ..Default::default()
     };
-    let threads = start_harmed(&broker, &database, Harm::Kill, &Stop::default());
+    let threads = start_with_crashing_store(&broker, &database, Crash::Abort, &Stop::default());
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 #[test]
 fn a_message_that_kills_its_process_fails_alone() {
     let stack = Stack::new();
-    let (commands, harmful) = publish_around_a_harmful_one(&stack);
+    let (commands, poison) = publish_with_poison(&stack);
     let start = || {
-        Run::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "poison::a_consumer_that_may_be_killed", "--nocapture"])
-            .env(CHILD, format!("{} {} {}", stack.broker.url, stack.broker.prefix, stack.database.url))
+        ProcessCommand::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "poison::child_consumer_with_a_store_that_aborts", "--nocapture"])
+            .env(CHILD_VARIABLE, format!("{} {} {}", stack.broker.url, stack.broker.prefix, stack.database.url))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -189,7 +191,7 @@ fn a_message_that_kills_its_process_fails_alone() {
             .unwrap()
     };
     let (mut child, mut deaths) = (start(), 0);
-    eventually("all have ended", || {
+    eventually("all operations are finished", || {
         if child.try_wait().unwrap().is_some() {
             deaths += 1;
             child = start();
@@ -200,28 +202,28 @@ fn a_message_that_kills_its_process_fails_alone() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!((4..=12).contains(&deaths), "{deaths}");
-    assert_only_the_harmful_one_failed(&stack, &commands, &harmful, "delivery_limit");
+    assert_only_poison_failed(&stack, &commands, &poison, "delivery_limit");
 }
 
-/// A queue that notes the highest count of returns it hands out.
-struct Watched {
+/// A queue that records the highest redelivery count of its deliveries.
+struct RecordingQueue {
     queue: RabbitMq,
     redeliveries: Arc<AtomicU32>,
 }
 
-struct WatchedSource<'a> {
+struct RecordingSource<'a> {
     source: &'a mut dyn Source,
     redeliveries: &'a AtomicU32,
 }
 
-impl Queue for Watched {
-    fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
+impl Queue for RecordingQueue {
+    fn session(&self, prefetch: u16, work: &mut SessionHandler<'_>) -> Result<(), QueueError> {
         let redeliveries = &self.redeliveries;
-        self.queue.session(prefetch, &mut |source| work(&mut WatchedSource { source, redeliveries }))
+        self.queue.session(prefetch, &mut |source| work(&mut RecordingSource { source, redeliveries }))
     }
 }
 
-impl Source for WatchedSource<'_> {
+impl Source for RecordingSource<'_> {
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
         let batch = self.source.take(max, wait)?;
         for delivery in batch.iter().flatten() {
@@ -237,27 +239,27 @@ impl Source for WatchedSource<'_> {
     }
 }
 
-/// Each return brings a message nearer to the dead letters, so a consumer in good health must cause none. What is on its way
-/// may be late on a busy machine, so the best of some tries counts.
+/// Each redelivery brings a message nearer to the redelivery limit, so a healthy consumer must cause none. On a busy
+/// machine messages may arrive late, so one good run of four is enough.
 #[test]
-fn a_start_and_an_end_give_no_message_back() {
-    let tries = (0..4).map(|_| most_returns());
-    let redeliveries: Vec<u32> = tries.take_while(|redeliveries| *redeliveries > 0).collect();
+fn starting_and_stopping_a_consumer_redelivers_no_message() {
+    let runs = (0..4).map(|_| highest_redelivery_count());
+    let redeliveries: Vec<u32> = runs.take_while(|redeliveries| *redeliveries > 0).collect();
     assert!(redeliveries.len() < 4, "{redeliveries:?}");
 }
 
-/// How often a message came back at most while consumers started and ended under load.
-fn most_returns() -> u32 {
+/// The highest redelivery count of a message while consumers start and stop under load.
+fn highest_redelivery_count() -> u32 {
     let stack = Stack::new();
     stack.publish((0..6_000).map(|_| Message::new(&create(new_contact(), "Ana"))));
     let redeliveries = Arc::new(AtomicU32::new(0));
-    for share in [500, 3_000, 6_000] {
+    for target in [500, 3_000, 6_000] {
         let (stop, redeliveries) = (Stop::default(), redeliveries.clone());
         let store = Postgres::new(&stack.database.settings()).unwrap();
-        let watched = |queue| -> Arc<dyn Queue> { Arc::new(Watched { queue, redeliveries }) };
-        let threads = start(&stack.broker.settings(), store, watched, &stop);
-        eventually("its share is applied", || (stack.database.count("operations") >= share).then_some(()));
-        stop.ask();
+        let recording = |queue| -> Arc<dyn Queue> { Arc::new(RecordingQueue { queue, redeliveries }) };
+        let threads = start(&stack.broker.settings(), store, recording, &stop);
+        eventually("enough changes are applied", || (stack.database.count("operations") >= target).then_some(()));
+        stop.request();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
     assert_eq!(stack.database.count("operations"), 6_000);
@@ -265,11 +267,11 @@ fn most_returns() -> u32 {
 }
 
 #[test]
-fn a_database_that_reads_but_does_not_write_fills_no_dead_letters() {
+fn a_database_that_cannot_write_dead_letters_no_message() {
     let stack = Stack::new();
     let settings = [("CONTACTS__CONSUMER__HOLD", "100ms"), ("CONTACTS__RETRY__MAX_ATTEMPTS", "3")];
     let mut consumer = stack.start_with("consumer", &settings);
-    consumer.ready();
+    consumer.wait_until_ready();
     stack.database.execute(
         "CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$; \
@@ -277,69 +279,71 @@ fn a_database_that_reads_but_does_not_write_fills_no_dead_letters() {
     );
     let commands: Vec<Command> = (0..30).map(|_| create(new_contact(), "Ana")).collect();
     stack.publish(commands.iter().map(Message::new));
-    eventually("given back", || {
-        let said = consumer.said("given back to the queue until the database can be used");
-        (said.len() >= 2).then_some(())
+    eventually("messages are returned to the queue", || {
+        let lines = consumer.log_lines("messages deferred until the database is available");
+        (lines.len() >= 2).then_some(())
     });
-    // Both workers have seen it; from now on the probe keeps them from taking anything.
+    // Both workers have met the error. From now on the probe keeps them from taking messages.
     let admin = consumer.admin();
-    eventually("it says why", || admin.get("/readyz").body.contains("No space left").then_some(()));
+    eventually("/readyz reports the reason", || admin.get("/readyz").body.contains("No space left").then_some(()));
     assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     assert_eq!(stack.database.count("operations"), 0);
     stack.database.execute("DROP TRIGGER disk_full ON contacts");
-    eventually("all are applied", || (stack.database.count("operations") == 30).then_some(()));
+    eventually("all commands are applied", || (stack.database.count("operations") == 30).then_some(()));
     assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     consumer.terminate();
 }
 
 #[test]
-fn a_locked_row_holds_only_its_own_commands() {
+fn a_locked_row_delays_only_its_own_commands() {
     let stack = Stack::new();
     let settings = [("CONTACTS__CONSUMER__HOLD", "100ms"), ("CONTACTS__CONSUMER__WORKERS", "1")];
     let consumer = stack.start_with("consumer", &settings);
     let locked = create(new_contact(), "Ana");
     stack.publish([Message::new(&locked)]);
-    eventually("the row is there", || (stack.database.count("contacts") == 1).then_some(()));
-    let lock = stack.database.hold("SELECT * FROM contacts FOR UPDATE");
+    eventually("the contact exists", || (stack.database.count("contacts") == 1).then_some(()));
+    let lock = stack.database.open_transaction("SELECT * FROM contacts FOR UPDATE");
     let waiting = update(locked.contact_id, 5, "Bia");
     let others: Vec<Command> = (0..20).map(|_| create(new_contact(), "Caio")).collect();
     let mut messages: Vec<Message> = others.iter().map(Message::new).collect();
     messages.insert(10, Message::new(&waiting));
     stack.publish(messages);
-    eventually("the others are applied", || (stack.database.count("contacts") == 21).then_some(()));
+    eventually("the other commands are applied", || (stack.database.count("contacts") == 21).then_some(()));
     assert_eq!(stack.database.count("contacts WHERE name = 'Bia'"), 0);
     drop(lock);
-    eventually("it is applied, too", || (stack.database.count("contacts WHERE name = 'Bia'") == 1).then_some(()));
+    eventually("the update is applied", || (stack.database.count("contacts WHERE name = 'Bia'") == 1).then_some(()));
     assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     consumer.terminate();
 }
 
 #[test]
-fn a_second_signal_ends_a_role_that_still_works_at_once() {
+fn a_second_signal_stops_a_busy_role_at_once() {
     let stack = Stack::new();
     let mut process = stack.start("consumer");
-    process.ready();
+    process.wait_until_ready();
     stack.database.execute(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN PERFORM pg_sleep(25); RETURN NEW; END $$; \
          CREATE TRIGGER slow BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION slow()",
     );
     stack.publish([Message::new(&create(new_contact(), "Ana"))]);
-    eventually("it hangs", || (stack.broker.depth(QueueKind::Work) == 0).then_some(()));
+    eventually("the consumer waits for the statement", || (stack.broker.depth(QueueKind::Work) == 0).then_some(()));
     process.signal("TERM");
-    eventually("it finishes", || (!process.said("asked to end: finishing what has begun").is_empty()).then_some(()));
-    // Signals close together are one wish.
+    eventually("the graceful shutdown starts", || {
+        (!process.log_lines("graceful shutdown started").is_empty()).then_some(())
+    });
+    // Two signals within a short time count as one.
     std::thread::sleep(Duration::from_millis(600));
-    let asked = Instant::now();
+    let signalled = Instant::now();
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(143), "{}", process.log());
-    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
-    eventually("the message is given back", || (stack.broker.depth(QueueKind::Work) == 1).then_some(()));
-    stack.database.end_sessions();
+    assert!(signalled.elapsed() < Duration::from_secs(15), "{:?}", signalled.elapsed());
+    eventually("the message is in the queue again", || (stack.broker.depth(QueueKind::Work) == 1).then_some(()));
+    stack.database.terminate_sessions();
 }
 
 #[test]
-fn the_grace_is_a_bound_even_while_sql_hangs() {
+fn the_grace_limits_the_shutdown_even_if_a_statement_hangs() {
     let stack = Stack::new();
     let settings = [
         ("CONTACTS__SHUTDOWN__GRACE", "1s"),
@@ -347,19 +351,19 @@ fn the_grace_is_a_bound_even_while_sql_hangs() {
         ("CONTACTS__HTTP__ACCEPT_TIMEOUT", "500ms"),
     ];
     let mut process = stack.start_with("consumer", &settings);
-    process.ready();
+    process.wait_until_ready();
     stack.database.execute(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$; \
          CREATE TRIGGER slow BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION slow()",
     );
     stack.publish([Message::new(&create(new_contact(), "Ana"))]);
-    eventually("it hangs", || (stack.broker.depth(QueueKind::Work) == 0).then_some(()));
-    let asked = Instant::now();
+    eventually("the consumer waits for the statement", || (stack.broker.depth(QueueKind::Work) == 0).then_some(()));
+    let signalled = Instant::now();
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(1), "{}", process.log());
     assert!(process.log().contains("shutdown.grace is over"), "{}", process.log());
-    // Far below what the statement takes.
-    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
-    stack.database.end_sessions();
+    // Much less than the duration of the statement.
+    assert!(signalled.elapsed() < Duration::from_secs(15), "{:?}", signalled.elapsed());
+    stack.database.terminate_sessions();
 }

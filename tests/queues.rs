@@ -1,8 +1,8 @@
-//! What every queue must do, whatever carries the messages: one suite, run against each implementation.
+//! Tests of the queue interface. Each test runs against both implementations: RabbitMQ and the embedded queue.
 
-use crate::support::{Broker, all_letters, eventually};
+use crate::support::{Broker, all_dead_letters, eventually};
 use contacts::message::{Header, Message};
-use contacts::queue::embedded::{Beside, Embedded};
+use contacts::queue::embedded::EmbeddedDeadLetters;
 use contacts::queue::rabbitmq::RabbitMq;
 use contacts::queue::{DeadLetterQueue, Delivery, PublishError, Publisher, Queue, QueueError, QueueKind};
 use contacts::stop::Stop;
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 const TIMEOUT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A queue under test, that can be closed and opened again.
-trait Subject: Sized {
+/// An implementation under test. It can be closed and opened again.
+trait TestQueue: Sized {
     fn open() -> Self;
     fn queue(&self) -> &Arc<dyn Queue>;
     fn publisher(&self) -> &Publisher;
@@ -25,25 +25,25 @@ trait Subject: Sized {
     fn reopen(self) -> Self;
 }
 
-struct OnRabbitMq {
+struct TestRabbitMq {
     broker: Broker,
     queue: Arc<dyn Queue>,
     publisher: Publisher,
 }
 
-impl OnRabbitMq {
-    fn on(broker: Broker) -> Self {
+impl TestRabbitMq {
+    fn with_broker(broker: Broker) -> Self {
         let rabbit = RabbitMq::new(&broker.settings()).unwrap();
         let component = Health::default().component("queue");
         let (publisher, _thread) = rabbit.publisher(&broker.settings(), component.clone(), Stop::default()).unwrap();
-        eventually("connected", || component.reason().is_none().then_some(()));
+        eventually("the publisher is connected", || component.reason().is_none().then_some(()));
         Self { broker, queue: Arc::new(rabbit), publisher }
     }
 }
 
-impl Subject for OnRabbitMq {
+impl TestQueue for TestRabbitMq {
     fn open() -> Self {
-        Self::on(Broker::new())
+        Self::with_broker(Broker::new())
     }
     fn queue(&self) -> &Arc<dyn Queue> {
         &self.queue
@@ -55,28 +55,29 @@ impl Subject for OnRabbitMq {
         Box::new(RabbitMq::new(&self.broker.settings()).unwrap())
     }
     fn reopen(self) -> Self {
-        Self::on(self.broker)
+        Self::with_broker(self.broker)
     }
 }
 
-struct OnFile {
+struct TestEmbedded {
     folder: TempDir,
     queue: Arc<dyn Queue>,
     publisher: Publisher,
     thread: JoinHandle<()>,
 }
 
-impl OnFile {
-    fn on(folder: TempDir) -> Self {
+impl TestEmbedded {
+    fn with_folder(folder: TempDir) -> Self {
         let component = Health::default().component("queue");
-        let (queue, publisher, thread) = Embedded::open(folder.path(), 10_000, component, &Stop::default()).unwrap();
+        let (queue, publisher, thread) =
+            contacts::queue::embedded::EmbeddedQueue::open(folder.path(), 10_000, component, &Stop::default()).unwrap();
         Self { folder, queue: Arc::new(queue), publisher, thread }
     }
 }
 
-impl Subject for OnFile {
+impl TestQueue for TestEmbedded {
     fn open() -> Self {
-        Self::on(tempfile::tempdir().unwrap())
+        Self::with_folder(tempfile::tempdir().unwrap())
     }
     fn queue(&self) -> &Arc<dyn Queue> {
         &self.queue
@@ -86,13 +87,13 @@ impl Subject for OnFile {
     }
     fn dead_letters(&self) -> Box<dyn DeadLetterQueue> {
         let component = Health::default().component("queue");
-        Box::new(Beside::open(self.folder.path(), 10, component, &Stop::default()).unwrap().0)
+        Box::new(EmbeddedDeadLetters::open(self.folder.path(), 10, component, &Stop::default()).unwrap().0)
     }
     fn reopen(self) -> Self {
         let Self { folder, queue, publisher, thread } = self;
         drop((queue, publisher));
         thread.join().unwrap();
-        Self::on(folder)
+        Self::with_folder(folder)
     }
 }
 
@@ -110,62 +111,62 @@ fn message(number: usize) -> Message {
 }
 
 #[track_caller]
-fn publish(subject: &impl Subject, lane: QueueKind, messages: impl IntoIterator<Item = Message>) {
-    publish_delayed(subject, lane, messages, Duration::ZERO);
+fn publish(test_queue: &impl TestQueue, kind: QueueKind, messages: impl IntoIterator<Item = Message>) {
+    publish_delayed(test_queue, kind, messages, Duration::ZERO);
 }
 
 #[track_caller]
 fn publish_delayed(
-    subject: &impl Subject,
-    lane: QueueKind,
+    test_queue: &impl TestQueue,
+    kind: QueueKind,
     messages: impl IntoIterator<Item = Message>,
     delay: Duration,
 ) {
-    let batch = messages.into_iter().map(|message| (lane, message, delay));
-    for result in subject.publisher().publish_all(batch, TIMEOUT) {
+    let batch = messages.into_iter().map(|message| (kind, message, delay));
+    for result in test_queue.publisher().publish_all(batch, TIMEOUT) {
         result.unwrap();
     }
 }
 
-/// Takes `count` messages in one session and acknowledges them.
+/// Takes `count` messages in one session, acknowledges them, and returns them.
 #[track_caller]
-fn take(subject: &impl Subject, count: usize) -> Vec<Delivery> {
+fn take(test_queue: &impl TestQueue, count: usize) -> Vec<Delivery> {
     let mut taken = Vec::new();
     let mut work = |source: &mut dyn contacts::queue::Source| {
         let started = Instant::now();
         while taken.len() < count {
-            assert!(started.elapsed() < TIMEOUT, "only {} of {count} came", taken.len());
+            assert!(started.elapsed() < TIMEOUT, "only {} of {count} messages arrived", taken.len());
             taken.extend(source.take(count - taken.len(), SHORT)?.unwrap());
         }
         source.acknowledge()
     };
-    subject.queue().session(u16::try_from(count).unwrap(), &mut work).unwrap();
+    test_queue.queue().session(u16::try_from(count).unwrap(), &mut work).unwrap();
     taken
 }
 
 #[track_caller]
-fn assert_empty(subject: &impl Subject) {
+fn assert_empty(test_queue: &impl TestQueue) {
     let mut work = |source: &mut dyn contacts::queue::Source| {
         let taken = source.take(10, SHORT)?.unwrap();
         assert!(taken.is_empty(), "{taken:?}");
         Ok(())
     };
-    subject.queue().session(100, &mut work).unwrap();
+    test_queue.queue().session(100, &mut work).unwrap();
 }
 
-fn what_was_confirmed_arrives_as_it_was_in_order<S: Subject>() {
-    let subject = S::open();
+fn confirmed_messages_arrive_unchanged_and_in_order<Q: TestQueue>() {
+    let test_queue = Q::open();
     let sent: Vec<Message> = (0..50).map(message).collect();
-    publish(&subject, QueueKind::Work, sent.clone());
-    let taken = take(&subject, 50);
+    publish(&test_queue, QueueKind::Work, sent.clone());
+    let taken = take(&test_queue, 50);
     assert!(taken.iter().all(|delivery| delivery.redeliveries == 0));
     assert_eq!(taken.into_iter().map(|delivery| delivery.message).collect::<Vec<_>>(), sent);
-    assert_empty(&subject);
+    assert_empty(&test_queue);
 }
 
-fn what_was_not_acknowledged_comes_again<S: Subject>() {
-    let subject = S::open();
-    publish(&subject, QueueKind::Work, (0..6).map(message));
+fn unacknowledged_messages_are_redelivered<Q: TestQueue>() {
+    let test_queue = Q::open();
+    publish(&test_queue, QueueKind::Work, (0..6).map(message));
     let mut work = |source: &mut dyn contacts::queue::Source| {
         let mut taken = 0;
         while taken < 3 {
@@ -177,105 +178,107 @@ fn what_was_not_acknowledged_comes_again<S: Subject>() {
         }
         Ok(())
     };
-    subject.queue().session(100, &mut work).unwrap();
-    let again = take(&subject, 3);
+    test_queue.queue().session(100, &mut work).unwrap();
+    let again = take(&test_queue, 3);
     let mut ids: Vec<(String, u32)> =
         again.iter().map(|delivery| (delivery.message.id.clone(), delivery.redeliveries.min(1))).collect();
     ids.sort();
     assert_eq!(ids[..2], [("id-3".into(), 1), ("id-4".into(), 1)]);
     assert_eq!(ids[2].0, "id-5");
-    assert_empty(&subject);
+    assert_empty(&test_queue);
 }
 
-fn a_session_that_fails_gives_its_messages_back<S: Subject>() {
-    let subject = S::open();
-    publish(&subject, QueueKind::Work, [message(1)]);
+fn a_failed_session_returns_its_messages_to_the_queue<Q: TestQueue>() {
+    let test_queue = Q::open();
+    publish(&test_queue, QueueKind::Work, [message(1)]);
     let mut work = |source: &mut dyn contacts::queue::Source| {
         while source.take(10, SHORT)?.unwrap().is_empty() {}
         Err(QueueError::Lost("on purpose".into()))
     };
-    assert!(matches!(subject.queue().session(100, &mut work), Err(QueueError::Lost(_))));
-    assert_eq!(take(&subject, 1)[0].message, message(1));
+    assert!(matches!(test_queue.queue().session(100, &mut work), Err(QueueError::Lost(_))));
+    assert_eq!(take(&test_queue, 1)[0].message, message(1));
 }
 
-fn messages_outlive_a_reopening<S: Subject>() {
-    let subject = S::open();
-    publish(&subject, QueueKind::Work, (0..4).map(message));
-    publish(&subject, QueueKind::DeadLetter, [message(9)]);
-    assert_eq!(take(&subject, 2).len(), 2);
-    let subject = subject.reopen();
-    let ids: Vec<String> = take(&subject, 2).into_iter().map(|delivery| delivery.message.id).collect();
+fn messages_survive_a_restart<Q: TestQueue>() {
+    let test_queue = Q::open();
+    publish(&test_queue, QueueKind::Work, (0..4).map(message));
+    publish(&test_queue, QueueKind::DeadLetter, [message(9)]);
+    assert_eq!(take(&test_queue, 2).len(), 2);
+    let test_queue = test_queue.reopen();
+    let ids: Vec<String> = take(&test_queue, 2).into_iter().map(|delivery| delivery.message.id).collect();
     assert_eq!(ids, ["id-2", "id-3"]);
-    assert_empty(&subject);
-    assert_eq!(all_letters(&*subject.dead_letters()), [message(9)]);
+    assert_empty(&test_queue);
+    assert_eq!(all_dead_letters(&*test_queue.dead_letters()), [message(9)]);
 }
 
-fn a_retry_comes_back_after_its_delay_and_not_before<S: Subject>() {
-    let subject = S::open();
+fn a_retried_message_arrives_after_its_delay<Q: TestQueue>() {
+    let test_queue = Q::open();
     let delay = Duration::from_millis(700);
     let started = Instant::now();
-    publish_delayed(&subject, QueueKind::Retry, (0..3).map(message), delay);
-    let taken = take(&subject, 3);
+    publish_delayed(&test_queue, QueueKind::Retry, (0..3).map(message), delay);
+    let taken = take(&test_queue, 3);
     assert!(started.elapsed() >= delay, "{:?}", started.elapsed());
     let mut taken: Vec<Message> = taken.into_iter().map(|delivery| delivery.message).collect();
     taken.sort_by(|a, b| a.id.cmp(&b.id));
     for (number, mut taken) in taken.into_iter().enumerate() {
-        // A broker may add headers of its own.
-        let ours = message(number);
-        let mut kept = contacts::message::Headers::default();
-        for (name, value) in taken.headers.iter().filter(|(name, _)| ours.headers.iter().any(|(our, _)| our == *name)) {
-            kept.set(name, value.clone());
+        // A broker may add its own headers. The test ignores them.
+        let expected = message(number);
+        let mut headers = contacts::message::Headers::default();
+        for (name, value) in
+            taken.headers.iter().filter(|(name, _)| expected.headers.iter().any(|(other, _)| other == *name))
+        {
+            headers.set(name, value.clone());
         }
-        taken.headers = kept;
-        assert_eq!(taken, ours);
+        taken.headers = headers;
+        assert_eq!(taken, expected);
     }
-    assert_empty(&subject);
+    assert_empty(&test_queue);
 }
 
-fn dead_letters_can_be_looked_at_and_stay<S: Subject>() {
-    let subject = S::open();
+fn browsed_dead_letters_stay_in_the_queue<Q: TestQueue>() {
+    let test_queue = Q::open();
     let sent: Vec<Message> = (0..50).map(message).collect();
-    publish(&subject, QueueKind::DeadLetter, sent.clone());
-    let letters = subject.dead_letters();
-    // More often than RabbitMQ 4 lets a message come back by default.
-    for shown in (0..25).map(|round| round * 2) {
-        let look = letters.browse(&mut |letters| {
-            assert_eq!(letters.total(), 50);
-            for expected in &sent[..shown] {
-                assert_eq!(letters.next()?.map(|letter| letter.message).as_ref(), Some(expected));
+    publish(&test_queue, QueueKind::DeadLetter, sent.clone());
+    let dead_letters = test_queue.dead_letters();
+    // More rounds than the delivery limit of RabbitMQ 4.
+    for count in (0..25).map(|round| round * 2) {
+        let result = dead_letters.browse(&mut |browser| {
+            assert_eq!(browser.total(), 50);
+            for expected in &sent[..count] {
+                assert_eq!(browser.next()?.map(|dead_letter| dead_letter.message).as_ref(), Some(expected));
             }
             Ok(())
         });
-        look.unwrap();
+        result.unwrap();
     }
-    assert_eq!(all_letters(&*letters), sent);
-    assert_empty(&subject);
+    assert_eq!(all_dead_letters(&*dead_letters), sent);
+    assert_empty(&test_queue);
 }
 
-fn a_look_removes_what_it_is_told_to_and_no_more<S: Subject>() {
-    let subject = S::open();
-    publish(&subject, QueueKind::DeadLetter, (0..10).map(message));
-    let letters = subject.dead_letters();
-    let look = letters.browse(&mut |letters| {
-        // Not there when the look began.
-        publish(&subject, QueueKind::DeadLetter, [message(99)]);
-        let mut places = Vec::new();
-        while let Some(letter) = letters.next()? {
-            letters.mark_for_removal();
-            places.push(letter.tag);
+fn browsing_removes_only_the_given_dead_letters<Q: TestQueue>() {
+    let test_queue = Q::open();
+    publish(&test_queue, QueueKind::DeadLetter, (0..10).map(message));
+    let dead_letters = test_queue.dead_letters();
+    let result = dead_letters.browse(&mut |browser| {
+        // Published after the browser was opened, so the browser does not return it.
+        publish(&test_queue, QueueKind::DeadLetter, [message(99)]);
+        let mut tags = Vec::new();
+        while let Some(dead_letter) = browser.next()? {
+            browser.mark_for_removal();
+            tags.push(dead_letter.tag);
         }
-        assert_eq!(places.len(), 10);
-        letters.remove(&[places[7], places[2]])?;
-        letters.remove(&[places[3]])
+        assert_eq!(tags.len(), 10);
+        browser.remove(&[tags[7], tags[2]])?;
+        browser.remove(&[tags[3]])
     });
-    look.unwrap();
-    let left = [0, 1, 4, 5, 6, 8, 9, 99].map(message);
-    assert_eq!(all_letters(&*letters), left);
+    result.unwrap();
+    let remaining = [0, 1, 4, 5, 6, 8, 9, 99].map(message);
+    assert_eq!(all_dead_letters(&*dead_letters), remaining);
 }
 
-fn a_cancelled_session_runs_dry_and_ends<S: Subject>() {
-    let subject = S::open();
-    publish(&subject, QueueKind::Work, (0..20).map(message));
+fn a_cancelled_session_delivers_its_last_messages_and_ends<Q: TestQueue>() {
+    let test_queue = Q::open();
+    publish(&test_queue, QueueKind::Work, (0..20).map(message));
     let mut taken = BTreeSet::new();
     let mut work = |source: &mut dyn contacts::queue::Source| {
         while taken.is_empty() {
@@ -287,29 +290,29 @@ fn a_cancelled_session_runs_dry_and_ends<S: Subject>() {
         }
         source.acknowledge()
     };
-    subject.queue().session(100, &mut work).unwrap();
-    // What it did not take is still there, and nothing was taken twice.
-    let rest = take(&subject, 20 - taken.len());
+    test_queue.queue().session(100, &mut work).unwrap();
+    // The other messages are still in the queue, and no message was taken twice.
+    let rest = take(&test_queue, 20 - taken.len());
     taken.extend(rest.into_iter().map(|delivery| delivery.message.id));
     assert_eq!(taken.len(), 20);
-    assert_empty(&subject);
+    assert_empty(&test_queue);
 }
 
-fn sessions_side_by_side_share_the_messages<S: Subject>() {
-    let subject = S::open();
+fn parallel_sessions_share_the_messages<Q: TestQueue>() {
+    let test_queue = Q::open();
     let total = 400;
-    publish(&subject, QueueKind::Work, (0..total).map(message));
+    publish(&test_queue, QueueKind::Work, (0..total).map(message));
     let taken: Vec<Vec<String>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..3)
             .map(|_| {
-                let queue = subject.queue().clone();
+                let queue = test_queue.queue().clone();
                 scope.spawn(move || {
                     let mut ids = Vec::new();
                     let mut work = |source: &mut dyn contacts::queue::Source| {
-                        let mut quiet = 0;
-                        while quiet < 3 {
+                        let mut empty_batches = 0;
+                        while empty_batches < 3 {
                             let batch = source.take(7, SHORT)?.unwrap();
-                            quiet = if batch.is_empty() { quiet + 1 } else { 0 };
+                            empty_batches = if batch.is_empty() { empty_batches + 1 } else { 0 };
                             ids.extend(batch.into_iter().map(|delivery| delivery.message.id));
                             source.acknowledge()?;
                         }
@@ -323,16 +326,16 @@ fn sessions_side_by_side_share_the_messages<S: Subject>() {
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
     let all: Vec<&String> = taken.iter().flatten().collect();
-    assert_eq!(all.len(), total, "nothing twice");
-    assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), total, "nothing lost");
+    assert_eq!(all.len(), total, "a message arrived twice or is lost");
+    assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), total, "a message arrived twice");
 }
 
-fn many_publish_at_once_and_each_is_answered<S: Subject>() {
-    let subject = S::open();
+fn parallel_publishers_each_get_their_confirms<Q: TestQueue>() {
+    let test_queue = Q::open();
     let (callers, each) = (16, 250);
     std::thread::scope(|scope| {
         for caller in 0..callers {
-            let publisher = subject.publisher().clone();
+            let publisher = test_queue.publisher().clone();
             scope.spawn(move || {
                 let batch = (0..each).map(|number| (QueueKind::Work, message(caller * each + number), Duration::ZERO));
                 for result in publisher.publish_all(batch, TIMEOUT) {
@@ -342,139 +345,139 @@ fn many_publish_at_once_and_each_is_answered<S: Subject>() {
         }
     });
     let ids: BTreeSet<String> =
-        take(&subject, callers * each).into_iter().map(|delivery| delivery.message.id).collect();
+        take(&test_queue, callers * each).into_iter().map(|delivery| delivery.message.id).collect();
     assert_eq!(ids.len(), callers * each);
-    assert_empty(&subject);
+    assert_empty(&test_queue);
 }
 
-fn the_largest_message_passes_unharmed<S: Subject>() {
-    let subject = S::open();
-    // More than one AMQP frame (128 KiB), and nothing at all.
+fn large_and_empty_messages_arrive_unchanged<Q: TestQueue>() {
+    let test_queue = Q::open();
+    // More than one AMQP frame (128 KiB), and an empty body.
     for body in [vec![b'x'; 1 << 20], Vec::new()] {
         let sent = Message { body, ..message(1) };
-        publish(&subject, QueueKind::Work, [sent.clone()]);
-        assert_eq!(take(&subject, 1)[0].message, sent);
+        publish(&test_queue, QueueKind::Work, [sent.clone()]);
+        assert_eq!(take(&test_queue, 1)[0].message, sent);
     }
 }
 
 macro_rules! conformance {
     ($($name:ident),* $(,)?) => {
         mod rabbitmq {
-            $(#[test] fn $name() { super::$name::<super::OnRabbitMq>(); })*
+            $(#[test] fn $name() { super::$name::<super::TestRabbitMq>(); })*
         }
         mod embedded {
-            $(#[test] fn $name() { super::$name::<super::OnFile>(); })*
+            $(#[test] fn $name() { super::$name::<super::TestEmbedded>(); })*
         }
     };
 }
 
 conformance! {
-    what_was_confirmed_arrives_as_it_was_in_order,
-    what_was_not_acknowledged_comes_again,
-    a_session_that_fails_gives_its_messages_back,
-    messages_outlive_a_reopening,
-    a_retry_comes_back_after_its_delay_and_not_before,
-    dead_letters_can_be_looked_at_and_stay,
-    a_look_removes_what_it_is_told_to_and_no_more,
-    a_cancelled_session_runs_dry_and_ends,
-    sessions_side_by_side_share_the_messages,
-    many_publish_at_once_and_each_is_answered,
-    the_largest_message_passes_unharmed,
+    confirmed_messages_arrive_unchanged_and_in_order,
+    unacknowledged_messages_are_redelivered,
+    a_failed_session_returns_its_messages_to_the_queue,
+    messages_survive_a_restart,
+    a_retried_message_arrives_after_its_delay,
+    browsed_dead_letters_stay_in_the_queue,
+    browsing_removes_only_the_given_dead_letters,
+    a_cancelled_session_delivers_its_last_messages_and_ends,
+    parallel_sessions_share_the_messages,
+    parallel_publishers_each_get_their_confirms,
+    large_and_empty_messages_arrive_unchanged,
 }
 
-// What only a broker can do to us.
+// Tests of RabbitMQ only.
 
 #[test]
-fn a_message_that_no_queue_takes_is_refused_and_the_queue_is_made_again() {
-    let subject = OnRabbitMq::open();
-    subject.broker.delete_queue(QueueKind::Work);
-    let one = || subject.publisher.publish_all([(QueueKind::Work, message(1), Duration::ZERO)], TIMEOUT);
-    assert_eq!(one(), [Err(PublishError::Unroutable)]);
-    eventually("published again", || one()[0].is_ok().then_some(()));
-    assert_eq!(take(&subject, 1)[0].message, message(1));
+fn an_unroutable_message_is_an_error_and_the_deleted_queue_is_declared_again() {
+    let test_queue = TestRabbitMq::open();
+    test_queue.broker.delete_queue(QueueKind::Work);
+    let publish_one = || test_queue.publisher.publish_all([(QueueKind::Work, message(1), Duration::ZERO)], TIMEOUT);
+    assert_eq!(publish_one(), [Err(PublishError::Unroutable)]);
+    eventually("a message is confirmed again", || publish_one()[0].is_ok().then_some(()));
+    assert_eq!(take(&test_queue, 1)[0].message, message(1));
 }
 
 #[test]
-fn more_letters_than_one_consumer_can_hold_are_all_shown_in_order() {
-    let subject = OnRabbitMq::open();
+fn more_dead_letters_than_one_consumer_can_hold_are_all_browsed_in_order() {
+    let test_queue = TestRabbitMq::open();
     let small = |number: usize| Message { id: number.to_string(), ..Message::default() };
     let count = usize::from(u16::MAX) + 3_000;
-    for some in (0..count).collect::<Vec<_>>().chunks(1_000) {
-        publish(&subject, QueueKind::DeadLetter, some.iter().map(|number| small(*number)));
+    for chunk in (0..count).collect::<Vec<_>>().chunks(1_000) {
+        publish(&test_queue, QueueKind::DeadLetter, chunk.iter().map(|number| small(*number)));
     }
-    let letters = subject.dead_letters();
-    let look = letters.browse(&mut |letters| {
+    let dead_letters = test_queue.dead_letters();
+    let result = dead_letters.browse(&mut |browser| {
         let mut last = Vec::new();
         for number in 0..count {
-            let letter = letters.next()?.unwrap();
-            assert_eq!(letter.message.id, number.to_string());
+            let dead_letter = browser.next()?.unwrap();
+            assert_eq!(dead_letter.message.id, number.to_string());
             if number >= count - 2 {
-                letters.mark_for_removal();
-                last.push(letter.tag);
+                browser.mark_for_removal();
+                last.push(dead_letter.tag);
             }
         }
-        assert_eq!(letters.next()?, None);
-        letters.remove(&last)
+        assert_eq!(browser.next()?, None);
+        browser.remove(&last)
     });
-    look.unwrap();
-    // All others went back as they were.
-    let look = letters.browse(&mut |letters| {
+    result.unwrap();
+    // All other messages are back in the queue, unchanged and in order.
+    let result = dead_letters.browse(&mut |browser| {
         for number in 0..count - 2 {
-            assert_eq!(letters.next()?.unwrap().message.id, number.to_string());
+            assert_eq!(browser.next()?.unwrap().message.id, number.to_string());
         }
-        assert_eq!(letters.next()?, None);
+        assert_eq!(browser.next()?, None);
         Ok(())
     });
-    look.unwrap();
+    result.unwrap();
 }
 
 #[test]
-fn retries_come_back_after_their_queue_or_their_target_was_deleted() {
-    let subject = OnRabbitMq::open();
+fn retries_work_again_after_the_retry_queue_or_the_work_queue_was_deleted() {
+    let test_queue = TestRabbitMq::open();
     for deleted in [QueueKind::Retry, QueueKind::Work, QueueKind::Retry, QueueKind::Retry] {
-        publish_delayed(&subject, QueueKind::Retry, [message(1)], SHORT);
-        assert_eq!(take(&subject, 1).len(), 1);
-        subject.broker.delete_queue(deleted);
-        let retry = || subject.publisher.publish_all([(QueueKind::Retry, message(2), SHORT)], TIMEOUT);
-        eventually("published again", || retry()[0].is_ok().then_some(()));
-        assert_eq!(take(&subject, 1).len(), 1);
+        publish_delayed(&test_queue, QueueKind::Retry, [message(1)], SHORT);
+        assert_eq!(take(&test_queue, 1).len(), 1);
+        test_queue.broker.delete_queue(deleted);
+        let retry = || test_queue.publisher.publish_all([(QueueKind::Retry, message(2), SHORT)], TIMEOUT);
+        eventually("a message is confirmed again", || retry()[0].is_ok().then_some(()));
+        assert_eq!(take(&test_queue, 1).len(), 1);
     }
 }
 
-/// The broker says nothing to a consumer whose queue another made again at once.
+/// The broker does not notify a consumer if its queue is deleted and immediately declared again.
 #[test]
-fn a_session_does_not_outlive_its_queue() {
-    let subject = OnRabbitMq::open();
-    let ended = subject.queue().session(100, &mut |source| {
-        subject.broker.delete_queue(QueueKind::Work);
-        let one = || subject.publisher.publish_all([(QueueKind::Work, message(1), Duration::ZERO)], TIMEOUT);
-        eventually("published again", || one()[0].is_ok().then_some(()));
+fn a_session_ends_when_its_queue_is_deleted() {
+    let test_queue = TestRabbitMq::open();
+    let result = test_queue.queue().session(100, &mut |source| {
+        test_queue.broker.delete_queue(QueueKind::Work);
+        let publish_one = || test_queue.publisher.publish_all([(QueueKind::Work, message(1), Duration::ZERO)], TIMEOUT);
+        eventually("a message is confirmed again", || publish_one()[0].is_ok().then_some(()));
         eventually("the session ends", || {
             source.take(10, SHORT).map_or(Some(()), |taken| taken.is_none().then_some(()))
         });
         Ok(())
     });
-    assert!(matches!(ended, Ok(()) | Err(QueueError::Lost(_))), "{ended:?}");
-    assert_eq!(take(&subject, 1)[0].message, message(1));
+    assert!(matches!(result, Ok(()) | Err(QueueError::Lost(_))), "{result:?}");
+    assert_eq!(take(&test_queue, 1)[0].message, message(1));
 }
 
 #[test]
-fn queues_of_other_arguments_are_one_clear_error() {
+fn a_queue_with_other_arguments_is_a_misconfiguration() {
     let broker = Broker::new();
     let mut connection = broker.connect();
     let channel = connection.open_channel(None).unwrap();
     let options = amiquip::QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(broker.queue(QueueKind::Work), options).unwrap();
+    channel.queue_declare(broker.queue_name(QueueKind::Work), options).unwrap();
     let rabbit = RabbitMq::new(&broker.settings()).unwrap();
     let error = rabbit.session(10, &mut |_source| Ok(())).unwrap_err();
     let QueueError::Misconfigured(text) = error else { panic!("{error:?}") };
-    assert!(text.contains(&broker.queue(QueueKind::Work)) && text.contains("other arguments"), "{text}");
+    assert!(text.contains(&broker.queue_name(QueueKind::Work)) && text.contains("other arguments"), "{text}");
 }
 
 #[test]
-fn without_a_broker_every_publication_is_answered_by_its_deadline() {
+fn without_a_broker_every_publish_fails_before_its_deadline() {
     let mut settings = contacts::config::BrokerSettings::default();
-    // A port that was free a moment ago.
+    // A port on which nothing listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     settings.url = contacts::config::Url::from(format!("amqp://guest:hunter2@127.0.0.1:{port}/%2f").as_str());
     settings.max_waiting = 10;
@@ -493,7 +496,7 @@ fn without_a_broker_every_publication_is_answered_by_its_deadline() {
 }
 
 #[test]
-fn a_wrong_password_is_said_without_being_shown() {
+fn the_error_for_a_wrong_password_does_not_contain_the_password() {
     let broker = Broker::new();
     let mut settings = broker.settings();
     let mut url = url::Url::parse(&broker.url).unwrap();

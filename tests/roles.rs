@@ -1,37 +1,37 @@
-//! How processes start and end: exit codes, clear lines, signals.
+//! How processes start and stop: exit codes, clear error lines, signals, help texts.
 
-use crate::support::{Broker, Database, Process, Stack, eventually, standalone};
+use crate::support::{Broker, Database, Process, Stack, eventually, start_standalone};
 use contacts::queue::QueueKind;
 use std::net::TcpListener;
 
 #[test]
-fn every_role_ends_cleanly_when_asked() {
+fn every_role_shuts_down_gracefully_on_a_signal() {
     let stack = Stack::new();
     let folder = tempfile::tempdir().unwrap();
-    for mut process in [stack.start("producer"), stack.start("consumer"), standalone(folder.path(), &[])] {
-        process.ready();
+    for mut process in [stack.start("producer"), stack.start("consumer"), start_standalone(folder.path(), &[])] {
+        process.wait_until_ready();
         process.terminate();
     }
 }
 
 #[test]
-fn a_role_that_still_waits_for_its_broker_ends_cleanly_too() {
+fn a_role_that_waits_for_its_broker_shuts_down_gracefully() {
     let stack = Stack::new();
     for role in ["producer", "consumer"] {
         let mut process = stack.start_with(role, &[("CONTACTS__BROKER__URL", "amqp://127.0.0.1:1/%2f")]);
         let admin = process.admin();
-        let answer = eventually("the reason is shown", || {
+        let answer = eventually("/readyz contains the reason", || {
             let answer = admin.send("GET", "/readyz", &[], None).ok()?;
             answer.body.contains("cannot connect").then_some(answer)
         });
         assert_eq!(answer.status, 503);
-        assert_eq!(admin.get("/livez").status, 200, "it lives, it only waits");
+        assert_eq!(admin.get("/livez").status, 200, "a role that waits is live");
         process.terminate();
     }
 }
 
 #[test]
-fn what_no_waiting_can_heal_ends_the_start_with_one_line() {
+fn an_error_that_waiting_cannot_fix_stops_the_start_with_one_line() {
     let fails = |arguments: &[&str], settings: &[(&str, &str)], code: i32, part: &str| {
         let (status, log) = Process::run(arguments, settings);
         assert_eq!(status.code(), Some(code), "{arguments:?} {settings:?}:\n{log}");
@@ -52,46 +52,46 @@ fn what_no_waiting_can_heal_ends_the_start_with_one_line() {
     let folder = folder.path().to_str().unwrap();
     let standalone = ["standalone", "--data-dir", folder];
     fails(&standalone, &[("CONTACTS__HTTP__LISTEN", "0.0.0.0:0")], 78, "http.api_keys");
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
-    fails(&standalone, &[("CONTACTS__HTTP__LISTEN", &taken)], 1, &taken);
-    fails(&standalone, &[("CONTACTS__ADMIN__LISTEN", &taken)], 1, &taken);
+    let used_address = TcpListener::bind("127.0.0.1:0").unwrap();
+    let used_address = used_address.local_addr().unwrap().to_string();
+    fails(&standalone, &[("CONTACTS__HTTP__LISTEN", &used_address)], 1, &used_address);
+    fails(&standalone, &[("CONTACTS__ADMIN__LISTEN", &used_address)], 1, &used_address);
     fails(&["standalone", "--data-dir", "/proc/nowhere"], &[], 1, "/proc/nowhere");
 }
 
 #[test]
-fn a_role_can_be_asked_for_its_health() {
+fn healthcheck_reports_the_liveness_and_the_readiness_of_a_role() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = standalone(folder.path(), &[]);
-    process.ready();
-    let admin = process.said("starting")[0]["admin"].as_str().unwrap().to_owned();
-    let ask = |arguments: &[&str], admin: &str| Process::run(arguments, &[("CONTACTS__ADMIN__LISTEN", admin)]);
-    let everywhere = admin.replace("127.0.0.1", "0.0.0.0");
+    let mut process = start_standalone(folder.path(), &[]);
+    process.wait_until_ready();
+    let admin = process.log_lines("starting")[0]["admin"].as_str().unwrap().to_owned();
+    let check = |arguments: &[&str], admin: &str| Process::run(arguments, &[("CONTACTS__ADMIN__LISTEN", admin)]);
+    let unspecified = admin.replace("127.0.0.1", "0.0.0.0");
     for (arguments, admin) in
-        [(&["healthcheck"][..], &admin), (&["healthcheck", "--ready"], &admin), (&["healthcheck"], &everywhere)]
+        [(&["healthcheck"][..], &admin), (&["healthcheck", "--ready"], &admin), (&["healthcheck"], &unspecified)]
     {
-        let (status, said) = ask(arguments, admin);
-        assert!(status.success() && said.is_empty(), "{arguments:?}: {said}");
+        let (status, output) = check(arguments, admin);
+        assert!(status.success() && output.is_empty(), "{arguments:?}: {output}");
     }
     process.terminate();
-    let (status, said) = ask(&["healthcheck"], &admin);
-    assert!(status.code() == Some(1) && said.contains(&admin), "{said}");
+    let (status, output) = check(&["healthcheck"], &admin);
+    assert!(status.code() == Some(1) && output.contains(&admin), "{output}");
 
-    // One that lives and cannot work.
+    // A role that is live and not ready.
     let stack = Stack::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("amqp://{nobody}");
+    let unused_address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("amqp://{unused_address}");
     let mut producer = stack.start_with("producer", &[("CONTACTS__BROKER__URL", &url)]);
     let admin = producer.admin();
-    eventually("it says why", || admin.get("/readyz").body.contains("cannot connect").then_some(()));
-    let admin = producer.said("starting")[0]["admin"].as_str().unwrap().to_owned();
-    assert!(ask(&["healthcheck"], &admin).0.success());
-    let (status, said) = ask(&["healthcheck", "--ready"], &admin);
-    assert!(status.code() == Some(1) && said.contains("503") && said.contains("cannot connect"), "{said}");
+    eventually("/readyz contains the reason", || admin.get("/readyz").body.contains("cannot connect").then_some(()));
+    let admin = producer.log_lines("starting")[0]["admin"].as_str().unwrap().to_owned();
+    assert!(check(&["healthcheck"], &admin).0.success());
+    let (status, output) = check(&["healthcheck", "--ready"], &admin);
+    assert!(status.code() == Some(1) && output.contains("503") && output.contains("cannot connect"), "{output}");
 }
 
 #[test]
-fn an_older_schema_is_refused() {
+fn a_schema_that_is_too_old_stops_a_role() {
     let database = Database::new();
     for role in ["producer", "consumer"] {
         let (status, log) = Process::run(&[role], &[("CONTACTS__DATABASE__URL", &database.url)]);
@@ -101,12 +101,12 @@ fn an_older_schema_is_refused() {
 }
 
 #[test]
-fn queues_of_other_arguments_end_a_role_with_one_line() {
+fn queues_with_other_arguments_stop_a_role_with_one_line() {
     let stack = Stack::new();
     let mut connection = stack.broker.connect();
     let channel = connection.open_channel(None).unwrap();
     let options = amiquip::QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(stack.broker.queue(QueueKind::Work), options).unwrap();
+    channel.queue_declare(stack.broker.queue_name(QueueKind::Work), options).unwrap();
     for role in ["producer", "consumer"] {
         let mut process = stack.start(role);
         assert_eq!(process.wait().code(), Some(78), "{}", process.log());
@@ -116,24 +116,24 @@ fn queues_of_other_arguments_end_a_role_with_one_line() {
 }
 
 #[test]
-fn two_processes_do_not_share_a_data_folder() {
+fn a_second_process_cannot_use_the_same_data_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = standalone(folder.path(), &[]);
-    first.ready();
-    let mut second = standalone(folder.path(), &[]);
+    let mut first = start_standalone(folder.path(), &[]);
+    first.wait_until_ready();
+    let mut second = start_standalone(folder.path(), &[]);
     assert_eq!(second.wait().code(), Some(1));
     assert!(second.log().contains("used by another process"), "{}", second.log());
     first.terminate();
-    let mut third = standalone(folder.path(), &[]);
-    third.ready();
+    let mut third = start_standalone(folder.path(), &[]);
+    third.wait_until_ready();
 }
 
 #[test]
-fn a_data_folder_is_for_its_owner_only() {
+fn only_its_owner_can_read_a_data_folder() {
     use std::os::unix::fs::PermissionsExt;
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("deep/data");
-    standalone(&folder, &[]).ready();
+    start_standalone(&folder, &[]).wait_until_ready();
     assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
@@ -158,26 +158,38 @@ fn migrations_go_up_and_down_on_both_databases() {
 }
 
 #[test]
-fn the_settings_in_effect_are_shown_without_secrets() {
+fn config_prints_the_settings_without_secrets() {
     let broker = Broker::new();
     let settings = [
         ("CONTACTS__HTTP__API_KEYS", "hunter2"),
         ("CONTACTS__BROKER__URL", "amqp://user:hunter2@host/%2f"),
         ("CONTACTS__BROKER__PREFIX", &*broker.prefix),
     ];
-    let (status, shown) = Process::run(&["config", "--set", "consumer.workers=7"], &settings);
-    assert!(status.success() && !shown.contains("hunter2"), "{shown}");
-    assert!(shown.contains("workers = 7") && shown.contains(&broker.prefix), "{shown}");
+    let (status, printed) = Process::run(&["config", "--set", "consumer.workers=7"], &settings);
+    assert!(status.success() && !printed.contains("hunter2"), "{printed}");
+    assert!(printed.contains("workers = 7") && printed.contains(&broker.prefix), "{printed}");
 }
 
 #[test]
 fn help_reads_well() {
-    let mut shown = String::new();
-    for arguments in [&["--help"][..], &["producer", "--help"], &["standalone", "--help"], &["migrate", "--help"]] {
-        let (status, help) = Process::run(arguments, &[]);
+    let mut help_texts = String::new();
+    for command in [
+        &[][..],
+        &["producer"],
+        &["standalone"],
+        &["migrate"],
+        &["prune"],
+        &["dlq-drain"],
+        &["dlq-drain", "list"],
+        &["dlq-drain", "replay"],
+        &["dlq-drain", "export"],
+        &["dlq-drain", "import"],
+        &["healthcheck"],
+    ] {
+        let (status, help) = Process::run(&[command, &["--help"]].concat(), &[]);
         assert!(status.success());
-        shown.push_str(&help);
-        shown.push_str("\n----\n");
+        help_texts.push_str(&help);
+        help_texts.push_str("\n----\n");
     }
-    insta::assert_snapshot!(shown);
+    insta::assert_snapshot!(help_texts);
 }

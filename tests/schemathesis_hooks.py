@@ -1,6 +1,6 @@
-"""What an OpenAPI document cannot say about right requests, for tests/schemathesis.
+"""Rules for valid requests that an OpenAPI document cannot express, for tests/schemathesis.
 
-Whatever is wrong on purpose is sent as it was made.
+The hooks do not change requests that are invalid on purpose.
 """
 
 import itertools
@@ -15,13 +15,13 @@ VERSION = re.compile(r'\*|"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"')
 
 
 @schemathesis.serializer("application/x-ndjson", "text/csv", "text/vcard")
-def as_it_is(context, value):
-    """Files are texts, which are sent as they were made."""
+def file_as_bytes(context, value):
+    """Sends a file as it was generated."""
     return value if isinstance(value, bytes) else str(value).encode()
 
 
 @schemathesis.deserializer("application/x-ndjson", "text/csv", "text/vcard")
-def as_text(context, response):
+def file_as_text(context, response):
     return response.content.decode()
 
 
@@ -30,22 +30,22 @@ def before_call(context, case, kwargs):
     if case.meta is None:
         return
     headers = case.headers if case.headers is not None else {}
-    # One request after another expects to find what the one before has done: so it has to wait for it.
+    # In the stateful phase a request depends on the one before, so each write waits until it is applied.
     if case.meta.phase.name.value == "stateful" and case.method.upper() in WRITES:
         headers["Prefer"] = "wait=20"
         case.headers = headers
     if not case.meta.generation.mode.is_positive:
         return
     query = case.query or {}
-    # A prefix that is only accents is no prefix.
+    # A search text with only accents and spaces is invalid.
     if "q" in query and all(unicodedata.category(c).startswith(("M", "Z", "C")) for c in str(query["q"])):
         del query["q"]
-    # A cursor belongs to the list that gave it, and cannot be made up.
+    # A cursor is only valid for its own list, so it cannot be generated.
     query.pop("cursor", None)
-    # Where it combines optional headers, Schemathesis 4.32 takes "0" or nothing for this one, against its own pattern.
+    # When Schemathesis 4.32 combines optional headers, its value for If-Match ("0" or empty) ignores the pattern.
     if not VERSION.fullmatch(headers.get("If-Match", "*")):
         del headers["If-Match"]
-    # A key belongs to one request.
+    # An idempotency key may be used for one request only.
     if headers.get("Idempotency-Key"):
         suffix = f".{next(NUMBER)}"
         headers["Idempotency-Key"] = headers["Idempotency-Key"][: 255 - len(suffix)] + suffix

@@ -1,6 +1,6 @@
-//! Attempts to get in, to get at more than is allowed, and to keep others out; each must fail.
+//! Security tests: attempts to bypass authentication, to exceed permissions, and to block other callers must fail.
 
-use crate::support::{Answer, Client, Process, eventually, json, person, standalone};
+use crate::support::{Answer, Client, Process, eventually, json, person, start_standalone};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
@@ -26,13 +26,13 @@ struct Served {
 
 fn serve(settings: &[(&str, &str)]) -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = standalone(&folder.path().join("data"), settings);
+    let mut process = start_standalone(&folder.path().join("data"), settings);
     let client = process.client();
-    let address = process.said("listening")[0]["address"].as_str().unwrap().to_owned();
+    let address = process.log_lines("listening")[0]["address"].as_str().unwrap().to_owned();
     Served { process, client, address, folder }
 }
 
-/// The entry of the settings that stands for a key.
+/// The entry in the settings for a key.
 fn entry(name: &str, scopes: &str, key: &str) -> String {
     let hex: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{name}:{scopes}:sha256:{hex}")
@@ -55,10 +55,10 @@ impl Served {
         self.client.send(method, path, &headers, body).unwrap()
     }
 
-    /// Sends bytes as they are, and answers everything that comes back.
+    /// Sends bytes unchanged and returns everything that the service sends.
     fn raw(&self, request: impl AsRef<[u8]>) -> String {
         let mut socket = self.connect();
-        // It may be refused, and the connection closed, before the last of it is sent.
+        // The service may reject the request and close the connection before all bytes are sent.
         let _ = socket.write_all(request.as_ref());
         let mut answer = Vec::new();
         let _ = socket.read_to_end(&mut answer);
@@ -71,19 +71,21 @@ impl Served {
         socket
     }
 
-    /// Puts a contact there, so that there is something to get at.
-    fn fill(&self) {
+    /// Creates a contact that must not be read without a key.
+    fn create_secret_contact(&self) {
         let headers = [("x-api-key", KEY)];
         let accepted = self.client.write("POST", "/contacts", &headers, &person("Zulmira Secreta"));
         assert_eq!(accepted.status, 202, "{accepted:?}");
-        eventually("it is there", || self.with(KEY, "GET", "/contacts").body.contains("Zulmira").then_some(()));
+        eventually("the contact is created", || {
+            self.with(KEY, "GET", "/contacts").body.contains("Zulmira").then_some(())
+        });
     }
 
     #[track_caller]
-    fn log_is_silent_about(&self, secrets: &[&str]) {
+    fn assert_not_in_log(&self, secrets: &[&str]) {
         let log = self.process.log();
         for secret in secrets {
-            assert!(!log.contains(secret), "the log has {secret}:\n{log}");
+            assert!(!log.contains(secret), "the log contains {secret}:\n{log}");
         }
     }
 }
@@ -93,9 +95,9 @@ fn status(answer: &str) -> u16 {
 }
 
 #[test]
-fn nothing_but_the_key_gets_in() {
+fn only_a_valid_key_is_accepted() {
     let served = serve(&[("CONTACTS__HTTP__API_KEYS", &all_keys())]);
-    served.fill();
+    served.create_secret_contact();
     let hash = entry("reader", "read", READER);
     let hex = hash.rsplit(':').next().unwrap();
     let get =
@@ -106,7 +108,7 @@ fn nothing_but_the_key_gets_in() {
     let bearer = |key: &str| format!("authorization: Bearer {key}\r\n");
     let key = |key: &str| format!("x-api-key: {key}\r\n");
     let basic = STANDARD.encode(format!("{KEY}:{KEY}"));
-    for (headers, shown) in [
+    for (headers, has_credential) in [
         (String::new(), false),
         (bearer("wrong"), true),
         (bearer(&KEY.to_lowercase()), true),
@@ -139,12 +141,15 @@ fn nothing_but_the_key_gets_in() {
     ] {
         let answer = get(&headers);
         assert_eq!(status(&answer), 401, "{headers}");
-        let challenge =
-            if shown { "www-authenticate: Bearer error=\"invalid_token\"\r\n" } else { "www-authenticate: Bearer\r\n" };
+        let challenge = if has_credential {
+            "www-authenticate: Bearer error=\"invalid_token\"\r\n"
+        } else {
+            "www-authenticate: Bearer\r\n"
+        };
         assert!(answer.contains(challenge), "{headers}: {answer}");
         assert!(answer.contains("/problems/unauthorized") && !answer.contains("Zulmira"), "{answer}");
     }
-    // What is no HTTP gets no further than the parser.
+    // The HTTP parser rejects invalid HTTP.
     for (name, tail) in [("NUL", "\0"), ("CR", "\r"), ("line feed and header", "\nx: y")] {
         let answer = get(&bearer(&format!("{KEY}{tail}")));
         assert!(name.starts_with("line") || matches!(status(&answer), 400 | 401), "{name}: {answer}");
@@ -156,15 +161,15 @@ fn nothing_but_the_key_gets_in() {
     for (method, path) in [("POST", "/contacts"), ("PUT", "/contacts/x"), ("DELETE", "/contacts/x"), ("PATCH", "/")] {
         assert_eq!(served.client.send(method, path, &[], None).unwrap().status, 401, "{method} {path}");
     }
-    served.log_is_silent_about(&[KEY, READER, WRITER, hex, &basic, "Zulmira"]);
-    let named = served.process.said("request").into_iter().find(|line| line["status"] == 200).unwrap();
+    served.assert_not_in_log(&[KEY, READER, WRITER, hex, &basic, "Zulmira"]);
+    let named = served.process.log_lines("request").into_iter().find(|line| line["status"] == 200).unwrap();
     assert_eq!(named["caller"], "key-1");
 }
 
 #[test]
-fn no_spelling_of_a_path_leads_past_the_door() {
+fn no_spelling_of_a_path_bypasses_authentication() {
     let served = serve(&[("CONTACTS__HTTP__API_KEYS", &all_keys())]);
-    served.fill();
+    served.create_secret_contact();
     for path in [
         "//contacts",
         "/./contacts",
@@ -198,7 +203,7 @@ fn no_spelling_of_a_path_leads_past_the_door() {
             assert!(!answer.contains("Zulmira"), "{method} {path}: {answer}");
         }
     }
-    // Headers that some servers obey.
+    // Some servers change the method or the path because of such headers.
     let reader = bearer(READER);
     let id = served.with(KEY, "GET", "/contacts").json()["items"][0]["id"].as_str().unwrap().to_owned();
     let path = format!("/contacts/{id}");
@@ -211,11 +216,11 @@ fn no_spelling_of_a_path_leads_past_the_door() {
     for name in ["x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-forwarded-uri", "x-original-uri"] {
         assert_eq!(served.client.send("GET", &path, &[(name, "/docs")], None).unwrap().status, 401, "{name}");
     }
-    assert_eq!(served.with(KEY, "GET", &path).status, 200, "it is still there");
+    assert_eq!(served.with(KEY, "GET", &path).status, 200, "the contact still exists");
 }
 
 #[test]
-fn a_key_does_what_its_scopes_say() {
+fn a_key_has_only_the_permissions_of_its_scopes() {
     let served = serve(&[("CONTACTS__HTTP__API_KEYS", &all_keys())]);
     let id = "/contacts/01890000-0000-7000-8000-000000000001";
     let operation = "/operations/01890000-0000-7000-8000-000000000001";
@@ -236,7 +241,7 @@ fn a_key_does_what_its_scopes_say() {
     }
 }
 
-/// What signs tokens.
+/// Signs tokens.
 enum Signer {
     Ec(&'static str),
     Rsa,
@@ -244,12 +249,12 @@ enum Signer {
     Nothing,
 }
 
-fn material(name: &str) -> PathBuf {
+fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 fn private_key(name: &str) -> Vec<u8> {
-    let text = std::fs::read_to_string(material(name)).unwrap();
+    let text = std::fs::read_to_string(fixture(name)).unwrap();
     STANDARD.decode(text.replace('\n', "")).unwrap()
 }
 
@@ -317,9 +322,9 @@ fn borrowed<'a>(settings: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
 }
 
 #[test]
-fn only_a_token_that_is_right_in_everything_gets_in() {
-    let mut settings = token_settings(&material("jwks.json"));
-    // Tokens are enough to listen everywhere.
+fn only_a_completely_valid_token_is_accepted() {
+    let mut settings = token_settings(&fixture("jwks.json"));
+    // A service that requires tokens may listen on all addresses.
     settings.push(("CONTACTS__HTTP__LISTEN", "0.0.0.0:0".to_owned()));
     let mut served = serve(&borrowed(&settings));
     let port = served.address.rsplit(':').next().unwrap().to_owned();
@@ -333,9 +338,9 @@ fn only_a_token_that_is_right_in_everything_gets_in() {
     assert_eq!(ask(&token(&EC, &good(), &changed(claims(), "aud", json!(["other", "contacts"])))), 200);
     assert_eq!(served.client.get("/contacts").status, 401);
 
-    let set = std::fs::read_to_string(material("jwks.json")).unwrap();
+    let set = std::fs::read_to_string(fixture("jwks.json")).unwrap();
     let first = |name: &str| {
-        let text = std::fs::read_to_string(material(name)).unwrap();
+        let text = std::fs::read_to_string(fixture(name)).unwrap();
         serde_json::from_str::<Value>(&text).unwrap()["keys"][0].clone()
     };
     let (jwk, own) = (first("jwks.json"), first("jwks-next.json"));
@@ -349,7 +354,7 @@ fn only_a_token_that_is_right_in_everything_gets_in() {
     let right = token(&EC, &good(), &claims());
     let parts: Vec<&str> = right.split('.').collect();
     let other = URL_SAFE_NO_PAD.encode(changed(claims(), "sub", json!("admin")).to_string());
-    for (what, token) in [
+    for (name, token) in [
         ("no algorithm", token(&Signer::Nothing, &header("none", "test-only-es256"), &claims())),
         ("None", token(&Signer::Nothing, &header("None", "test-only-es256"), &claims())),
         ("no signature", token(&Signer::Nothing, &good(), &claims())),
@@ -359,7 +364,7 @@ fn only_a_token_that_is_right_in_everything_gets_in() {
         ("another algorithm of the key", token(&EC, &header("ES384", "test-only-es256"), &claims())),
         ("another family", token(&Signer::Rsa, &header("RS256", "test-only-es256"), &claims())),
         ("another key's id", token(&EC, &header("ES256", "test-only-rs256"), &claims())),
-        ("a key that is not ours", token(&NEXT, &good(), &claims())),
+        ("signed with another key", token(&NEXT, &good(), &claims())),
         ("an unknown key", token(&NEXT, &header("ES256", "test-only-next"), &claims())),
         ("a key in the token", token(&NEXT, &changed(good(), "jwk", own), &claims())),
         ("crit", head("crit", json!(["exp"]))),
@@ -376,33 +381,33 @@ fn only_a_token_that_is_right_in_everything_gets_in() {
         ("expired", claim("exp", json!(now() - 60))),
         ("expired as text", claim("exp", json!((now() + 600).to_string()))),
         ("never expires", claim("exp", Value::Null)),
-        ("before the beginning of time", claim("exp", json!(-1))),
-        ("not yet", claim("nbf", json!(now() + 120))),
-        ("not yet, as text", claim("nbf", json!("soon"))),
+        ("a negative expiry", claim("exp", json!(-1))),
+        ("not valid yet", claim("nbf", json!(now() + 120))),
+        ("not valid yet, as text", claim("nbf", json!("soon"))),
         ("another payload", format!("{}.{other}.{}", parts[0], parts[2])),
         ("another head", format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(hs256().to_string()), parts[1], parts[2])),
-        ("cut", right[..right.len() - 2].to_owned()),
-        ("without its end", format!("{}.{}", parts[0], parts[1])),
-        ("with one more", format!("{right}.{}", parts[2])),
+        ("a truncated signature", right[..right.len() - 2].to_owned()),
+        ("without the signature part", format!("{}.{}", parts[0], parts[1])),
+        ("with a fourth part", format!("{right}.{}", parts[2])),
         ("padded", format!("{right}==")),
         ("dots", "..".to_owned()),
-        ("rubbish", "a.b.c".to_owned()),
+        ("malformed", "a.b.c".to_owned()),
     ] {
         let answer = served.with(&token, "GET", "/contacts");
-        assert_eq!(answer.status, 401, "{what}: {answer:?}");
-        assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"", "{what}");
+        assert_eq!(answer.status, 401, "{name}: {answer:?}");
+        assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"", "{name}");
     }
     let key = served.client.send("GET", "/contacts", &[("x-api-key", &*right)], None).unwrap();
-    assert_eq!(key.status, 401, "a token is no API key");
+    assert_eq!(key.status, 401, "a token is not an API key");
     let _ = ask(&right);
     let request = |line: &Value| line["caller"] == "jwt:web-shop";
-    assert!(served.process.said("request").iter().any(request), "the client has its name in the log");
-    served.log_is_silent_about(&["ana.souza", parts[2], parts[1]]);
+    assert!(served.process.log_lines("request").iter().any(request), "the log has the name of the client");
+    served.assert_not_in_log(&["ana.souza", parts[2], parts[1]]);
 }
 
 #[test]
-fn a_token_does_what_its_scopes_say_and_its_subject_is_the_caller() {
-    let settings = token_settings(&material("jwks.json"));
+fn a_token_has_the_permissions_of_its_scopes_and_its_subject_is_the_caller() {
+    let settings = token_settings(&fixture("jwks.json"));
     let served = serve(&borrowed(&settings));
     let token = |name: &str, value: Value| {
         let claims = changed(changed(claims(), "scope", Value::Null), name, value);
@@ -432,7 +437,7 @@ fn a_token_does_what_its_scopes_say_and_its_subject_is_the_caller() {
 }
 
 #[test]
-fn what_cannot_be_right_ends_the_start() {
+fn invalid_security_settings_prevent_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret.json");
     std::fs::write(&secret, json!({ "keys": [{ "kty": "oct", "k": "aHVudGVyMg" }] }).to_string()).unwrap();
@@ -455,7 +460,7 @@ fn what_cannot_be_right_ends_the_start() {
 }
 
 #[test]
-fn a_caller_may_ask_so_often_and_is_told_so() {
+fn a_caller_has_a_rate_limit_and_sees_it_in_the_headers() {
     let keys = [entry("one", "read", "key-one"), entry("two", "read", "key-two")].join(",");
     let served = serve(&[
         ("CONTACTS__HTTP__API_KEYS", &*keys),
@@ -465,73 +470,79 @@ fn a_caller_may_ask_so_often_and_is_told_so() {
     let first = served.with("key-one", "GET", "/contacts");
     assert_eq!((first.status, first.header("ratelimit-policy")), (200, "\"default\";q=1;w=1"));
     assert_eq!(first.header("ratelimit"), "\"default\";r=4;t=4");
-    let refused = eventually("it is enough", || {
+    let refused = eventually("the limit is reached", || {
         let answer = served.with("key-one", "GET", "/contacts");
         (answer.status != 200).then_some(answer)
     });
     assert_eq!((refused.status, refused.text("type")), (429, "/problems/rate-limited".into()));
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(refused.header("ratelimit"), "\"default\";r=0;t=1");
-    assert_eq!(served.with("key-two", "GET", "/contacts").status, 200, "another caller is not concerned");
-    eventually("it may ask again", || (served.with("key-one", "GET", "/contacts").status == 200).then_some(()));
-    let anonymous = eventually("those without a key are counted too", || {
+    assert_eq!(served.with("key-two", "GET", "/contacts").status, 200, "another caller has its own limit");
+    eventually("the limit allows requests again", || {
+        (served.with("key-one", "GET", "/contacts").status == 200).then_some(())
+    });
+    let anonymous = eventually("requests without a key are limited, too", || {
         let answer = served.client.get("/contacts");
         (answer.status != 401).then_some(answer)
     });
     assert_eq!(anonymous.status, 429);
-    assert_eq!(served.client.get("/docs").status, 429, "by their address, whatever they ask for");
+    assert_eq!(served.client.get("/docs").status, 429, "they are counted by address, for all paths");
 }
 
 #[test]
-fn who_guesses_keys_is_slowed_down() {
+fn an_address_with_too_many_failed_attempts_is_blocked() {
     let served = serve(&[("CONTACTS__HTTP__API_KEYS", KEY)]);
-    let mut guesses = 0;
-    let refused = eventually("guessing is refused", || {
-        guesses += 1;
-        let answer = served.with(&format!("guess-{guesses}"), "GET", "/contacts");
+    let mut attempts = 0;
+    let refused = eventually("the address is blocked", || {
+        attempts += 1;
+        let answer = served.with(&format!("guess-{attempts}"), "GET", "/contacts");
         (answer.status != 401).then_some(answer)
     });
     assert_eq!(refused.status, 429);
-    assert!(guesses > 50, "{guesses}: one who mistypes is not concerned");
+    assert!(attempts > 50, "{attempts}: a few mistakes must not block an address");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
     assert_eq!(refused.header("ratelimit-policy"), "\"authentication\";q=10;w=1");
-    assert_eq!(served.client.get("/contacts").status, 401, "who shows nothing does not guess");
-    assert_eq!(served.with(KEY, "GET", "/contacts").status, 200, "others at the address, as behind a gateway, go on");
+    assert_eq!(served.client.get("/contacts").status, 401, "a request without a key is not a failed attempt");
+    assert_eq!(
+        served.with(KEY, "GET", "/contacts").status,
+        200,
+        "a valid key works from a blocked address, for example behind a gateway"
+    );
 }
 
 #[test]
-fn nobody_chooses_the_address_to_be_counted_by() {
+fn a_caller_cannot_choose_the_address_that_is_counted() {
     let limit = [("CONTACTS__HTTP__RATE_LIMIT", "1"), ("CONTACTS__HTTP__RATE_BURST", "3")];
     let from = |served: &Served, forwarded: &str| {
         let headers = [("x-forwarded-for", forwarded)];
         served.client.send("GET", "/contacts", &headers, None).unwrap().status
     };
-    // Nobody is trusted: whatever is written there, it is one caller.
+    // No proxy is trusted, so the header is ignored: there is only one caller.
     let served = serve(&limit);
     let mut number = 0;
-    eventually("all are one", || {
+    eventually("all requests count as one caller", || {
         number += 1;
         (from(&served, &format!("198.51.100.{}", number % 200)) == 429).then_some(())
     });
-    // We are a proxy: the rightmost address that is none is the caller.
+    // The test is a trusted proxy. The rightmost address that is not a trusted proxy is the caller.
     let served = serve(&[limit[0], limit[1], ("CONTACTS__HTTP__TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8")]);
     let mut number = 0;
-    eventually("an invented beginning does not help", || {
+    eventually("an invented first address has no effect", || {
         number += 1;
         let hops = format!("198.51.100.{}, 203.0.113.5, 10.1.2.3", number % 200);
         (from(&served, &hops) == 429).then_some(())
     });
     assert_eq!(from(&served, "203.0.113.6"), 200, "another caller");
     let both = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.8")];
-    eventually("two headers that differ are the proxy itself", || {
+    eventually("with two different headers the proxy itself is the caller", || {
         (served.client.send("GET", "/contacts", &both, None).unwrap().status == 429).then_some(())
     });
     assert_eq!(from(&served, "203.0.113.7"), 200);
-    served.log_is_silent_about(&["203.0.113", "198.51.100"]);
+    served.assert_not_in_log(&["203.0.113", "198.51.100"]);
 }
 
 #[test]
-fn keys_change_while_the_process_runs() {
+fn keys_are_reloaded_while_the_process_runs() {
     let folder = tempfile::tempdir().unwrap();
     let (file, jwks) = (folder.path().join("keys"), folder.path().join("jwks.json"));
     let put = |path: &Path, text: &str| {
@@ -540,7 +551,7 @@ fn keys_change_while_the_process_runs() {
         std::fs::rename(new, path).unwrap();
     };
     put(&file, "old-secret-key\n");
-    put(&jwks, &std::fs::read_to_string(material("jwks.json")).unwrap());
+    put(&jwks, &std::fs::read_to_string(fixture("jwks.json")).unwrap());
     let mut settings = token_settings(&jwks);
     settings.push(("CONTACTS__HTTP__API_KEYS_FILE", file.to_str().unwrap().to_owned()));
     let mut served = serve(&borrowed(&settings));
@@ -548,60 +559,66 @@ fn keys_change_while_the_process_runs() {
     let ask = |served: &Served, key: &str| served.with(key, "GET", "/contacts").status;
     assert_eq!((ask(&served, "old-secret-key"), ask(&served, "new-secret-key")), (200, 401));
 
-    // Made by our own command; both hold while callers change over. Nobody asks: it is noticed.
-    let (made, said) = Process::run(&["api-key", "web-shop", "--scopes", "read"], &[]);
-    assert!(made.success(), "{said}");
-    let lines: Vec<&str> = said.lines().collect();
-    let (made, stored) = (lines[0].to_owned(), lines[1].to_owned());
-    assert!(made.starts_with("ctk_") && made.len() == 47 && stored.starts_with("web-shop:read:sha256:"), "{said}");
+    // `contacts api-key` creates a new key. Both keys are valid during the change. The process detects the new file.
+    let (status, output) = Process::run(&["api-key", "web-shop", "--scopes", "read"], &[]);
+    assert!(status.success(), "{output}");
+    let lines: Vec<&str> = output.lines().collect();
+    let (new_key, stored) = (lines[0].to_owned(), lines[1].to_owned());
+    assert!(
+        new_key.starts_with("ctk_") && new_key.len() == 47 && stored.starts_with("web-shop:read:sha256:"),
+        "{output}"
+    );
     put(&file, &format!("old-secret-key\n{stored}\n"));
-    eventually("the new key is taken", || (ask(&served, &made) == 200).then_some(()));
+    eventually("the new key is accepted", || (ask(&served, &new_key) == 200).then_some(()));
     assert_eq!(ask(&served, "old-secret-key"), 200);
-    assert_eq!(served.with(&made, "POST", "/contacts").status, 403);
+    assert_eq!(served.with(&new_key, "POST", "/contacts").status, 403);
 
-    // The old one is taken away, at once.
+    // SIGHUP reloads the keys at once: the old key is removed.
     put(&file, &stored);
     served.process.signal("HUP");
-    eventually("the old key is refused", || (ask(&served, "old-secret-key") == 401).then_some(()));
-    assert_eq!(ask(&served, &made), 200);
+    eventually("the old key is rejected", || (ask(&served, "old-secret-key") == 401).then_some(()));
+    assert_eq!(ask(&served, &new_key), 200);
 
-    // What cannot be used changes nothing, and is said.
-    for (text, part) in [("", "holds no key"), ("   \n", "holds no key"), ("web-shop:read:sha256:12", "entry 1")] {
+    // Invalid content changes nothing and is logged.
+    for (text, part) in [("", "contains no key"), ("   \n", "contains no key"), ("web-shop:read:sha256:12", "entry 1")]
+    {
         put(&file, text);
         served.process.signal("HUP");
-        eventually("it is said", || {
-            let said = served.process.said("the keys stay as they were");
-            said.iter().any(|line| line["why"].as_str().unwrap().contains(part)).then_some(())
+        eventually("the error is logged", || {
+            let errors = served.process.log_lines("credentials cannot be reloaded");
+            errors.iter().any(|line| line["why"].as_str().unwrap().contains(part)).then_some(())
         });
-        assert_eq!((ask(&served, &made), served.client.get("/contacts").status), (200, 401), "{text:?}");
+        assert_eq!((ask(&served, &new_key), served.client.get("/contacts").status), (200, 401), "{text:?}");
     }
     std::fs::remove_file(&file).unwrap();
     served.process.signal("HUP");
-    eventually("it is said", || (served.process.said("the keys stay as they were").len() >= 4).then_some(()));
-    assert_eq!((ask(&served, &made), served.client.get("/contacts").status), (200, 401));
+    eventually("the error is logged", || {
+        (served.process.log_lines("credentials cannot be reloaded").len() >= 4).then_some(())
+    });
+    assert_eq!((ask(&served, &new_key), served.client.get("/contacts").status), (200, 401));
     put(&file, &stored);
 
-    // The identity provider changes its key.
+    // The identity provider has a new key.
     let next = || token(&NEXT, &header("ES256", "test-only-next"), &claims());
     assert_eq!(ask(&served, &token(&EC, &header("ES256", "test-only-es256"), &claims())), 200);
     assert_eq!(ask(&served, &next()), 401);
-    put(&jwks, &std::fs::read_to_string(material("jwks-next.json")).unwrap());
+    put(&jwks, &std::fs::read_to_string(fixture("jwks-next.json")).unwrap());
     served.process.signal("HUP");
-    eventually("the new one is taken", || (ask(&served, &next()) == 200).then_some(()));
+    eventually("the new token key is accepted", || (ask(&served, &next()) == 200).then_some(()));
     assert_eq!(ask(&served, &token(&EC, &header("ES256", "test-only-es256"), &claims())), 401);
 
-    assert!(served.process.ended().is_none());
+    assert!(served.process.exit_status().is_none());
     assert_eq!(served.process.id(), process);
     let callers: Vec<String> =
-        served.process.said("the keys have changed").iter().map(|line| line["callers"].to_string()).collect();
+        served.process.log_lines("credentials changed").iter().map(|line| line["callers"].to_string()).collect();
     assert!(callers.iter().any(|text| text.contains("2 API keys (key-1, web-shop)")), "{callers:?}");
     let hex = stored.rsplit(':').next().unwrap();
-    served.log_is_silent_about(&["old-secret-key", "new-secret-key", &made, hex]);
+    served.assert_not_in_log(&["old-secret-key", "new-secret-key", &new_key, hex]);
     served.process.terminate();
 }
 
 #[test]
-fn a_list_that_is_emptied_in_the_settings_opens_nothing() {
+fn an_empty_list_of_keys_does_not_turn_authentication_off() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("contacts.toml");
     std::fs::write(&file, "[http]\napi_keys = [\"the-key\"]\n").unwrap();
@@ -610,10 +627,12 @@ fn a_list_that_is_emptied_in_the_settings_opens_nothing() {
     let mut process = Process::start(&arguments, &[]);
     let client = process.client();
     for text in ["[http]\napi_keys = []\n", "", "[http]\nallow_anonymous = true\n"] {
-        let said = process.said("the keys stay as they were").len();
+        let errors = process.log_lines("credentials cannot be reloaded").len();
         std::fs::write(&file, text).unwrap();
         process.signal("HUP");
-        eventually("it is said", || (process.said("the keys stay as they were").len() > said).then_some(()));
+        eventually("the error is logged", || {
+            (process.log_lines("credentials cannot be reloaded").len() > errors).then_some(())
+        });
         assert_eq!(client.get("/contacts").status, 401, "{text}");
         let headers = [("x-api-key", "the-key")];
         assert_eq!(client.send("GET", "/contacts", &headers, None).unwrap().status, 200, "{text}");
@@ -621,12 +640,12 @@ fn a_list_that_is_emptied_in_the_settings_opens_nothing() {
 }
 
 #[test]
-fn heads_have_a_size() {
+fn the_size_of_a_head_is_limited() {
     let served = serve(&[("CONTACTS__HTTP__API_KEYS", KEY), ("CONTACTS__HTTP__MAX_URI", "1000")]);
     let ask = |path: &str, headers: &str| {
         served.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n"))
     };
-    assert_eq!(status(&ask(&format!("/contacts?{}", "q".repeat(989)), "")), 401, "it is looked at");
+    assert_eq!(status(&ask(&format!("/contacts?{}", "q".repeat(989)), "")), 401, "the request is handled");
     for path in
         ["/contacts?".to_owned() + &"q".repeat(991), "/".repeat(1_001), "/docs/".to_owned() + &"a".repeat(2_000)]
     {
@@ -636,16 +655,16 @@ fn heads_have_a_size() {
     let answer = ask("/contacts", &format!("x-a: {}\r\nx-b: {}\r\n", "a".repeat(20_000), "b".repeat(20_000)));
     assert!(status(&answer) == 431 && answer.contains("/problems/headers-too-large"), "{answer}");
     let cookies = format!("cookie: {}\r\n", "c".repeat(400)).repeat(90);
-    assert_eq!(status(&ask("/contacts", &cookies)), 431, "many of one name");
-    // These do not even reach us.
+    assert_eq!(status(&ask("/contacts", &cookies)), 431, "many headers with the same name");
+    // The HTTP library rejects these requests.
     assert_eq!(status(&ask("/contacts", &format!("x-a: {}\r\n", "a".repeat(200_000)))), 431);
     assert_eq!(status(&ask("/contacts", &"x-a: b\r\n".repeat(200))), 431);
     assert!(matches!(status(&ask(&"/".repeat(70_000), "")), 400 | 414 | 431));
-    assert_eq!(served.with(KEY, "GET", "/contacts").status, 200, "and others are served");
+    assert_eq!(served.with(KEY, "GET", "/contacts").status, 200, "other requests are served");
 }
 
-/// Waits until the other side has closed the connection, and answers what it said before.
-fn until_closed(mut socket: TcpStream) -> String {
+/// Waits until the service closes the connection, and returns what it sent before.
+fn read_until_closed(mut socket: TcpStream) -> String {
     let mut answer = Vec::new();
     match socket.read_to_end(&mut answer) {
         Ok(_) => {}
@@ -655,21 +674,21 @@ fn until_closed(mut socket: TcpStream) -> String {
 }
 
 #[test]
-fn who_is_slow_is_cut_off() {
+fn slow_clients_are_disconnected() {
     let served = serve(&[
         ("CONTACTS__HTTP__READ_TIMEOUT", "1s"),
         ("CONTACTS__HTTP__WRITE_TIMEOUT", "2s"),
         ("CONTACTS__HTTP__KEEP_ALIVE", "2s"),
     ]);
-    // A head that does not end, a body that does not end.
+    // An incomplete head, then an incomplete body.
     let mut socket = served.connect();
     socket.write_all(b"GET /contacts HTTP/1.1\r\nhost: x\r\nx-slow:").unwrap();
-    assert_eq!(status(&until_closed(socket)), 408);
+    assert_eq!(status(&read_until_closed(socket)), 408);
     let mut socket = served.connect();
     let head = "POST /contacts HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     socket.write_all(head.as_bytes()).unwrap();
-    assert_eq!(status(&until_closed(socket)), 408);
-    // The same after a good request; and one that asks for nothing more.
+    assert_eq!(status(&read_until_closed(socket)), 408);
+    // An incomplete head after a complete request, then an idle connection.
     for next in ["GET /contacts HTTP/1.1\r\nhost:", "G", ""] {
         let mut socket = served.connect();
         socket.write_all(b"GET /contacts HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
@@ -677,9 +696,9 @@ fn who_is_slow_is_cut_off() {
         let length = socket.read(&mut answer).unwrap();
         assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
         socket.write_all(next.as_bytes()).unwrap();
-        assert_eq!(until_closed(socket), "", "{next}");
+        assert_eq!(read_until_closed(socket), "", "{next}");
     }
-    // Answers that nobody reads.
+    // A client that does not read the answers.
     let address: SocketAddr = served.address.parse().unwrap();
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
@@ -687,16 +706,16 @@ fn who_is_slow_is_cut_off() {
     let mut socket = TcpStream::from(socket);
     socket.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
     let many = "GET /contacts/x HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
-    eventually("the connection is cut", || match socket.write(many.as_bytes()) {
+    eventually("the connection is closed", || match socket.write(many.as_bytes()) {
         Ok(_) => None,
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
-        Err(_cut) => Some(()),
+        Err(_closed) => Some(()),
     });
-    assert_eq!(served.client.get("/contacts").status, 200, "and others are served");
+    assert_eq!(served.client.get("/contacts").status, 200, "other requests are served");
 }
 
 #[test]
-fn browsers_are_told_only_what_the_settings_say() {
+fn cors_allows_only_the_configured_origins() {
     let preflight = |served: &Served, origin: &str, method: &str| {
         let headers = [
             ("origin", origin),
@@ -725,7 +744,7 @@ fn browsers_are_told_only_what_the_settings_say() {
         assert_eq!((answer.status, allowed(&answer)), (200, origin.to_owned()));
         assert!(answer.header("access-control-expose-headers").to_lowercase().contains("etag"));
         assert!(answer.header("vary").to_lowercase().contains("origin"));
-        // Errors too, else a page cannot know what is wrong.
+        // Errors have the header, too. Otherwise a page could not read the problem.
         let answer = served.client.send("GET", "/contacts", &[("origin", origin)], None).unwrap();
         assert_eq!((answer.status, allowed(&answer)), (401, origin.to_owned()));
     }

@@ -1,4 +1,4 @@
-//! What every store must do, whatever keeps the rows: one suite, run against each implementation.
+//! Tests of the store interface. The same tests run against PostgreSQL and SQLite.
 
 use crate::support::{Database, command, create, delete, details, new_contact, update};
 use contacts::domain::{
@@ -7,7 +7,7 @@ use contacts::domain::{
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
-use contacts::store::{After, Direction, Filter, Pruned, Store, StoreError};
+use contacts::store::{Direction, Filter, ListPosition, Pruned, Store, StoreError};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use proptest::prelude::*;
@@ -16,42 +16,44 @@ use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
-/// How many migrations there are.
+/// The number of migrations.
 const MIGRATIONS: usize = 3;
 
-trait Subject {
+/// A database for one test.
+trait TestDatabase {
     type Store: Store + Clone + 'static;
+    /// An empty database without the schema.
     fn empty() -> Self;
     fn store(&self) -> &Self::Store;
     /// Runs SQL that both databases understand.
     fn execute(&self, sql: &str);
 }
 
-struct OnPostgres {
+struct PostgresDatabase {
     store: Postgres,
-    database: Database,
+    inner: Database,
 }
 
-impl Subject for OnPostgres {
+impl TestDatabase for PostgresDatabase {
     type Store = Postgres;
     fn empty() -> Self {
-        let database = Database::new();
-        Self { store: Postgres::new(&database.settings()).unwrap(), database }
+        let inner = Database::new();
+        Self { store: Postgres::new(&inner.settings()).unwrap(), inner }
     }
     fn store(&self) -> &Postgres {
         &self.store
     }
     fn execute(&self, sql: &str) {
-        self.database.execute(sql);
+        self.inner.execute(sql);
     }
 }
 
-struct OnSqlite {
+struct SqliteDatabase {
     store: Sqlite,
     folder: TempDir,
 }
 
-impl Subject for OnSqlite {
+impl TestDatabase for SqliteDatabase {
     type Store = Sqlite;
     fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -66,10 +68,10 @@ impl Subject for OnSqlite {
     }
 }
 
-fn migrated<S: Subject>() -> S {
-    let subject = S::empty();
-    subject.store().migrate(Direction::Up).unwrap();
-    subject
+fn migrated<D: TestDatabase>() -> D {
+    let database = D::empty();
+    database.store().migrate(Direction::Up).unwrap();
+    database
 }
 
 fn attempt(command: Command) -> Attempt {
@@ -78,7 +80,7 @@ fn attempt(command: Command) -> Attempt {
 
 fn apply(store: &impl Store, commands: &[&Command]) -> Vec<Outcome> {
     let batch: Vec<Attempt> = commands.iter().map(|command| attempt((*command).clone())).collect();
-    // Workers that meet on one row may have to try again; nothing else may go wrong.
+    // Two workers on one row may have to retry. No other error may occur.
     loop {
         match store.apply(&batch) {
             Ok(outcomes) => return outcomes,
@@ -92,9 +94,9 @@ fn read(store: &impl Store, id: ContactId) -> Contact {
     store.contact(id).unwrap().expect("the contact exists")
 }
 
-fn the_schema_is_asked_for_made_and_unmade<S: Subject>() {
-    let subject = S::empty();
-    let store = subject.store();
+fn the_schema_is_checked_created_and_reverted<D: TestDatabase>() {
+    let database = D::empty();
+    let store = database.store();
     let Err(StoreError::Misconfigured(text)) = store.check() else { panic!("an empty database has no schema") };
     assert!(text.contains("contacts migrate"), "{text}");
     assert_eq!(store.migrate(Direction::Up).unwrap().len(), MIGRATIONS);
@@ -107,33 +109,33 @@ fn the_schema_is_asked_for_made_and_unmade<S: Subject>() {
     assert!(matches!(store.check(), Err(StoreError::Misconfigured(_))));
 }
 
-fn a_contact_lives_changes_and_dies<S: Subject>() {
-    let subject = migrated::<S>();
-    let (store, id) = (subject.store(), new_contact());
-    let born = create(id, "Ana");
-    assert_eq!(apply(store, &[&born]), [Outcome::Applied]);
+fn a_contact_is_created_updated_and_deleted<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let (store, id) = (database.store(), new_contact());
+    let created = create(id, "Ana");
+    assert_eq!(apply(store, &[&created]), [Outcome::Applied]);
     let contact = read(store, id);
-    assert_eq!((contact.version, contact.created_by), (born.operation_id, born.operation_id));
-    assert_eq!((contact.created_at, contact.updated_at), (born.accepted_at, born.accepted_at));
+    assert_eq!((contact.version, contact.created_by), (created.operation_id, created.operation_id));
+    assert_eq!((contact.created_at, contact.updated_at), (created.accepted_at, created.accepted_at));
     assert_eq!(contact.life, Lifecycle::Live(details("Ana")));
 
-    let married = update(id, 50, "Ana Lima");
-    assert_eq!(apply(store, &[&married]), [Outcome::Applied]);
+    let updated = update(id, 50, "Ana Lima");
+    assert_eq!(apply(store, &[&updated]), [Outcome::Applied]);
     let contact = read(store, id);
-    assert_eq!((contact.version, contact.created_by), (married.operation_id, born.operation_id));
-    assert_eq!((contact.created_at, contact.updated_at), (born.accepted_at, married.accepted_at));
+    assert_eq!((contact.version, contact.created_by), (updated.operation_id, created.operation_id));
+    assert_eq!((contact.created_at, contact.updated_at), (created.accepted_at, updated.accepted_at));
     assert_eq!(contact.life, Lifecycle::Live(details("Ana Lima")));
 
-    let gone = delete(id, 20);
-    assert_eq!(apply(store, &[&gone]), [Outcome::Applied]);
-    assert_eq!(read(store, id).life, Lifecycle::Deleted { at: gone.accepted_at });
+    let deleted = delete(id, 20);
+    assert_eq!(apply(store, &[&deleted]), [Outcome::Applied]);
+    assert_eq!(read(store, id).life, Lifecycle::Deleted { at: deleted.accepted_at });
     assert_eq!(store.contacts(&Filter::default(), None, 10).unwrap(), []);
     assert_eq!(apply(store, &[&update(id, 99, "Ghost")]), [Outcome::Failed(Reason::ContactDeleted)]);
 }
 
-fn an_operation_says_how_it_ended<S: Subject>() {
-    let subject = migrated::<S>();
-    let (store, id) = (subject.store(), new_contact());
+fn a_finished_operation_has_its_status<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let (store, id) = (database.store(), new_contact());
     let keyed = Command { fingerprint: Some(Fingerprint(u128::MAX - 5)), ..create(id, "Ana") };
     let older = update(id, 5, "Old");
     let newer = update(id, 9, "New");
@@ -155,52 +157,52 @@ fn an_operation_says_how_it_ended<S: Subject>() {
     }
 }
 
-fn a_duplicate_changes_nothing<S: Subject>() {
-    let subject = migrated::<S>();
-    let (store, id) = (subject.store(), new_contact());
-    let (born, changed) = (create(id, "Ana"), update(id, 9, "Bia"));
-    assert_eq!(apply(store, &[&born, &born]), [Outcome::Applied, Outcome::Duplicate]);
-    assert_eq!(apply(store, &[&changed, &born]), [Outcome::Applied, Outcome::Duplicate]);
+fn a_duplicate_changes_nothing<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let (store, id) = (database.store(), new_contact());
+    let (created, changed) = (create(id, "Ana"), update(id, 9, "Bia"));
+    assert_eq!(apply(store, &[&created, &created]), [Outcome::Applied, Outcome::Duplicate]);
+    assert_eq!(apply(store, &[&changed, &created]), [Outcome::Applied, Outcome::Duplicate]);
     let before = (read(store, id), store.operation(changed.operation_id).unwrap());
     assert_eq!(apply(store, &[&changed]), [Outcome::Duplicate]);
     assert_eq!((read(store, id), store.operation(changed.operation_id).unwrap()), before);
 }
 
-fn what_must_wait_leaves_no_trace<S: Subject>() {
-    let subject = migrated::<S>();
-    let (store, id) = (subject.store(), new_contact());
+fn a_command_that_must_wait_writes_nothing<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let (store, id) = (database.store(), new_contact());
     let early = update(id, 9, "Early");
     assert_eq!(apply(store, &[&early]), [Outcome::Wait(Reason::ContactNotFound)]);
     assert_eq!((store.contact(id).unwrap(), store.operation(early.operation_id).unwrap()), (None, None));
-    // With its create in one batch, in any order, it need not wait.
+    // Together with its create in one batch, in any order, it does not wait.
     assert_eq!(apply(store, &[&early, &create(id, "Ana")]), [Outcome::Applied, Outcome::Applied]);
     assert_eq!(read(store, id).life, Lifecycle::Live(details("Early")));
 }
 
-fn a_replay_of_a_failed_operation_is_a_new_try<S: Subject>() {
-    let subject = migrated::<S>();
-    let (store, id) = (subject.store(), new_contact());
+fn a_replay_of_a_failed_operation_is_applied_again<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let (store, id) = (database.store(), new_contact());
     let early = update(id, 9, "Early");
     let failed = Outcome::Failed(Reason::ContactNotFound);
     let last = Attempt { last_attempt: true, ..attempt(early.clone()) };
     assert_eq!(store.apply(std::slice::from_ref(&last)).unwrap(), [failed]);
     apply(store, &[&create(id, "Ana")]);
-    assert_eq!(apply(store, &[&early]), [failed], "a redelivery is none");
+    assert_eq!(apply(store, &[&early]), [failed], "a redelivery is not a replay");
     let replayed = Attempt { replays: 1, ..last };
     assert_eq!(store.apply(std::slice::from_ref(&replayed)).unwrap(), [Outcome::Applied]);
     assert_eq!(store.operation(early.operation_id).unwrap().unwrap().status, Status::Applied);
     assert_eq!(store.apply(&[replayed]).unwrap(), [Outcome::Duplicate]);
 }
 
-fn pages_follow_each_other_without_gaps<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
-    let at = |area: u8| Details { phone: Phone::parse(&format!("{area}987654321")).unwrap(), ..details("Ana") };
+fn pages_have_no_gaps<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
+    let in_area = |area: u8| Details { phone: Phone::parse(&format!("{area}987654321")).unwrap(), ..details("Ana") };
     let mut expected: Vec<ContactId> = Vec::new();
     let mut commands = Vec::new();
     for number in 0..30u8 {
         let id = new_contact();
-        commands.push(command(id, 1, Action::Create(at(if number % 3 == 0 { 85 } else { 11 }))));
+        commands.push(command(id, 1, Action::Create(in_area(if number % 3 == 0 { 85 } else { 11 }))));
         if number == 1 {
             commands.push(delete(id, 2));
         } else if number % 3 != 0 {
@@ -211,33 +213,35 @@ fn pages_follow_each_other_without_gaps<S: Subject>() {
     expected.sort();
     let ids = |filter: &Filter| listed(store, filter).iter().map(|contact| contact.id).collect::<Vec<_>>();
     assert_eq!(ids(&areas(|area| area.number() == 11)), expected);
-    let everyone = ids(&Filter::default());
-    assert!(everyone.is_sorted());
-    assert_eq!(everyone.len(), 29);
+    let all = ids(&Filter::default());
+    assert!(all.is_sorted());
+    assert_eq!(all.len(), 29);
     // Pages of several areas are merged.
-    assert_eq!(ids(&areas(|_| true)), everyone);
-    assert_eq!(ids(&areas(|area| matches!(area.number(), 11 | 85))), everyone);
+    assert_eq!(ids(&areas(|_| true)), all);
+    assert_eq!(ids(&areas(|area| matches!(area.number(), 11 | 85))), all);
     assert!(ids(&areas(|_| false)).is_empty());
 }
 
-/// All pages of a list, each of at most four.
+/// All contacts of a list, read in pages of at most four.
 fn listed(store: &impl Store, filter: &Filter) -> Vec<Contact> {
-    let (mut seen, mut after) = (Vec::new(), None);
+    let (mut contacts, mut after) = (Vec::new(), None);
     loop {
         let page = store.contacts(filter, after.as_ref(), 4).unwrap();
         assert!(page.len() <= 4);
-        let Some(last) = page.last() else { return seen };
-        after = Some(filter.after(last));
-        seen.extend(page);
+        let Some(last) = page.last() else { return contacts };
+        after = Some(filter.position_of(last));
+        contacts.extend(page);
     }
 }
 
-fn areas(choose: impl Fn(AreaCode) -> bool) -> Filter {
+/// A filter for these areas.
+fn areas(is_in: impl Fn(AreaCode) -> bool) -> Filter {
     let mut filter = Filter::default();
-    filter.within(AreaCode::all().filter(|area| choose(*area)));
+    filter.restrict_to(AreaCode::all().filter(|area| is_in(*area)));
     filter
 }
 
+/// A filter for names with this prefix.
 fn named(prefix: &str) -> Filter {
     Filter { name: Some(NameKey::prefix(prefix).unwrap()), ..Filter::default() }
 }
@@ -255,9 +259,9 @@ fn create_at(area: u8, name: &str) -> Command {
     command(new_contact(), 1, Action::Create(Details { phone, ..details(name) }))
 }
 
-fn names_are_found_by_their_beginning<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
+fn names_are_found_by_their_prefix<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
     let all = [
         create_at(11, "José da Silva"),
         create_at(21, "JOSE  DA COSTA"),
@@ -276,25 +280,25 @@ fn names_are_found_by_their_beginning<S: Subject>() {
     assert_eq!(names(store, &named("jose da silva")), jose[2..]);
     assert_eq!(names(store, &named("elida")), ["Élida"]);
     assert_eq!(names(store, &named("\u{10ffff}")), ["\u{10ffff}\u{10ffff}"]);
-    for nobody in ["josé da silva x", "%", "_", "jos%", "silva"] {
-        assert!(names(store, &named(nobody)).is_empty(), "{nobody}");
+    for prefix in ["josé da silva x", "%", "_", "jos%", "silva"] {
+        assert!(names(store, &named(prefix)).is_empty(), "{prefix}");
     }
-    // With other filters.
+    // Together with other filters.
     let both = |prefix: &str, areas: Filter| names(store, &Filter { areas: areas.areas, ..named(prefix) });
     assert_eq!(both("jos", areas(|area| area.state() == State::Sp)), ["José da Silva", "Josefa"]);
     assert_eq!(both("jo", areas(|area| area.state().region() == Region::Sudeste)).len(), 4);
     assert!(both("elida", areas(|area| area.number() == 11)).is_empty());
     assert!(both("jose", areas(|_| false)).is_empty());
-    // A renamed contact is found by its new name only, a deleted one by none.
-    let (renamed, gone) = (all[0].contact_id, all[1].contact_id);
-    apply(store, &[&update(renamed, 9, "Álvaro Lima"), &delete(gone, 9)]);
+    // A renamed contact is found only by its new name. A deleted contact is not found.
+    let (renamed, deleted) = (all[0].contact_id, all[1].contact_id);
+    apply(store, &[&update(renamed, 9, "Álvaro Lima"), &delete(deleted, 9)]);
     assert_eq!(names(store, &named("jose")), ["josé antônio", "Josefa"]);
     assert_eq!(names(store, &named("alvaro l")), ["Álvaro Lima"]);
 }
 
-fn contacts_are_found_by_address_and_number<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
+fn contacts_are_found_by_address_and_number<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
     let with = |area: u8, name: &str, email: &str| {
         let phone = Phone::parse(&format!("{area}987654321")).unwrap();
         let details = Details { phone, email: Email::parse(email).unwrap(), ..details(name) };
@@ -313,110 +317,108 @@ fn contacts_are_found_by_address_and_number<S: Subject>() {
         ids.sort();
         ids
     };
-    // Pages of four: in the order of the ids, whatever the case of an address.
+    // The pages are in the order of the ids. The case of an address does not matter.
     assert_eq!(ids(&email("SHARED@example.com")), expected(0..11));
     assert_eq!(ids(&phone("11 98765-4321")), expected(0..10));
     assert_eq!(ids(&phone("85 98765-4321")), expected(10..12));
     assert!(ids(&email("share@example.com")).is_empty() && ids(&phone("11 98765-4322")).is_empty());
-    // With each other and with every other filter.
+    // Together with each other and with every other filter.
     let shared = || email("shared@example.com");
     assert_eq!(ids(&Filter { phone: phone("85987654321").phone, ..shared() }), expected(10..11));
     assert_eq!(ids(&Filter { areas: areas(|area| area.number() == 85).areas, ..shared() }), expected(10..11));
     assert_eq!(ids(&Filter { name: named("ana").name, ..shared() }), expected(0..10));
     assert_eq!(ids(&Filter { name: named("bia").name, ..phone("85987654321") }), expected(10..12));
     assert!(ids(&Filter { name: named("c").name, ..shared() }).is_empty());
-    // A changed one is found by what it has now, a deleted one by nothing.
-    let (changed, gone) = (all[0].contact_id, all[1].contact_id);
-    apply(store, &[&update(changed, 9, "Ana"), &delete(gone, 9)]);
+    // A changed contact is found only by its new address. A deleted contact is not found.
+    let (changed, deleted) = (all[0].contact_id, all[1].contact_id);
+    apply(store, &[&update(changed, 9, "Ana"), &delete(deleted, 9)]);
     assert_eq!(ids(&shared()), expected(2..11));
 }
 
-fn an_export_is_what_was_there_at_one_moment<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
+fn an_export_reads_one_snapshot<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
     let all: Vec<Command> = (0..2_500).map(|number| create_at(11, &format!("Ana {number}"))).collect();
     for part in all.chunks(500) {
         apply(store, &part.iter().collect::<Vec<_>>());
     }
     let mut ids: Vec<ContactId> = all.iter().map(|command| command.contact_id).collect();
     ids.sort();
-    let (mut seen, mut pages) = (Vec::new(), 0);
+    let (mut exported, mut pages) = (Vec::new(), 0);
     store
         .export(&Filter::default(), &mut |contacts| {
             pages += 1;
-            seen.extend(contacts.iter().map(|contact| contact.id));
+            exported.extend(contacts.iter().map(|contact| contact.id));
             if pages == 1 {
-                // What happens meanwhile is not part of it: a delete, a change, a new one at the end.
-                let (gone, changed) = (*ids.last().unwrap(), ids[ids.len() - 2]);
+                // Changes during the export are not part of it: a delete, an update, a new contact at the end.
+                let (deleted, changed) = (*ids.last().unwrap(), ids[ids.len() - 2]);
                 let new = create_at(11, "New");
-                apply(store, &[&delete(gone, 9), &update(changed, 9, "Changed"), &new]);
+                apply(store, &[&delete(deleted, 9), &update(changed, 9, "Changed"), &new]);
             }
-            assert!(
-                contacts
-                    .iter()
-                    .all(|contact| matches!(&contact.life, Lifecycle::Live(it) if it.name.as_str().starts_with("Ana")))
-            );
+            assert!(contacts.iter().all(
+                |contact| matches!(&contact.life, Lifecycle::Live(details) if details.name.as_str().starts_with("Ana"))
+            ));
             true
         })
         .unwrap();
-    assert_eq!(seen, ids);
-    // By any filter, and no longer than it is wanted.
-    let mut first = 0;
+    assert_eq!(exported, ids);
+    // An export can have a filter, and it ends when a page returns false.
+    let mut first_page = 0;
     store
         .export(&named("ana 1"), &mut |contacts| {
-            first += contacts.len();
+            first_page += contacts.len();
             false
         })
         .unwrap();
-    assert_eq!(first, 1_000);
-    store.export(&areas(|_| false), &mut |_| panic!("there is none")).unwrap();
-    store.export(&named("bia"), &mut |_| panic!("there is none")).unwrap();
+    assert_eq!(first_page, 1_000);
+    store.export(&areas(|_| false), &mut |_| panic!("no contact matches")).unwrap();
+    store.export(&named("bia"), &mut |_| panic!("no contact matches")).unwrap();
 }
 
-fn pages_of_names_go_on_beside_changes<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
-    // Many of one name: ids break the tie.
+fn pages_of_names_continue_despite_changes<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
+    // Many contacts have the same name, so the order also depends on the ids.
     let all: Vec<Command> = (0..30).map(|number| create_at(11, &format!("Ana {}", number / 10))).collect();
     apply(store, &all.iter().collect::<Vec<_>>());
     let filter = named("ana");
     let first = store.contacts(&filter, None, 12).unwrap();
-    let place = filter.after(first.last().unwrap());
+    let position = filter.position_of(first.last().unwrap());
     let before = create_at(11, "Ana");
     let within = create_at(11, "Ana 2");
     apply(store, &[&before, &within, &delete(first[11].id, 9), &delete(all[29].contact_id, 9)]);
-    let rest = store.contacts(&filter, Some(&place), 100).unwrap();
+    let rest = store.contacts(&filter, Some(&position), 100).unwrap();
     let mut expected: Vec<ContactId> = all[12..29].iter().map(|command| command.contact_id).collect();
     expected.push(within.contact_id);
     expected.sort();
-    let mut seen: Vec<ContactId> = rest.iter().map(|contact| contact.id).collect();
-    seen.sort();
-    assert_eq!(seen, expected);
-    // A place from elsewhere does no harm.
-    let elsewhere = After { name: NameKey::read("a"), ..place.clone() };
-    assert_eq!(store.contacts(&filter, Some(&elsewhere), 100).unwrap().len(), 30);
-    let beyond = After { name: NameKey::read("b"), ..place };
-    assert_eq!(store.contacts(&filter, Some(&beyond), 100).unwrap(), []);
+    let mut listed: Vec<ContactId> = rest.iter().map(|contact| contact.id).collect();
+    listed.sort();
+    assert_eq!(listed, expected);
+    // A position outside the range of the prefix is harmless.
+    let before_range = ListPosition { name: NameKey::read("a"), ..position.clone() };
+    assert_eq!(store.contacts(&filter, Some(&before_range), 100).unwrap().len(), 30);
+    let after_range = ListPosition { name: NameKey::read("b"), ..position };
+    assert_eq!(store.contacts(&filter, Some(&after_range), 100).unwrap(), []);
 }
 
-/// What an older version of the program wrote has no key.
-fn names_without_a_key_get_one_by_migrating<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
+/// An older version of the program writes rows without a key.
+fn a_migration_adds_missing_name_keys<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
     let all: Vec<Command> = (0..2100).map(|number| create_at(11, &format!("João {number}"))).collect();
     apply(store, &all.iter().collect::<Vec<_>>());
     apply(store, &[&delete(all[7].contact_id, 9)]);
-    subject.execute("UPDATE contacts SET name_key = NULL");
+    database.execute("UPDATE contacts SET name_key = NULL");
     assert!(names(store, &named("joao")).is_empty());
     assert_eq!(store.migrate(Direction::Up).unwrap().len(), 0);
     assert_eq!(store.contacts(&named("JOAO"), None, 5000).unwrap().len(), 2099);
     assert_eq!(names(store, &named("joão 1234")), ["João 1234"]);
 }
 
-/// P2 and P3 on a real database: any commands, in any batches and any order, with any repetition.
-fn any_order_and_repetition_ends_the_same<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
+/// The properties P2 and P3 on a real database: any commands, in any batches, any order and with any repetition.
+fn any_order_and_repetition_has_the_same_result<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
     let plan = (
         proptest::collection::vec(proptest::collection::vec((2i64..30, any::<bool>()), 0..5), 1..4),
         proptest::collection::vec((any::<Index>(), 1usize..7), 1..25),
@@ -427,14 +429,15 @@ fn any_order_and_repetition_ends_the_same<S: Subject>() {
         let mut expected: BTreeMap<ContactId, Option<OperationId>> = BTreeMap::new();
         for changes in changes {
             let id = new_contact();
-            let mut own = vec![create(id, "Ana")];
+            let mut of_contact = vec![create(id, "Ana")];
             for (stamp, deletes) in changes {
-                own.push(if deletes { delete(id, stamp) } else { update(id, stamp, "Bia") });
+                of_contact.push(if deletes { delete(id, stamp) } else { update(id, stamp, "Bia") });
             }
-            let newest = own[1..].iter().max_by_key(|command| (command.stamp, command.operation_id)).unwrap_or(&own[0]);
-            let deleted = own.iter().any(|command| command.action == Action::Delete);
+            let newest = of_contact[1..].iter().max_by_key(|command| (command.stamp, command.operation_id));
+            let newest = newest.unwrap_or(&of_contact[0]);
+            let deleted = of_contact.iter().any(|command| command.action == Action::Delete);
             expected.insert(id, (!deleted).then_some(newest.operation_id));
-            commands.extend(own);
+            commands.extend(of_contact);
         }
         for (index, size) in picks {
             let batch: Vec<&Command> = commands.iter().cycle().skip(index.index(commands.len())).take(size).collect();
@@ -458,9 +461,9 @@ fn any_order_and_repetition_ends_the_same<S: Subject>() {
     result.unwrap();
 }
 
-fn workers_side_by_side_do_not_harm_each_other<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
+fn concurrent_workers_apply_each_command_once<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
     let ids: Vec<ContactId> = (0..8).map(|_| new_contact()).collect();
     let mut commands: Vec<Command> = ids.iter().map(|id| create(*id, "Ana")).collect();
     for stamp in 2..40 {
@@ -472,7 +475,7 @@ fn workers_side_by_side_do_not_harm_each_other<S: Subject>() {
                 let (store, commands) = (store.clone(), &commands);
                 scope.spawn(move || {
                     let mut applied = 0;
-                    // Everyone applies everything, each in an order of its own.
+                    // Every worker applies all commands in its own order.
                     let mut order: Vec<&Command> = commands.iter().collect();
                     order.rotate_left(worker * commands.len() / 4);
                     if worker % 2 == 1 {
@@ -492,104 +495,105 @@ fn workers_side_by_side_do_not_harm_each_other<S: Subject>() {
     }
     let recorded = commands
         .iter()
-        .filter(|command| store.operation(command.operation_id).unwrap().expect("ended").status == Status::Applied);
-    assert_eq!(recorded.count(), applied, "each effect is recorded once");
+        .filter(|command| store.operation(command.operation_id).unwrap().expect("finished").status == Status::Applied);
+    assert_eq!(recorded.count(), applied, "each command takes effect once");
 }
 
-fn what_is_pruned_neither_comes_back_nor_happens_twice<S: Subject>() {
-    let subject = migrated::<S>();
-    let store = subject.store();
-    // All of it from 2023, far beyond any retention.
-    let (gone, kept, odd) = (new_contact(), new_contact(), new_contact());
-    let dead = [create(gone, "Gone"), update(gone, 5, "Gone"), delete(gone, 9)];
-    let alive = [create(kept, "Kept"), update(kept, 5, "Older"), update(kept, 9, "Newer")];
-    let failed = update(odd, 5, "Odd");
-    let all: Vec<&Command> = dead.iter().chain(&alive).collect();
+fn pruned_commands_take_no_effect_again<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
+    // All commands are from 2023, which is older than any retention.
+    let (deleted, kept, missing) = (new_contact(), new_contact(), new_contact());
+    let of_deleted = [create(deleted, "Gone"), update(deleted, 5, "Gone"), delete(deleted, 9)];
+    let of_kept = [create(kept, "Kept"), update(kept, 5, "Older"), update(kept, 9, "Newer")];
+    let failed = update(missing, 5, "Odd");
+    let all: Vec<&Command> = of_deleted.iter().chain(&of_kept).collect();
     assert_eq!(apply(store, &all), [Outcome::Applied; 6]);
     let last = Attempt { last_attempt: true, ..attempt(failed.clone()) };
     assert_eq!(store.apply(&[last]).unwrap(), [Outcome::Failed(Reason::ContactNotFound)]);
 
     assert_eq!((store.pruned_before().unwrap(), store.prune(100).unwrap()), (None, Pruned::default()));
-    let horizon = dead[0].accepted_at + chrono::TimeDelta::days(1);
-    // Ended just now, though accepted long ago: too young.
+    let horizon = of_deleted[0].accepted_at + chrono::TimeDelta::days(1);
+    // The operations were accepted long ago, but finished just now. So they are not old enough.
     store.set_pruned_before(horizon).unwrap();
     assert_eq!(store.prune(100).unwrap(), Pruned { operations: 0, tombstones: 1 });
     let now = Timestamp::from_timestamp_micros(chrono::Utc::now().timestamp_micros()).unwrap();
     let later = now + chrono::TimeDelta::days(1);
     store.set_pruned_before(later).unwrap();
     store.set_pruned_before(horizon).unwrap();
-    assert_eq!(store.pruned_before().unwrap(), Some(later), "it does not go back");
+    assert_eq!(store.pruned_before().unwrap(), Some(later), "the horizon does not move back");
     assert_eq!(store.prune(4).unwrap(), Pruned { operations: 4, tombstones: 0 });
     assert_eq!(store.prune(4).unwrap(), Pruned { operations: 2, tombstones: 0 });
     assert_eq!(store.prune(4).unwrap(), Pruned::default());
-    assert_eq!(store.contact(gone).unwrap(), None);
-    assert_eq!(store.operation(dead[0].operation_id).unwrap(), None);
-    assert!(store.operation(failed.operation_id).unwrap().is_some(), "its dead letter may wait");
+    assert_eq!(store.contact(deleted).unwrap(), None);
+    assert_eq!(store.operation(of_deleted[0].operation_id).unwrap(), None);
+    assert!(store.operation(failed.operation_id).unwrap().is_some(), "its message can be in the dead letter queue");
 
-    // Every one of them is delivered again, and replayed: nothing changes.
+    // Redeliveries and replays of all commands change nothing.
     let before = read(store, kept);
     for replays in [0, 1] {
-        for command in dead.iter().chain(&alive).rev() {
+        for command in of_deleted.iter().chain(&of_kept).rev() {
             let again = Attempt { command: command.clone(), replays, last_attempt: true, must_fail: None };
             let outcome = store.apply(&[again]).unwrap()[0];
             assert_ne!(outcome, Outcome::Applied, "{command:?}");
         }
     }
-    assert_eq!((read(store, kept), store.contact(gone).unwrap()), (before, None));
+    assert_eq!((read(store, kept), store.contact(deleted).unwrap()), (before, None));
     assert_eq!(
-        store.operation(dead[0].operation_id).unwrap().map(|operation| operation.status),
+        store.operation(of_deleted[0].operation_id).unwrap().map(|operation| operation.status),
         Some(Status::Failed(Reason::Expired))
     );
-    // What never took effect can still be replayed once its contact is there.
-    let young = Command { accepted_at: later, ..create(odd, "Odd") };
-    assert_eq!(apply(store, &[&young]), [Outcome::Applied]);
+    // The failed operation can still be replayed after its contact exists.
+    let recent = Command { accepted_at: later, ..create(missing, "Odd") };
+    assert_eq!(apply(store, &[&recent]), [Outcome::Applied]);
     let replayed = Attempt { replays: 1, ..attempt(failed) };
     assert_eq!(store.apply(&[replayed]).unwrap(), [Outcome::Applied]);
 }
 
-macro_rules! conformance {
+/// Runs each test on both databases.
+macro_rules! on_both_databases {
     ($($name:ident),* $(,)?) => {
         mod postgres {
-            $(#[test] fn $name() { super::$name::<super::OnPostgres>(); })*
+            $(#[test] fn $name() { super::$name::<super::PostgresDatabase>(); })*
         }
         mod sqlite {
-            $(#[test] fn $name() { super::$name::<super::OnSqlite>(); })*
+            $(#[test] fn $name() { super::$name::<super::SqliteDatabase>(); })*
         }
     };
 }
 
-conformance! {
-    the_schema_is_asked_for_made_and_unmade,
-    a_contact_lives_changes_and_dies,
-    an_operation_says_how_it_ended,
+on_both_databases! {
+    the_schema_is_checked_created_and_reverted,
+    a_contact_is_created_updated_and_deleted,
+    a_finished_operation_has_its_status,
     a_duplicate_changes_nothing,
-    what_must_wait_leaves_no_trace,
-    a_replay_of_a_failed_operation_is_a_new_try,
-    pages_follow_each_other_without_gaps,
-    names_are_found_by_their_beginning,
+    a_command_that_must_wait_writes_nothing,
+    a_replay_of_a_failed_operation_is_applied_again,
+    pages_have_no_gaps,
+    names_are_found_by_their_prefix,
     contacts_are_found_by_address_and_number,
-    an_export_is_what_was_there_at_one_moment,
-    pages_of_names_go_on_beside_changes,
-    names_without_a_key_get_one_by_migrating,
-    any_order_and_repetition_ends_the_same,
-    workers_side_by_side_do_not_harm_each_other,
-    what_is_pruned_neither_comes_back_nor_happens_twice,
+    an_export_reads_one_snapshot,
+    pages_of_names_continue_despite_changes,
+    a_migration_adds_missing_name_keys,
+    any_order_and_repetition_has_the_same_result,
+    concurrent_workers_apply_each_command_once,
+    pruned_commands_take_no_effect_again,
 }
 
 #[test]
-fn a_refused_row_undoes_its_whole_batch() {
-    let subject = migrated::<OnPostgres>();
-    subject.database.execute("ALTER TABLE contacts ADD CONSTRAINT test CHECK (name <> 'Forbidden')");
-    let (good, bad) = (create(new_contact(), "Ana"), create(new_contact(), "Forbidden"));
-    let error = subject.store.apply(&[attempt(good.clone()), attempt(bad)]).unwrap_err();
+fn a_rejected_row_rolls_back_its_whole_batch() {
+    let database = migrated::<PostgresDatabase>();
+    database.inner.execute("ALTER TABLE contacts ADD CONSTRAINT test CHECK (name <> 'Forbidden')");
+    let (valid, rejected) = (create(new_contact(), "Ana"), create(new_contact(), "Forbidden"));
+    let error = database.store.apply(&[attempt(valid.clone()), attempt(rejected)]).unwrap_err();
     let StoreError::Rejected(text) = error else { panic!("{error:?}") };
     assert!(text.contains("test") && !text.contains("Forbidden"), "{text}");
-    assert_eq!(subject.store.contact(good.contact_id).unwrap(), None);
-    assert_eq!(subject.store.operation(good.operation_id).unwrap(), None);
+    assert_eq!(database.store.contact(valid.contact_id).unwrap(), None);
+    assert_eq!(database.store.operation(valid.operation_id).unwrap(), None);
 }
 
 #[test]
-fn a_database_that_is_away_is_unavailable_and_its_password_stays_hidden() {
+fn an_unreachable_database_is_unavailable_and_its_password_is_hidden() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://user:hunter2@127.0.0.1:{port}/contacts");
     let settings = contacts::config::DatabaseSettings {
@@ -602,29 +606,29 @@ fn a_database_that_is_away_is_unavailable_and_its_password_stays_hidden() {
 }
 
 #[test]
-fn two_migrations_at_once_wait_for_each_other() {
-    let subject = OnPostgres::empty();
-    let run: usize = std::thread::scope(|scope| {
-        let both: Vec<_> = (0..2)
+fn concurrent_migrations_wait_for_each_other() {
+    let database = PostgresDatabase::empty();
+    let applied: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2)
             .map(|_| {
-                let settings = subject.database.settings();
+                let settings = database.inner.settings();
                 scope.spawn(move || Postgres::new(&settings).unwrap().migrate(Direction::Up).unwrap().len())
             })
             .collect();
-        both.into_iter().map(|one| one.join().unwrap()).sum()
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    assert_eq!(run, MIGRATIONS);
+    assert_eq!(applied, MIGRATIONS);
 }
 
-/// While a rolling change runs, the version before the search changes names without their keys.
+/// During a rolling update, the version before the name search changes names without their keys.
 #[test]
-fn a_name_that_an_older_version_changed_is_not_found_by_its_old_one() {
-    let subject = migrated::<OnPostgres>();
-    let store = &subject.store;
+fn a_name_that_an_older_version_changed_is_not_found_by_its_old_name() {
+    let database = migrated::<PostgresDatabase>();
+    let store = &database.store;
     let all = [create_at(11, "Ana Souza"), create_at(11, "Ana Lima"), create_at(11, "Ana Costa")];
     apply(store, &all.iter().collect::<Vec<_>>());
     let [changed, erased, same] = all.each_ref().map(|command| command.contact_id);
-    subject.database.execute(&format!(
+    database.inner.execute(&format!(
         "UPDATE contacts SET name = 'Bia' WHERE id = '{changed}'; \
          UPDATE contacts SET name = 'ANÁ  COSTA' WHERE id = '{same}'; \
          UPDATE contacts SET deleted_at = now(), name = NULL, phone = NULL, ddd = NULL, email = NULL \
@@ -632,7 +636,7 @@ fn a_name_that_an_older_version_changed_is_not_found_by_its_old_one() {
     ));
     assert_eq!(names(store, &named("a")), ["ANÁ  COSTA"]);
     assert!(names(store, &named("bia")).is_empty());
-    assert_eq!(subject.database.count("contacts WHERE deleted_at IS NOT NULL AND name_key IS NOT NULL"), 0);
+    assert_eq!(database.inner.count("contacts WHERE deleted_at IS NOT NULL AND name_key IS NOT NULL"), 0);
     store.migrate(Direction::Up).unwrap();
     assert_eq!(names(store, &named("bia")), ["Bia"]);
 }

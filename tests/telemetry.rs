@@ -1,7 +1,7 @@
-//! What a role shows of itself: metrics, log lines, traces, and no personal data in any of them.
+//! Tests of metrics, log lines and traces. None of them may contain personal data.
 
 use crate::support::{
-    Client, Process, Proxy, Stack, create, eventually, json, new_contact, person, standalone, update,
+    Client, Process, Proxy, Stack, create, eventually, json, new_contact, person, start_standalone, update,
 };
 use contacts::message::{Header, Message};
 use contacts::queue::QueueKind;
@@ -15,9 +15,9 @@ use std::process::{Child, Command, Stdio};
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// Each metric that a role shows, with the names of its labels.
-fn shown(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let mut shown = BTreeMap::new();
+/// The exposed metrics, with the names of their labels.
+fn exposed(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut exposed = BTreeMap::new();
     let mut histograms = BTreeSet::new();
     for line in metrics.lines() {
         if let Some(typed) = line.strip_prefix("# TYPE ") {
@@ -32,10 +32,10 @@ fn shown(metrics: &str) -> BTreeMap<String, BTreeSet<String>> {
             let name = base.filter(|base| histograms.contains(*base)).unwrap_or(name);
             let labels = labels.trim_end_matches('}').split(',').filter_map(|label| Some(label.split_once('=')?.0));
             let labels = labels.filter(|label| *label != "le").map(str::to_owned);
-            shown.entry(name.to_owned()).or_insert_with(BTreeSet::new).extend(labels);
+            exposed.entry(name.to_owned()).or_insert_with(BTreeSet::new).extend(labels);
         }
     }
-    shown
+    exposed
 }
 
 fn metrics(process: &mut Process) -> String {
@@ -55,15 +55,15 @@ fn eventually_shows(process: &mut Process, series: &str, expected: impl Fn(f64) 
 }
 
 #[test]
-fn the_roles_together_show_the_whole_catalogue_from_the_start() {
+fn the_roles_together_expose_the_whole_catalogue_from_the_start() {
     let stack = Stack::new();
     let folder = tempfile::tempdir().unwrap();
     let reads = stack.database.url.replace("application_name", "connect_timeout=7&application_name");
     let producer = stack.start_with("producer", &[("CONTACTS__DATABASE__READ_URL", &reads)]);
-    let mut roles = [producer, stack.start("consumer"), standalone(folder.path(), &[])];
+    let mut roles = [producer, stack.start("consumer"), start_standalone(folder.path(), &[])];
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for role in &mut roles {
-        role.ready();
+        role.wait_until_ready();
         let text = metrics(role);
         let mut promtool = Command::new("promtool")
             .args(["check", "metrics"])
@@ -74,9 +74,9 @@ fn the_roles_together_show_the_whole_catalogue_from_the_start() {
             .expect("promtool comes with `make test`");
         promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let output = promtool.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && said.is_empty(), "{said}");
-        for (name, labels) in shown(&text) {
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && errors.is_empty(), "{errors}");
+        for (name, labels) in exposed(&text) {
             all.entry(name).or_default().extend(labels);
         }
     }
@@ -85,7 +85,7 @@ fn the_roles_together_show_the_whole_catalogue_from_the_start() {
         .map(|metric| (metric.name.to_owned(), metric.labels.iter().map(|label| (*label).to_owned()).collect()))
         .collect();
     assert_eq!(all, catalogue);
-    // Histograms begin at zero, too, and counters of what has not happened yet.
+    // Histograms and counters exist with the value 0 before the first event.
     let consumer = metrics(&mut roles[1]);
     for zero in [
         "contacts_consumer_age_at_commit_seconds_bucket{le=\"5\"} 0",
@@ -99,10 +99,10 @@ fn the_roles_together_show_the_whole_catalogue_from_the_start() {
 }
 
 #[test]
-fn what_waits_is_shown_while_nobody_takes_it() {
+fn queue_metrics_are_exposed_while_no_consumer_runs() {
     let stack = Stack::new();
     let mut producer = stack.start("producer");
-    producer.ready();
+    producer.wait_until_ready();
     eventually_shows(&mut producer, "contacts_queue_messages{queue=\"contato\"}", |messages| messages == 0.0);
     assert_eq!(value(&mut producer, "contacts_queue_oldest_age_seconds{queue=\"contato.dlq\"}"), 0.0);
     let client = producer.client();
@@ -112,24 +112,24 @@ fn what_waits_is_shown_while_nobody_takes_it() {
     eventually_shows(&mut producer, "contacts_queue_messages{queue=\"contato\"}", |messages| messages == 3.0);
     eventually_shows(&mut producer, "contacts_queue_consumers{queue=\"contato\"}", |consumers| consumers == 0.0);
     let mut consumer = stack.start("consumer");
-    consumer.ready();
+    consumer.wait_until_ready();
     eventually_shows(&mut producer, "contacts_queue_consumers{queue=\"contato\"}", |consumers| consumers == 2.0);
     eventually_shows(&mut producer, "contacts_queue_messages{queue=\"contato\"}", |messages| messages == 0.0);
-    // Dead letters: how many, and since when the first has been waiting.
+    // Dead letters: their number, and the age of the oldest one.
     stack.broker.publish_raw(&[b"not ours", b"nor this"]);
     eventually_shows(&mut producer, "contacts_queue_messages{queue=\"contato.dlq\"}", |messages| messages == 2.0);
     let oldest = "contacts_queue_oldest_age_seconds{queue=\"contato.dlq\"}";
     eventually_shows(&mut producer, oldest, |age| age > 5.0 && age < 600.0);
-    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 2, "looking takes nothing");
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 2, "browsing removes nothing");
     assert_eq!(value(&mut consumer, "contacts_consumer_dead_letters_total{reason=\"undecodable\"}"), 2.0);
 }
 
 #[test]
-fn a_standalone_shows_what_waits_and_since_when() {
+fn a_standalone_exposes_the_number_and_age_of_waiting_messages() {
     let folder = tempfile::tempdir().unwrap();
-    // Its update waits for a create that never comes.
-    let mut process = standalone(folder.path(), &[("CONTACTS__RETRY__DELAY", "1h")]);
-    process.ready();
+    // The update waits for a create that is never sent.
+    let mut process = start_standalone(folder.path(), &[("CONTACTS__RETRY__DELAY", "1h")]);
+    process.wait_until_ready();
     let answer = process.client().write("PUT", &format!("/contacts/{}", new_contact()), &[], &person("Ana"));
     assert_eq!(answer.status, 202);
     eventually_shows(&mut process, "contacts_queue_messages{queue=\"contato.retry\"}", |messages| messages == 1.0);
@@ -138,10 +138,10 @@ fn a_standalone_shows_what_waits_and_since_when() {
 }
 
 #[test]
-fn a_schema_that_was_taken_away_is_shown() {
+fn an_older_schema_is_exposed_as_not_current() {
     let stack = Stack::new();
     let mut producer = stack.start("producer");
-    producer.ready();
+    producer.wait_until_ready();
     eventually_shows(&mut producer, "contacts_database_schema_current", |current| current == 1.0);
     let (status, log) = Process::run(&["migrate", "--down"], &stack.settings(&[]));
     assert!(status.success(), "{log}");
@@ -150,16 +150,16 @@ fn a_schema_that_was_taken_away_is_shown() {
 }
 
 #[test]
-fn while_sql_is_away_the_age_of_what_waits_grows() {
+fn the_age_of_unapplied_messages_grows_while_sql_is_unavailable() {
     let stack = Stack::new();
     let proxy = Proxy::to(stack.database.address());
-    let url = proxy.in_url(&stack.database.url);
+    let url = proxy.rewrite_url(&stack.database.url);
     let mut consumer = stack.start_with("consumer", &[("CONTACTS__DATABASE__URL", &url)]);
-    consumer.ready();
+    consumer.wait_until_ready();
     let age = "contacts_consumer_oldest_unapplied_age_seconds";
     assert_eq!(value(&mut consumer, age), 0.0);
-    proxy.refuse(true);
-    proxy.cut();
+    proxy.refuse_connections(true);
+    proxy.close_connections();
     let mut command = create(new_contact(), "Ana");
     command.accepted_at = chrono::Utc::now();
     stack.publish([Message::new(&command)]);
@@ -168,33 +168,33 @@ fn while_sql_is_away_the_age_of_what_waits_grows() {
     eventually_shows(&mut consumer, "contacts_database_up", |up| up == 0.0);
     eventually_shows(&mut consumer, "contacts_component_ready{component=\"database\"}", |ready| ready == 0.0);
     assert!(value(&mut consumer, "contacts_consumer_apply_failures_total{class=\"unavailable\"}") > 0.0);
-    proxy.heal();
+    proxy.clear_faults();
     eventually_shows(&mut consumer, age, |age| age == 0.0);
     eventually_shows(&mut consumer, "contacts_consumer_messages_total{outcome=\"applied\"}", |applied| applied == 1.0);
 }
 
 #[test]
-fn a_database_and_a_broker_that_hang_are_not_shown_as_there() {
+fn a_database_and_a_broker_that_hang_are_exposed_as_unavailable() {
     let stack = Stack::new();
     let (database, broker) = (Proxy::to(stack.database.address()), Proxy::to(stack.broker.address()));
-    let (database_url, broker_url) = (database.in_url(&stack.database.url), broker.in_url(&stack.broker.url));
+    let (database_url, broker_url) = (database.rewrite_url(&stack.database.url), broker.rewrite_url(&stack.broker.url));
     let settings = [("CONTACTS__DATABASE__URL", &*database_url), ("CONTACTS__BROKER__URL", &*broker_url)];
     let mut producer = stack.start_with("producer", &settings);
-    producer.ready();
+    producer.wait_until_ready();
     let waiting = "contacts_queue_messages{queue=\"contato\"}";
     eventually_shows(&mut producer, "contacts_database_up", |up| up == 1.0);
     eventually_shows(&mut producer, waiting, |messages| messages == 0.0);
-    // Nothing is refused and nothing answers.
-    database.swallow(true);
-    broker.swallow(true);
+    // Connections stay open, but no answer arrives.
+    database.stall(true);
+    broker.stall(true);
     eventually_shows(&mut producer, "contacts_database_up", |up| up == 0.0);
     eventually_shows(&mut producer, waiting, f64::is_nan);
 }
 
-/// The line of the batch with this operation.
+/// The log line of the batch with this operation.
 fn batch_with(process: &Process, operation: &str) -> String {
     eventually("the batch is in the log", || {
-        let lines = process.said("batch");
+        let lines = process.log_lines("batch");
         let mut operations = lines.iter().filter_map(|line| Some(line["operations"].as_str()?.to_owned()));
         operations.find(|operations| operations.contains(operation))
     })
@@ -204,14 +204,14 @@ fn batch_with(process: &Process, operation: &str) -> String {
 fn a_trace_leads_from_the_request_to_the_batch() {
     let stack = Stack::new();
     let (mut producer, mut consumer) = (stack.start("producer"), stack.start("consumer"));
-    producer.ready();
-    consumer.ready();
+    producer.wait_until_ready();
+    consumer.wait_until_ready();
     let client = producer.client();
     let answer = client.write("POST", "/contacts", &[("traceparent", TRACEPARENT)], &person("Ana"));
     let operation = answer.text("operation_id");
     let request = |operation: &str| -> Value {
         eventually("the request is in the log", || {
-            producer.said("request").into_iter().find(|line| line["operation_id"] == operation)
+            producer.log_lines("request").into_iter().find(|line| line["operation_id"] == operation)
         })
     };
     let line = request(&operation);
@@ -219,17 +219,17 @@ fn a_trace_leads_from_the_request_to_the_batch() {
     assert_eq!(line["route"], "/contacts");
     assert!(batch_with(&consumer, &operation).contains(&format!("{operation}:{TRACE_ID}")));
 
-    // Without a caller's trace, or with one that cannot be read, a new one begins and leads as far.
+    // Without a valid `traceparent` a new trace starts. It also leads to the batch.
     for headers in [&[][..], &[("traceparent", "00-0-0-00")]] {
         let operation = client.write("POST", "/contacts", headers, &person("Bia")).text("operation_id");
         let trace = request(&operation)["trace_id"].as_str().unwrap().to_owned();
         assert!(trace.len() == 32 && trace != TRACE_ID, "{trace}");
         assert!(batch_with(&consumer, &operation).contains(&format!("{operation}:{trace}")));
     }
-    // Requests that lead to no operation have a line, too.
+    // Requests without an operation have a line, too.
     client.send("GET", "/contacts", &[("traceparent", TRACEPARENT)], None).unwrap();
     eventually("the read is in the log", || {
-        let lines = producer.said("request");
+        let lines = producer.log_lines("request");
         lines.into_iter().find(|line| line["method"] == "GET" && line["trace_id"] == TRACE_ID)
     });
 }
@@ -238,20 +238,20 @@ fn a_trace_leads_from_the_request_to_the_batch() {
 fn a_message_carries_the_trace_and_its_state() {
     let stack = Stack::new();
     let mut producer = stack.start("producer");
-    producer.ready();
+    producer.wait_until_ready();
     let headers = [("traceparent", TRACEPARENT), ("tracestate", "vendor=opaque")];
     let answer = producer.client().write("PUT", &format!("/contacts/{}", new_contact()), &headers, &person("Ana"));
     assert_eq!(answer.status, 202);
     producer.terminate();
-    // Nobody will create what it updates: it ends among the dead letters, with its headers.
+    // The contact is never created, so the update becomes a dead letter with its headers.
     let mut consumer = stack.start_with("consumer", &[("CONTACTS__RETRY__MAX_ATTEMPTS", "2")]);
-    consumer.ready();
-    eventually("it has failed", || (stack.broker.depth(QueueKind::DeadLetter) == 1).then_some(()));
+    consumer.wait_until_ready();
+    eventually("the update has failed", || (stack.broker.depth(QueueKind::DeadLetter) == 1).then_some(()));
     consumer.terminate();
-    let letter = stack.dead_letters().remove(0);
-    let sent = letter.headers.text("traceparent").unwrap().to_owned();
+    let dead_letter = stack.dead_letters().remove(0);
+    let sent = dead_letter.headers.text("traceparent").unwrap().to_owned();
     assert!(sent.starts_with(&format!("00-{TRACE_ID}-")) && sent.ends_with("-01") && sent != TRACEPARENT, "{sent}");
-    assert_eq!(letter.headers.text("tracestate"), Some("vendor=opaque"));
+    assert_eq!(dead_letter.headers.text("tracestate"), Some("vendor=opaque"));
 }
 
 #[test]
@@ -260,8 +260,8 @@ fn log_files_outlive_the_process() {
     let (data, logs) = (folder.path().join("data"), folder.path().join("deep/logs"));
     let settings = [("CONTACTS__LOG__DIR", logs.to_str().unwrap()), ("HOSTNAME", "pod-1")];
     for _ in 0..2 {
-        let mut process = standalone(&data, &settings);
-        process.ready();
+        let mut process = start_standalone(&data, &settings);
+        process.wait_until_ready();
         assert_eq!(process.client().create("Ana").status, 202);
         process.terminate();
     }
@@ -271,17 +271,17 @@ fn log_files_outlive_the_process() {
     let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let messages: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let count = |message: &str| messages.iter().filter(|line| line["message"] == message).count();
-    assert_eq!((count("starting"), count("ended"), count("request")), (2, 2, 2), "{text}");
+    assert_eq!((count("starting"), count("stopped"), count("request")), (2, 2, 2), "{text}");
 
     let (status, log) = Process::run(&["standalone"], &[("CONTACTS__LOG__DIR", "/proc/nowhere")]);
     assert_eq!(status.code(), Some(78), "{log}");
     assert!(log.contains("log.dir") && log.contains("/proc/nowhere"), "{log}");
 }
 
-/// A process that is ended with this value.
-struct Ended(Child);
+/// Kills the process when it is dropped.
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -289,18 +289,18 @@ impl Drop for Ended {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stops_nothing() {
-    /// More than the mailbox, its writer and the pipe hold together.
+fn a_log_that_nothing_reads_does_not_block_the_process() {
+    /// More lines than the mailbox, its writer and the pipe can hold.
     const LINES: usize = 10_000;
     let folder = tempfile::tempdir().unwrap();
     let admin = format!("127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     let settings = [("CONTACTS__ADMIN__LISTEN", admin.as_str())];
     let mut command = Process::command(&["standalone", "--data-dir", folder.path().to_str().unwrap()], &settings);
-    // Held open and never read.
-    let mut process = Ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let mut said = String::new();
-    BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-    let address = said.split_once("http://").unwrap().1.split_once(": ").unwrap().0;
+    // The test keeps the pipes open and does not read standard error.
+    let mut process = KilledOnDrop(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut output = String::new();
+    BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut output).unwrap();
+    let address = output.split_once("http://").unwrap().1.split_once(": ").unwrap().0;
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -312,43 +312,43 @@ fn a_log_that_nobody_reads_stops_nothing() {
         }
     });
     assert_eq!(Client::new(address).create("Ana Example").status, 202);
-    let shown = Client::new(&admin).get("/metrics").body;
-    let dropped = shown.lines().find_map(|line| line.strip_prefix("contacts_log_lines_dropped_total "));
+    let metrics = Client::new(&admin).get("/metrics").body;
+    let dropped = metrics.lines().find_map(|line| line.strip_prefix("contacts_log_lines_dropped_total "));
     assert!(dropped.unwrap().parse::<u64>().unwrap() > 0);
     let status = Command::new("kill").arg(process.0.id().to_string()).status().unwrap();
     assert!(status.success());
-    let status = eventually("the end", || process.0.try_wait().unwrap());
+    let status = eventually("the process has stopped", || process.0.try_wait().unwrap());
     assert!(status.success(), "{status}");
 }
 
 #[test]
-fn lines_for_each_request_can_be_turned_off() {
+fn traffic_lines_can_be_turned_off() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = standalone(folder.path(), &[("CONTACTS__LOG__TRAFFIC", "false")]);
-    process.ready();
+    let mut process = start_standalone(folder.path(), &[("CONTACTS__LOG__TRAFFIC", "false")]);
+    process.wait_until_ready();
     let client = process.client();
     let operation = client.create("Ana").text("operation_id");
-    client.ended(&operation);
-    assert_eq!((process.said("request").len(), process.said("batch").len()), (0, 0), "{}", process.log());
-    assert_eq!(process.said("listening").len(), 1);
+    client.finished_operation(&operation);
+    assert_eq!((process.log_lines("request").len(), process.log_lines("batch").len()), (0, 0), "{}", process.log());
+    assert_eq!(process.log_lines("listening").len(), 1);
 }
 
 #[cfg(not(feature = "otlp"))]
 #[test]
-fn a_build_that_cannot_send_traces_says_so() {
+fn a_build_without_otlp_rejects_the_otlp_url() {
     let (status, log) = Process::run(&["standalone"], &[("CONTACTS__TRACE__OTLP_URL", "http://collector/v1/traces")]);
     assert_eq!(status.code(), Some(78), "{log}");
     assert!(log.contains("--features otlp"), "{log}");
 }
 
-/// What must not be seen anywhere but in the data: the parts of a marked person.
+/// The personal data of the test contact. It must appear only in the stored data.
 const MARKS: [&str; 4] = ["Zyxwvut", "Qponmlk", "987001234", "zyx.mark"];
 
 fn marked() -> Value {
     json!({ "name": "Zyxwvut Qponmlk", "phone": "(11) 98700-1234", "email": "zyx.mark@example.com" })
 }
 
-/// Sends the marked person through every path of a role that accepts, also those that fail.
+/// Sends the test contact to every path of the API, also with invalid requests. Returns the accepted operations.
 fn send_marked(client: &Client) -> Vec<String> {
     let mut operations = Vec::new();
     let mut write = |method: &str, path: &str, headers: &[(&str, &str)], body: &Value| {
@@ -392,7 +392,7 @@ fn send_marked(client: &Client) -> Vec<String> {
         for method in ["POST", "PUT", "GET", "PATCH"] {
             let body = (method != "GET").then_some(body.as_bytes());
             let answer = client.send(method, path, &headers, body);
-            // One that is cut off in the middle of a large body is as good as refused.
+            // The service may close the connection in the middle of a large body.
             if let Ok(answer) = answer {
                 assert!(MARKS.iter().all(|mark| !answer.body.contains(mark) || answer.status == 200), "{answer:?}");
             }
@@ -406,26 +406,26 @@ fn send_marked(client: &Client) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_unseen(what: &str, text: &str) {
+fn assert_no_personal_data(source: &str, text: &str) {
     for mark in MARKS {
         let line = text.lines().find(|line| line.contains(mark));
-        assert_eq!(line, None, "{mark} is seen in {what}");
+        assert_eq!(line, None, "{source} contains {mark}");
     }
 }
 
 #[test]
-fn no_personal_data_is_seen_in_logs_and_metrics() {
+fn logs_and_metrics_contain_no_personal_data() {
     let stack = Stack::new();
-    let loud = ("CONTACTS__LOG__LEVEL", "trace");
-    let mut producer = stack.start_with("producer", &[loud]);
-    let mut consumer = stack.start_with("consumer", &[loud, ("CONTACTS__RETRY__MAX_ATTEMPTS", "3")]);
-    producer.ready();
-    consumer.ready();
+    let trace_level = ("CONTACTS__LOG__LEVEL", "trace");
+    let mut producer = stack.start_with("producer", &[trace_level]);
+    let mut consumer = stack.start_with("consumer", &[trace_level, ("CONTACTS__RETRY__MAX_ATTEMPTS", "3")]);
+    producer.wait_until_ready();
+    consumer.wait_until_ready();
     let client = producer.client();
     let operations = send_marked(&client);
     assert!(operations.len() >= 4, "{operations:?}");
 
-    // What only other programs send: no JSON, rules broken, a name where an id should be.
+    // Messages that only other programs send: not JSON, invalid values, a name instead of an id.
     let mut foreign = Message::new(&create(new_contact(), "Zyxwvut Qponmlk"));
     foreign.id = "zyx.mark@example.com".into();
     foreign.kind = "Zyxwvut".into();
@@ -436,47 +436,47 @@ fn no_personal_data_is_seen_in_logs_and_metrics() {
     let mut broken = foreign.clone();
     broken.body = String::from_utf8(broken.body).unwrap().replace("11987654321", "987001234 Zyxwvut").into_bytes();
     stack.publish([foreign, undecodable, broken]);
-    // What the database refuses, quoting the row.
+    // PostgreSQL quotes the row in the error of this constraint.
     stack.database.execute("ALTER TABLE contacts ADD CONSTRAINT no_marks CHECK (name NOT LIKE 'Refused%')");
-    // What a trigger says, in the words of a broken rule and in its own.
+    // This trigger raises errors with personal data: one with the code of a constraint, one with the default code.
     stack.database.execute(
-        "CREATE FUNCTION telling() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         IF NEW.name LIKE 'Told%' THEN RAISE '%, %, %', NEW.name, NEW.phone, NEW.email USING ERRCODE = '23514'; END IF; \
+        "CREATE FUNCTION reveal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF NEW.name LIKE 'Rejected%' THEN RAISE '%, %, %', NEW.name, NEW.phone, NEW.email USING ERRCODE = '23514'; END IF; \
          IF NEW.name LIKE 'Slow%' AND NEW.created_at > now() - interval '4 seconds' \
          THEN RAISE 'not yet: %, %', NEW.name, NEW.email; END IF; RETURN NEW; END $$; \
-         CREATE TRIGGER telling BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION telling()",
+         CREATE TRIGGER reveal BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION reveal()",
     );
-    let told = create(new_contact(), "Told Zyxwvut Qponmlk");
+    let rejected = create(new_contact(), "Rejected Zyxwvut Qponmlk");
     let mut slow = create(new_contact(), "Slow Zyxwvut Qponmlk");
     slow.accepted_at = chrono::Utc::now();
-    stack.publish([&told, &slow].map(Message::new));
-    assert_eq!(client.ended(&told.operation_id.to_string())["status"], "failed");
-    assert_eq!(client.ended(&slow.operation_id.to_string())["status"], "applied");
+    stack.publish([&rejected, &slow].map(Message::new));
+    assert_eq!(client.finished_operation(&rejected.operation_id.to_string())["status"], "failed");
+    assert_eq!(client.finished_operation(&slow.operation_id.to_string())["status"], "applied");
     let refused = create(new_contact(), "Refused Zyxwvut Qponmlk");
     let missing = update(new_contact(), 5, "Zyxwvut Qponmlk");
     stack.publish([&refused, &missing].map(Message::new));
     for command in [&refused, &missing] {
-        assert_eq!(client.ended(&command.operation_id.to_string())["status"], "failed");
+        assert_eq!(client.finished_operation(&command.operation_id.to_string())["status"], "failed");
     }
     for operation in &operations {
-        client.ended(operation);
+        client.finished_operation(operation);
     }
-    // One was never created, two were neither, one refused, one missing.
-    eventually("all that must fail has failed", || (stack.broker.depth(QueueKind::DeadLetter) >= 5).then_some(()));
+    // An update without a create, two invalid messages, one refused by the database, one missing contact.
+    eventually("all these messages have failed", || (stack.broker.depth(QueueKind::DeadLetter) >= 5).then_some(()));
 
-    let letters = Process::run(&["dlq-drain", "list", "--each"], &stack.settings(&[loud]));
-    assert!(letters.0.success(), "{}", letters.1);
+    let (status, output) = Process::run(&["dlq-drain", "list", "--messages"], &stack.settings(&[trace_level]));
+    assert!(status.success(), "{output}");
     for process in [&mut producer, &mut consumer] {
-        assert_unseen("the metrics", &metrics(process));
-        assert_unseen("a log", &process.log());
+        assert_no_personal_data("the metrics", &metrics(process));
+        assert_no_personal_data("a log", &process.log());
     }
-    assert_unseen("dlq-drain list", &letters.1);
-    assert!(producer.said("request").len() > 30 && !consumer.said("batch").is_empty());
-    assert!(consumer.said("dead-lettered").len() >= 5, "{}", consumer.log());
+    assert_no_personal_data("dlq-drain list", &output);
+    assert!(producer.log_lines("request").len() > 30 && !consumer.log_lines("batch").is_empty());
+    assert!(consumer.log_lines("message dead-lettered").len() >= 5, "{}", consumer.log());
 }
 
 #[test]
-fn no_personal_data_is_seen_of_a_standalone() {
+fn logs_and_metrics_of_a_standalone_contain_no_personal_data() {
     let folder = tempfile::tempdir().unwrap();
     let (data, logs) = (folder.path().join("data"), folder.path().join("logs"));
     let settings = [
@@ -484,15 +484,15 @@ fn no_personal_data_is_seen_of_a_standalone() {
         ("CONTACTS__LOG__DIR", logs.to_str().unwrap()),
         ("CONTACTS__RETRY__MAX_ATTEMPTS", "2"),
     ];
-    let mut process = standalone(&data, &settings);
-    process.ready();
+    let mut process = start_standalone(&data, &settings);
+    process.wait_until_ready();
     let client = process.client();
     for operation in send_marked(&client) {
-        client.ended(&operation);
+        client.finished_operation(&operation);
     }
-    assert_unseen("the metrics", &metrics(&mut process));
-    assert_unseen("the log", &process.log());
+    assert_no_personal_data("the metrics", &metrics(&mut process));
+    assert_no_personal_data("the log", &process.log());
     for file in std::fs::read_dir(&logs).unwrap() {
-        assert_unseen("a log file", &std::fs::read_to_string(file.unwrap().path()).unwrap());
+        assert_no_personal_data("a log file", &std::fs::read_to_string(file.unwrap().path()).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! Spans as a collector gets them, by OTLP over HTTP. Only with the feature `otlp` (`make test-otlp`).
+//! Tests of the spans that a collector receives by OTLP over HTTP. Only with the feature `otlp` (`make test-otlp`).
 
 use crate::support::{Process, Stack, eventually, json};
 use contacts::queue::QueueKind;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// A span as it arrived.
+/// A received span.
 #[derive(Clone, Debug)]
 struct Span {
     trace: String,
@@ -18,7 +18,7 @@ struct Span {
     name: String,
 }
 
-/// Takes whatever is exported, and keeps the bodies.
+/// Receives all exports and stores their bodies.
 #[derive(Clone)]
 struct Collector {
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -30,13 +30,13 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
         let bodies: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-        let kept = bodies.clone();
+        let stored = bodies.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let kept = kept.clone();
+                let stored = stored.clone();
                 std::thread::spawn(move || {
-                    while let Some(body) = take(&stream) {
-                        kept.lock().unwrap().push(body)
+                    while let Some(body) = receive(&stream) {
+                        stored.lock().unwrap().push(body)
                     }
                 });
             }
@@ -61,8 +61,8 @@ impl Collector {
     }
 }
 
-/// The body of a request, which is answered.
-fn take(mut stream: &TcpStream) -> Option<Vec<u8>> {
+/// Reads a request, answers it, and returns its body.
+fn receive(mut stream: &TcpStream) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -82,7 +82,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The fields with this number in a protobuf message, those that hold bytes.
+/// The fields of a protobuf message with this number that contain bytes.
 fn fields(mut message: &[u8], number: u64) -> Vec<&[u8]> {
     let mut found = Vec::new();
     while !message.is_empty() {
@@ -121,8 +121,8 @@ fn varint(message: &mut &[u8]) -> u64 {
 
 fn roles(stack: &Stack, settings: &[(&str, &str)]) -> (Process, Process) {
     let (mut producer, mut consumer) = (stack.start_with("producer", settings), stack.start_with("consumer", settings));
-    producer.ready();
-    consumer.ready();
+    producer.wait_until_ready();
+    consumer.wait_until_ready();
     (producer, consumer)
 }
 
@@ -138,14 +138,14 @@ fn a_trace_has_a_span_for_each_step_from_http_to_sql() {
     let traceparent = format!("00-{TRACE_ID}-{CALLER}-01");
     let client = producer.client();
     let answer = client.write("POST", "/contacts", &[("traceparent", &traceparent)], &marked());
-    client.ended(&answer.text("operation_id"));
-    // One that fails, and one that its caller does not want recorded.
+    client.finished_operation(&answer.text("operation_id"));
+    // A request whose operation fails, and a request that is not sampled.
     let missing = format!("/contacts/{}", crate::support::new_contact());
     client.write("PUT", &missing, &[], &marked());
     let unsampled = "00-11111111111111111111111111111111-2222222222222222-00";
     client.write("POST", "/contacts", &[("traceparent", unsampled)], &marked());
-    eventually("it has failed", || (stack.broker.depth(QueueKind::DeadLetter) == 1).then_some(()));
-    // What was not sent yet is sent at the end.
+    eventually("the operation has failed", || (stack.broker.depth(QueueKind::DeadLetter) == 1).then_some(()));
+    // The roles send the remaining spans when they stop.
     producer.terminate();
     consumer.terminate();
 
@@ -165,32 +165,32 @@ fn a_trace_has_a_span_for_each_step_from_http_to_sql() {
     for body in collector.bodies.lock().unwrap().iter() {
         let body = String::from_utf8_lossy(body);
         for mark in ["Zyxwvut", "Qponmlk", "987001234", "zyx.mark"] {
-            assert!(!body.contains(mark), "{mark} is seen in a span");
+            assert!(!body.contains(mark), "a span contains {mark}");
         }
         assert!(body.contains("contacts-producer") || body.contains("contacts-consumer"));
     }
 }
 
 #[test]
-fn nothing_is_sent_of_traces_that_are_not_sampled() {
+fn traces_that_are_not_sampled_are_not_sent() {
     let (stack, collector) = (Stack::new(), Collector::start());
     let settings = [("CONTACTS__TRACE__OTLP_URL", collector.url.as_str()), ("CONTACTS__TRACE__SAMPLE_RATIO", "0.0")];
     let (mut producer, consumer) = roles(&stack, &settings);
     let client = producer.client();
-    client.ended(&client.create("Ana").text("operation_id"));
+    client.finished_operation(&client.create("Ana").text("operation_id"));
     producer.terminate();
     consumer.terminate();
     assert!(collector.spans().is_empty());
 }
 
 #[test]
-fn a_collector_that_is_away_is_in_nobodys_way() {
+fn an_unavailable_collector_does_not_disturb_the_roles() {
     let stack = Stack::new();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("http://{gone}/v1/traces");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{closed}/v1/traces");
     let (mut producer, consumer) = roles(&stack, &[("CONTACTS__TRACE__OTLP_URL", &url)]);
     let client = producer.client();
-    client.ended(&client.create("Ana").text("operation_id"));
+    client.finished_operation(&client.create("Ana").text("operation_id"));
     producer.terminate();
     consumer.terminate();
 }

@@ -1,23 +1,23 @@
-// Everything that contacts needs in Azure, in one resource group. deploy/azure/up deploys it; docs/DEPLOY.md explains it.
+// All Azure resources of contacts, in one resource group. deploy/azure/up deploys them; docs/DEPLOY.md explains them.
 //
-// The rules: no password is a plain parameter or an output; what holds data or secrets is reached only from the virtual
-// network; whoever needs a right has it on that one thing.
+// Rules: no password is a plain parameter or an output. Resources with data or secrets are reachable only from the
+// virtual network. Each identity has rights only on the resources that it needs.
 targetScope = 'resourceGroup'
 
-@description('Where everything is.')
+@description('The region of all resources.')
 param location string = resourceGroup().location
 
-@description('The beginning of every name.')
+@description('The prefix of every name.')
 @minLength(3)
 @maxLength(8)
 param name string = 'contacts'
 
-@description('Tags of every resource.')
+@description('The tags of every resource.')
 param tags object = {
   application: 'contacts'
 }
 
-@description('Availability zones of the region; an empty list where it has none.')
+@description('The availability zones of the region, or an empty list if it has none.')
 param zones array = [
   '1'
   '2'
@@ -26,24 +26,24 @@ param zones array = [
 
 // ---- the network ----------------------------------------------------------------------------------------------------
 
-@description('The first two numbers of all addresses of the virtual network.')
+@description('The first two numbers of every address in the virtual network.')
 param networkPrefix string = '10.20'
 
-@description('The range of addresses from which Grafana may be reached at its public address. This one is nobody\'s.')
+@description('The address range that may open Grafana at its public address. The default is a documentation range.')
 param grafanaVisitors string = '203.0.113.0/24'
 
 // ---- the cluster ----------------------------------------------------------------------------------------------------
 
-@description('Object id of the user or group that administers the cluster.')
+@description('The object id of the user or group that administers the cluster.')
 param administratorObjectId string
 
-@description('Address ranges from which the API of Kubernetes may be reached; none leaves it to Entra ID alone.')
+@description('The address ranges that may reach the API of Kubernetes. Without a range, only Entra ID protects it.')
 param apiServerSources array = []
 
-@description('Version of Kubernetes, such as 1.33; empty takes the default of AKS.')
+@description('The version of Kubernetes, for example 1.33. Empty: the default of AKS.')
 param kubernetesVersion string = ''
 
-@description('Free has no promise of availability for the API of Kubernetes.')
+@description('The tier of the cluster. Free has no availability guarantee for the API of Kubernetes.')
 @allowed([
   'Free'
   'Standard'
@@ -54,27 +54,27 @@ param systemNodeSize string = 'Standard_D2s_v5'
 param systemNodes int = 2
 param nodeSize string = 'Standard_D4s_v5'
 
-@description('At least 3, so that each of three RabbitMQ nodes has a machine of its own.')
+@description('The number of nodes. At least 3, so that each of the three RabbitMQ nodes has its own machine.')
 @minValue(3)
 param nodesMin int = 3
 param nodesMax int = 6
 
-@description('The service accounts, in the namespace contacts, whose pods may read the vault.')
+@description('The service accounts of the namespace contacts whose pods may read the vault.')
 param serviceAccounts array = [
   'contacts'
   'grafana'
   'postgres-exporter'
 ]
 
-@description('Send what containers write to Log Analytics.')
+@description('Send the logs of containers to Log Analytics.')
 param containerLogs bool = true
 
-@description('Azure\'s own Prometheus beside ours.')
+@description('Use Azure\'s managed Prometheus in addition to the Prometheus in the cluster.')
 param managedPrometheus bool = false
 
 // ---- the database ---------------------------------------------------------------------------------------------------
 
-@description('Tested with 15.')
+@description('The version of PostgreSQL. Tested with 15.')
 @allowed([
   '15'
   '16'
@@ -91,7 +91,7 @@ param databaseTier string = 'GeneralPurpose'
 param databaseSize string = 'Standard_D2ds_v5'
 param databaseStorageGB int = 64
 
-@description('A second server that takes over. Burstable has none.')
+@description('A standby server for failover. The tier Burstable does not support it.')
 @allowed([
   'Disabled'
   'SameZone'
@@ -103,12 +103,12 @@ param databaseHighAvailability string = 'ZoneRedundant'
 @maxValue(35)
 param backupRetentionDays int = 14
 
-@description('Keep a copy of the backups in the paired region. Can only be chosen when the server is made.')
+@description('Keep a copy of the backups in the paired region. Can be set only when the server is created.')
 param geoRedundantBackup bool = false
 
 // ---- the gateway ----------------------------------------------------------------------------------------------------
 
-@description('Only tiers that can reach a private network. quota-by-key exists in Developer and Premium, elsewhere a quota for each subscription.')
+@description('The tier of the gateway. Only tiers that can reach a private network. Developer and Premium have quota-by-key; the others have a quota for each subscription.')
 @allowed([
   'Developer'
   'Premium'
@@ -119,22 +119,22 @@ param gatewayTier string = 'Developer'
 param gatewayUnits int = 1
 param publisherName string = 'contacts'
 
-@description('Where Azure sends mail about the gateway.')
+@description('The e-mail address for messages about the gateway.')
 param publisherEmail string
 
-@description('How many requests a client may send in a minute.')
+@description('The maximum number of requests of a client per minute.')
 param callsPerMinute int = 600
 
-@description('How many requests a client may send in a day.')
+@description('The maximum number of requests of a client per day.')
 param callsPerDay int = 200000
 
-@description('Check tokens, too: the address of the OpenID configuration of who issues them. Empty checks subscription keys only.')
+@description('The URL of the OpenID configuration of the token issuer. Then the gateway also checks tokens. Empty: it checks only subscription keys.')
 param jwtOpenIdConfigUrl string = ''
 
-@description('The audience that tokens must name.')
+@description('The required audience of tokens.')
 param jwtAudience string = ''
 
-// ---- secrets; deploy/azure/up makes them, an empty one leaves what is there -----------------------------------------
+// ---- secrets; deploy/azure/up generates them; an empty value keeps the existing secret -------------------------------
 
 @secure()
 param databasePassword string = ''
@@ -143,14 +143,14 @@ param apiKey string = ''
 @secure()
 param grafanaPassword string = ''
 
-@description('Certificate and key of Grafana, PEM.')
+@description('The certificate and key of Grafana, PEM.')
 @secure()
 param grafanaCertificate string = ''
 
-@description('Have a deleted vault back, with its secrets.')
+@description('Recover a deleted vault with its secrets.')
 param recoverVault bool = false
 
-@description('The tier of the registry; private endpoints and zones need Premium.')
+@description('The tier of the registry. Private endpoints and zones need Premium.')
 @allowed([
   'Basic'
   'Standard'
@@ -162,9 +162,10 @@ param registryTier string = 'Standard'
 
 var suffix = uniqueString(resourceGroup().id)
 var databaseServerName = 'psql-${name}-${suffix}'
-// Known before the server is there, because its secret must be, too.
+// The name must be known before the server exists, because the secret with its URL is created first.
 var databaseHost = '${databaseServerName}.postgres.database.azure.com'
-// Of the subnet `nodes`, at an end that nodes do not reach; overlays/aks gives it to the Service contacts-producer.
+// An address at the end of the subnet `nodes`, which nodes do not use. overlays/aks gives it to the Service
+// contacts-producer.
 var producerAddress = '${networkPrefix}.3.250'
 
 module monitoring 'modules/monitoring.bicep' = {
@@ -220,7 +221,7 @@ module secrets 'modules/secrets.bicep' = {
   }
 }
 
-// After the secrets: a password that only the database knew would be lost.
+// After the secrets: otherwise a failed deployment could lose the password of the database.
 module database 'modules/database.bicep' = {
   name: 'database'
   dependsOn: [
@@ -322,7 +323,7 @@ module gateway 'modules/gateway.bicep' = {
   }
 }
 
-// What deploy/lib and docs/DEPLOY.md ask for.
+// The outputs that deploy/lib and docs/DEPLOY.md use.
 output cluster string = cluster.outputs.name
 output registry string = registry.outputs.name
 output registryServer string = registry.outputs.server

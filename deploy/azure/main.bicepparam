@@ -1,10 +1,12 @@
-// An example: what costs most is here. Copy it, or name another file with PARAMETERS. main.bicep says what else there is.
+// Example parameters, with the settings that cost most. Copy the file, or set PARAMETERS to another file. main.bicep
+// has all parameters.
 using './main.bicep'
 
-// Where Azure sends mail about the gateway.
+// The e-mail address for messages about the gateway.
 param publisherEmail = readEnvironmentVariable('CONTACTS_PUBLISHER_EMAIL', 'contacts@example.com')
 
-// Developer is for trying out: one machine, no promise of availability. Premium, StandardV2 and PremiumV2 are for production.
+// Developer is for tests only: one machine, no availability guarantee. For production: Premium, StandardV2 or
+// PremiumV2.
 param gatewayTier = 'Developer'
 
 param databaseTier = 'GeneralPurpose'
@@ -15,10 +17,10 @@ param nodeSize = 'Standard_D4s_v5'
 param nodesMin = 3
 param nodesMax = 6
 
-// Whoever may open Grafana at its public address, as a range of addresses. This one is nobody's.
+// The address range that may open Grafana at its public address. This value is a documentation range.
 param grafanaVisitors = '203.0.113.0/24'
 
-// deploy/azure/up sets these; they are secrets, or known only when it runs. Empty leaves a secret as it is.
+// deploy/azure/up sets these values: secrets, and values that are known only at the deployment. Empty: keep the secret.
 param administratorObjectId = readEnvironmentVariable('CONTACTS_ADMINISTRATOR_ID')
 param databasePassword = readEnvironmentVariable('CONTACTS_DATABASE_PASSWORD', '')
 param apiKey = readEnvironmentVariable('CONTACTS_API_KEY', '')

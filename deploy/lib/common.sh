@@ -1,26 +1,27 @@
 # shellcheck shell=bash
-# What the scripts of the deployment share; sourced, never run. They are run by deploy.mk, which sets all variables.
+# Functions that the deployment scripts share. The scripts source this file. deploy.mk runs the scripts and sets all
+# variables.
 #
-# The rule: whatever a script changes outside goes through `run`, which prints it; only a question whether something is
-# there may be asked silently. deploy/azure/check records every command of every target, either kind.
+# Rule: a command that changes something runs with `run`, which prints it. Only queries may run without being printed.
+# deploy/azure/check records all commands of every target.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-readonly DEPLOYMENT=contacts # the name of the deployment in Azure, whose outputs say what was made
+readonly DEPLOYMENT=contacts # the name of the deployment in Azure; its outputs describe the resources
 readonly ME="${0##*/}${1:+ $1}"
 
 say() {
     printf '%s\n' "$*" >&2
 }
 
-# One line that says what is missing and what to do about it.
+# Prints one line with the problem and the solution, and exits.
 die() {
     say "$ME: $*"
     exit 1
 }
 
-# Prints a command as one could type it, then runs it.
+# Prints a command in shell syntax, then runs it.
 run() {
     local word line=+
     for word; do
@@ -48,23 +49,23 @@ need_azure() {
 # confirm QUESTION
 confirm() {
     [[ ${YES:-} != 1 ]] || return 0
-    [[ -t 0 ]] || die "nobody is there to answer \"$1\": run it at a terminal, or with YES=1"
+    [[ -t 0 ]] || die "there is no terminal to answer \"$1\": use a terminal, or set YES=1"
     local answer
     read -r -p "$1 [y/N] " answer
-    [[ $answer == [yY]* ]] || die 'nothing was done'
+    [[ $answer == [yY]* ]] || die 'cancelled; nothing was changed'
 }
 
-# The tag of the image: TAG, else the commit that is checked out.
+# The tag of the image: TAG, or the current commit.
 tag() {
     if [[ -n ${TAG:-} ]]; then
         printf '%s' "$TAG"
         return
     fi
     need git 'or set TAG'
-    git describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null || die 'this is no git work tree: set TAG'
+    git describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null || die 'this is not a git work tree: set TAG'
 }
 
-# azure_outputs NAME...: what azure-up made, a line for each name.
+# azure_outputs NAME...: prints outputs of the deployment in Azure, a line for each name.
 azure_outputs() {
     local query=() name
     for name; do query+=("properties.outputs.$name.value"); done

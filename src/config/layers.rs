@@ -1,23 +1,23 @@
-//! How the layers come together.
+//! Reads the settings from their sources, which are called layers here, and merges them.
 
 use super::Settings;
 use config::{Config, Environment, File, FileFormat, Map};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Environment variables of ours begin with this; what follows names the setting, `__` standing for a dot.
+/// The prefix of all environment variables for settings. After it follows the name of the setting, with `__` for a dot.
 const PREFIX: &str = "CONTACTS__";
-/// A variable with this ending names a file that holds the value.
+/// A variable with this suffix contains the path of a file with the value.
 const FILE_SUFFIX: &str = "_FILE";
-/// A setting whose own name ends so.
-const NO_SUFFIX: &str = "CONTACTS__HTTP__JWT__JWKS_FILE";
+/// The one setting whose own name has that suffix.
+const SETTING_WITH_FILE_SUFFIX: &str = "CONTACTS__HTTP__JWT__JWKS_FILE";
 
-/// A setting that cannot be used: one line that names it.
+/// A wrong setting. The text is one line and names the setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
 
-/// Where settings come from, weakest first.
+/// The sources of the settings. A later source overrides an earlier one.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     file: Option<PathBuf>,
@@ -33,21 +33,21 @@ impl Layers {
         self
     }
 
-    /// Adds environment variables; those that are not ours are left out.
+    /// Adds environment variables. Variables with another prefix are ignored.
     pub fn environment(
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-            // Left out it would be a setting that is silently not in effect, perhaps a key.
+            // An ignored variable would be a setting that has no effect, perhaps an API key.
             let value = value.into_string().map_err(|_value| ConfigError(format!("{name}: the value is not UTF-8")))?;
             self.environment.insert(name.to_owned(), value);
         }
         Ok(self)
     }
 
-    /// Adds a flag, by the setting's dotted name.
+    /// Adds a flag. `name` is the name of a setting, with dots.
     #[must_use]
     pub fn flag(mut self, name: impl Into<String>, value: Option<impl Into<String>>) -> Self {
         self.flags.extend(value.map(|value| (name.into(), value.into())));
@@ -64,32 +64,32 @@ impl Layers {
         let environment = Environment::with_prefix(PREFIX.trim_end_matches('_'))
             .prefix_separator("__")
             .separator("__")
-            .source(Some(mounted(self.environment)?));
+            .source(Some(resolve_files(self.environment)?));
         builder = builder.add_source(environment);
         for (name, value) in self.flags {
             let set = builder.set_override(&name, value);
             builder = set.map_err(|error| ConfigError(format!("--set {name}: {error}")))?;
         }
         let settings: Settings =
-            builder.build().and_then(Config::try_deserialize).map_err(|error| ConfigError(explain(&error)))?;
+            builder.build().and_then(Config::try_deserialize).map_err(|error| ConfigError(describe(&error)))?;
         settings.check().map_err(ConfigError)?;
         Ok(settings)
     }
 }
 
-/// Replaces each `NAME_FILE` by `NAME` with the file's text, less the line end.
-fn mounted(variables: Map<String, String>) -> Result<Map<String, String>, ConfigError> {
+/// Replaces each variable `NAME_FILE` by `NAME` with the text of the file, without line breaks at its end.
+fn resolve_files(variables: Map<String, String>) -> Result<Map<String, String>, ConfigError> {
     let mut values = Map::new();
     let mut files = Vec::new();
     for (name, value) in variables {
-        match name.strip_suffix(FILE_SUFFIX).filter(|_stem| name != NO_SUFFIX) {
+        match name.strip_suffix(FILE_SUFFIX).filter(|_stem| name != SETTING_WITH_FILE_SUFFIX) {
             Some(stem) => files.push((stem.to_owned(), name.clone(), value)),
             None => drop(values.insert(name, value)),
         }
     }
     for (stem, name, path) in files {
         if values.contains_key(&stem) {
-            return Err(ConfigError(format!("both {stem} and {name} are set: keep one")));
+            return Err(ConfigError(format!("both {stem} and {name} are set: set only one")));
         }
         let text = read(Path::new(&path)).map_err(|error| ConfigError(format!("{name}: {path}: {error}")))?;
         values.insert(stem, text.trim_end_matches(['\r', '\n']).to_owned());
@@ -101,27 +101,28 @@ fn read(path: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// Says which setting is wrong. The library's own text may quote the value, which may be a secret.
-fn explain(error: &config::ConfigError) -> String {
+/// Names the wrong setting. The text of the library is not used as it is: it may contain the value, which may be a
+/// secret.
+fn describe(error: &config::ConfigError) -> String {
     match error {
         config::ConfigError::Type { key, expected, .. } => {
             format!("{}: expected {expected}", key.as_deref().unwrap_or("a setting"))
         }
         config::ConfigError::At { error, key, .. } => match key {
-            Some(key) => format!("{key}: {}", explain(error)),
-            None => explain(error),
+            Some(key) => format!("{key}: {}", describe(error)),
+            None => describe(error),
         },
-        // Only the first line, which has the place; the others quote the file.
+        // Only the first line, which has the position. The other lines quote the file.
         config::ConfigError::FileParse { cause, .. } => {
             let cause = cause.to_string();
             format!("the file is not TOML: {}", cause.lines().next().unwrap_or_default())
         }
         other => {
-            let text = without_quotes(&other.to_string());
+            let text = hide_quoted(&other.to_string());
             let example = if text.contains("a duration") {
-                ", such as 500ms, 5s or 2m"
+                ", for example 500ms, 5s or 2m"
             } else if text.contains("socket address") {
-                ": write an IP address and a port, such as 127.0.0.1:8080"
+                ": write an IP address and a port, for example 127.0.0.1:8080"
             } else {
                 ""
             };
@@ -130,8 +131,8 @@ fn explain(error: &config::ConfigError) -> String {
     }
 }
 
-/// Leaves out what stands between the first and the last double quote: the value that was read.
-fn without_quotes(text: &str) -> String {
+/// Hides the value of the setting, which is between the first and the last double quote.
+fn hide_quoted(text: &str) -> String {
     match (text.find('"'), text.rfind('"')) {
         (Some(first), Some(last)) if first < last => {
             let (before, after) = (text.get(..first), text.get(last + 1..));
@@ -150,7 +151,7 @@ mod tests {
         Layers::default().environment(variables.iter().map(|(name, value)| (name.into(), value.into()))).unwrap()
     }
 
-    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+    fn write_file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         std::fs::write(&path, text).unwrap();
@@ -158,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn later_layers_win() {
-        let (_dir, path) = written("[http]\nlisten = \"127.0.0.1:1\"\nbody_limit = 1\n[consumer]\nhold = \"3s\"");
+    fn a_later_layer_overrides_an_earlier_one() {
+        let (_dir, path) = write_file("[http]\nlisten = \"127.0.0.1:1\"\nbody_limit = 1\n[consumer]\nhold = \"3s\"");
         let settings = env(&[("CONTACTS__HTTP__LISTEN", "127.0.0.1:2"), ("CONTACTS__HTTP__BODY_LIMIT", "2")])
             .file(Some(path))
             .flag("http.listen", Some("127.0.0.1:3"))
@@ -172,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_comes_from_a_file_as_it_is() {
-        let (_dir, path) = written("00123\n");
+    fn a_secret_is_read_from_a_file_unchanged() {
+        let (_dir, path) = write_file("00123\n");
         let settings = env(&[("CONTACTS__HTTP__API_KEYS_FILE", path.to_str().unwrap())]).load().unwrap();
         assert_eq!(settings.http.api_keys.iter().map(|key| key.reveal()).collect::<Vec<_>>(), ["00123"]);
         let settings = env(&[("CONTACTS__HTTP__API_KEYS", "one, two,")]).load().unwrap();
@@ -181,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_written_with_commas_or_as_lists() {
+    fn a_list_is_a_toml_list_or_a_text_with_commas() {
         let (_dir, path) =
-            written("[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\ncors_origins = \"https://a.example\"");
+            write_file("[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\ncors_origins = \"https://a.example\"");
         let from_file = Layers::default().file(Some(path)).load().unwrap();
         let settings = env(&[
             ("CONTACTS__HTTP__TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
@@ -196,11 +197,15 @@ mod tests {
         assert_eq!(settings.http.trusted_proxies, from_file.http.trusted_proxies);
         assert_eq!(settings.http.cors_origins, from_file.http.cors_origins);
         assert!(settings.http.trusted_proxies[0].contains([10, 1, 2, 3].into()));
-        assert_eq!(settings.http.jwt.jwks_file, Some(PathBuf::from("/keys.json")), "the path, not what is in it");
+        assert_eq!(
+            settings.http.jwt.jwks_file,
+            Some(PathBuf::from("/keys.json")),
+            "the path, not the content of the file"
+        );
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_setting() {
         for (name, value, part) in [
             ("CONTACTS__HTTP__LISTEM", "127.0.0.1:2", "listem"),
             ("CONTACTS__HTPP__LISTEN", "127.0.0.1:2", "htpp"),
@@ -235,9 +240,9 @@ mod tests {
             let error = env(&[(name, value)]).load().unwrap_err().to_string();
             assert!(error.contains(part), "{name}={value}: {error}");
         }
-        assert!(env(&[("CONTACTS__RETRY__DELAY", "5")]).load().unwrap_err().to_string().contains("such as 500ms"));
+        assert!(env(&[("CONTACTS__RETRY__DELAY", "5")]).load().unwrap_err().to_string().contains("for example 500ms"));
         assert!(env(&[("CONTACTS__HTTP__LISTEN", "80")]).load().unwrap_err().to_string().contains("127.0.0.1:8080"));
-        let (_dir, path) = written("http = [");
+        let (_dir, path) = write_file("http = [");
         assert!(Layers::default().file(Some(path)).load().unwrap_err().to_string().contains("TOML"));
         let latin1 = OsString::from_vec(b"caf\xe9".to_vec());
         let error = Layers::default().environment([("CONTACTS__HTTP__API_KEYS".into(), latin1)]).unwrap_err();
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn an_error_does_not_show_the_value() {
         for text in ["[http]\napi_keys = \"hunter2", "http.api_keys = [\"hunter2\", 5 6]", "broker = \"hunter2\""] {
-            let (_dir, path) = written(text);
+            let (_dir, path) = write_file(text);
             let error = Layers::default().file(Some(path)).load().unwrap_err().to_string();
             assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
         }
@@ -273,9 +278,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_every_setting_and_can_be_read_again() {
+    fn the_printed_settings_are_complete_and_can_be_read_again() {
         let shown = Settings::default().to_toml();
-        let (_dir, path) = written(&shown);
+        let (_dir, path) = write_file(&shown);
         assert_eq!(Layers::default().file(Some(path)).load().unwrap().to_toml(), shown);
     }
 }

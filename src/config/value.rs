@@ -1,4 +1,4 @@
-//! Values that need care: secrets, URLs that hold one, networks and origins that decide whom to believe.
+//! Types for values that affect security: secrets, URLs with a password, networks of proxies, and origins.
 
 use ipnet::IpNet;
 use serde::de::{DeserializeOwned, Error};
@@ -21,7 +21,7 @@ impl From<&str> for Secret {
 }
 
 impl Secret {
-    /// The text itself, for the one place that needs it.
+    /// The secret itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -64,13 +64,13 @@ impl fmt::Display for Url {
                 if parsed.password().is_some() && parsed.set_password(Some(HIDDEN)).is_err() {
                     return f.write_str(HIDDEN);
                 }
-                // libpq also takes the password as a parameter.
+                // libpq also accepts the password as a parameter.
                 if parsed.query_pairs().any(|(name, _)| name.to_lowercase().contains("password")) {
                     parsed.set_query(Some(HIDDEN));
                 }
                 f.write_str(parsed.as_str())
             }
-            // Whatever stands in it, it may be a secret in the wrong place.
+            // A text that is no URL may be a secret.
             Ok(_) | Err(_) => f.write_str(HIDDEN),
         }
     }
@@ -93,7 +93,7 @@ impl Serialize for Url {
 pub struct Network(IpNet);
 
 impl Network {
-    /// Whether the address, as `IpAddr::to_canonical` writes it, lies in it.
+    /// Whether the network contains the address. The address must be canonical (`IpAddr::to_canonical`).
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
@@ -104,9 +104,14 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let network = text.parse::<IpNet>().or_else(|_not_a_network| text.parse::<IpAddr>().map(IpNet::from));
-        let network = network.map_err(|_neither| "expected addresses or networks, such as 10.0.0.0/8 or ::1")?;
-        // With bits behind the mask it is not clear what was meant, and a mistake here decides whom to believe.
-        if network.trunc() == network { Ok(Self(network)) } else { Err("a network must not have bits behind its mask") }
+        let network =
+            network.map_err(|_not_an_address| "expected addresses or networks, for example 10.0.0.0/8 or ::1")?;
+        // A network with such bits is ambiguous, and a mistake here would let the service believe a wrong address.
+        if network.trunc() == network {
+            Ok(Self(network))
+        } else {
+            Err("a network must not have bits after its prefix")
+        }
     }
 }
 
@@ -116,13 +121,13 @@ impl Serialize for Network {
     }
 }
 
-/// Where a web page comes from, as browsers send it.
+/// The origin of a web page, as browsers send it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Origin(String);
 
 impl Origin {
-    /// `https://host`, with a port if it is not the usual one.
+    /// `https://host`, with the port if it is not the default port.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -133,12 +138,12 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let origin = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        // Browsers send it in exactly one spelling, and it is compared as it is.
+        // Browsers send an origin in exactly one form, and the service compares it byte by byte.
         match origin.map(|url| url.origin().ascii_serialization()) {
             Some(origin) if origin == text => Ok(Self(origin)),
-            _ => {
-                Err("expected origins as browsers send them, such as https://app.example.com or http://localhost:3000")
-            }
+            _ => Err(
+                "expected origins as browsers send them, for example https://app.example.com or http://localhost:3000",
+            ),
         }
     }
 }
@@ -151,7 +156,7 @@ enum OneOrMany<T> {
 }
 
 impl<T> OneOrMany<T> {
-    /// A list, or one text with commas, as an environment variable or a mounted file has it.
+    /// Reads a list, or one text with commas or line breaks. Environment variables and files contain such texts.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>
     where
         T: DeserializeOwned,
@@ -165,14 +170,14 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Reads a list of secrets.
-pub(super) fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+pub(super) fn deserialize_secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
     match OneOrMany::read(deserializer)? {
         OneOrMany::Many(many) => Ok(many),
         OneOrMany::One(text) => {
             let keys: Vec<Secret> = split(&text).map(Secret::from).collect();
-            // A secret that was mounted empty must not open the API.
+            // An empty file must not open the API to everyone.
             if keys.is_empty() {
-                Err(D::Error::custom("holds no key: leave it out if there is none"))
+                Err(D::Error::custom("contains no key: remove this setting if there is no key"))
             } else {
                 Ok(keys)
             }
@@ -180,8 +185,8 @@ pub(super) fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
     }
 }
 
-/// Reads a list of anything that has a text.
-pub(super) fn list<'de, D: Deserializer<'de>, T: FromStr<Err = &'static str>>(
+/// Reads a list of values that are parsed from text.
+pub(super) fn deserialize_list<'de, D: Deserializer<'de>, T: FromStr<Err = &'static str>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     let texts = match OneOrMany::<String>::read(deserializer)? {

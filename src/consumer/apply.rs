@@ -1,10 +1,10 @@
-//! A batch to outcomes: one transaction, unless something in the data forbids it.
+//! Applies a batch of messages in one transaction and decides the disposition of each message.
 //!
-//! While SQL is away the batch is held and tried again. When the data is at fault the batch is halved until the faulty
-//! command stands alone; only that one fails.
+//! While SQL is unavailable, the worker holds the batch and retries it. If the database rejects a batch, the worker
+//! bisects it until one command remains. Only that command fails.
 
 use super::disposition::Disposition;
-use super::observe::{ApplyErrorClass, Paused, TraceContext};
+use super::observe::{ApplyErrorClass, MessageSpan, PausedWorker};
 use super::{REDELIVERY_LIMIT, REQUEUE_LIMIT, Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::{Attempt, Command, OperationId, Outcome, Reason};
@@ -20,24 +20,27 @@ use std::time::{Duration, Instant, SystemTime};
 pub(super) struct BatchApplier<'a> {
     shared: &'a Shared,
     backoff: Backoff,
-    /// Since when SQL has been away without a success in between.
-    waiting_since: Option<(Instant, Paused)>,
-    /// How long that may last.
+    /// When SQL became unavailable; `None` after a success.
+    unavailable_since: Option<(Instant, PausedWorker)>,
+    /// How long the worker holds a batch while SQL is unavailable.
     hold: Duration,
-    /// Where those commands stand whose traces are recorded.
-    trace_contexts: HashMap<OperationId, Trace>,
+    /// The traces of the commands whose spans are recorded.
+    traces: HashMap<OperationId, Trace>,
 }
 
-/// The shortest time that a part of a batch is held.
-const SHORTEST_HOLD: Duration = Duration::from_millis(250);
+/// The minimum time that the worker holds a part of a batch.
+const MIN_HOLD: Duration = Duration::from_millis(250);
+/// How long SQL must be unavailable before the worker reports it. A deadlock or a race often disappears with the first
+/// retry.
+const REPORT_AFTER: Duration = Duration::from_millis(500);
 
-/// Why a part of a batch was not written.
-enum Fault {
+/// Why the store did not apply a part of a batch, although SQL is available.
+enum Failure {
     Rejected(String),
     Panicked,
 }
 
-impl Fault {
+impl Failure {
     const fn reason(&self) -> Reason {
         match self {
             Self::Rejected(_) => Reason::RejectedByDatabase,
@@ -56,33 +59,33 @@ impl Fault {
 impl<'a> BatchApplier<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        Self { shared, backoff, waiting_since: None, hold: shared.consumer.hold, trace_contexts: HashMap::new() }
+        Self { shared, backoff, unavailable_since: None, hold: shared.consumer.hold, traces: HashMap::new() }
     }
 
-    /// One disposition for each delivery, in order.
+    /// Returns one disposition for each delivery, in order.
     pub(super) fn apply(
         mut self,
         batch: &[Delivery],
         decoded: Vec<Result<Command, Undecodable>>,
-        trace_contexts: &[Option<TraceContext>],
+        message_spans: &[Option<MessageSpan>],
     ) -> Result<Vec<Disposition>, Unfinished> {
         let mut attempts = Vec::with_capacity(batch.len());
         let mut dispositions: Vec<Option<Disposition>> = Vec::with_capacity(batch.len());
-        for ((delivery, decoded), place) in batch.iter().zip(decoded).zip(trace_contexts) {
+        for ((delivery, decoded), message_span) in batch.iter().zip(decoded).zip(message_spans) {
             let headers = &delivery.message.headers;
             match decoded {
-                Ok(_) if delivery.redeliveries >= REDELIVERY_LIMIT && headers.suspicions() < REQUEUE_LIMIT => {
+                Ok(_) if delivery.redeliveries >= REDELIVERY_LIMIT && headers.requeues() < REQUEUE_LIMIT => {
                     dispositions.push(Some(Disposition::RedeliveredTooOften));
                 }
                 Ok(command) => {
-                    if let Some(place) = place {
-                        self.trace_contexts.insert(command.operation_id, place.trace);
+                    if let Some(message_span) = message_span {
+                        self.traces.insert(command.operation_id, message_span.trace);
                     }
                     attempts.push(Attempt {
                         command,
                         replays: headers.replays(),
                         last_attempt: headers.attempts().saturating_add(1) >= self.shared.retry.max_attempts,
-                        // Not tried any more, only recorded: the try would be the end of this process, too.
+                        // The store only records the failure: another attempt would crash this process, too.
                         must_fail: (delivery.redeliveries >= REDELIVERY_LIMIT).then_some(Reason::DeliveryLimit),
                     });
                     dispositions.push(None);
@@ -92,111 +95,112 @@ impl<'a> BatchApplier<'a> {
                 }
             }
         }
-        let mut applied = if attempts.is_empty() { Vec::new() } else { self.halving(&attempts)? }.into_iter();
+        let mut applied = if attempts.is_empty() { Vec::new() } else { self.bisect(&attempts)? }.into_iter();
         Ok(dispositions.into_iter().filter_map(|disposition| disposition.or_else(|| applied.next())).collect())
     }
 
-    fn halving(&mut self, attempts: &[Attempt]) -> Result<Vec<Disposition>, Unfinished> {
-        let fault = match self.persevering(attempts) {
+    /// Applies the attempts. If the store cannot apply all of them together, applies each half separately.
+    fn bisect(&mut self, attempts: &[Attempt]) -> Result<Vec<Disposition>, Unfinished> {
+        let failure = match self.apply_with_retries(attempts) {
             Ok(Ok(outcomes)) => return Ok(outcomes.into_iter().map(Disposition::from).collect()),
-            Ok(Err(fault)) => Some(fault),
-            // If another batch could be applied, something in this one is in the way.
+            Ok(Err(failure)) => Some(failure),
+            // The store can apply another batch, so a command of this batch blocks it.
             Err(Unfinished::Deferred) if self.shared.store.probe().is_ok() => None,
             Err(unfinished) => return Err(unfinished),
         };
-        if let ([only], Some(fault)) = (attempts, &fault) {
+        if let ([attempt], Some(failure)) = (attempts, &failure) {
             tracing::error!(
-                operation_id = %only.command.operation_id,
-                contact_id = %only.command.contact_id,
-                detail = fault.detail(),
-                "a command cannot be applied"
+                operation_id = %attempt.command.operation_id,
+                contact_id = %attempt.command.contact_id,
+                detail = failure.detail(),
+                "command cannot be applied"
             );
-            let must_fail = Attempt { must_fail: Some(fault.reason()), ..only.clone() };
-            let recorded = self.persevering(std::slice::from_ref(&must_fail))?;
-            // Recorded or not, the dead letter says it.
+            let must_fail = Attempt { must_fail: Some(failure.reason()), ..attempt.clone() };
+            let recorded = self.apply_with_retries(std::slice::from_ref(&must_fail))?;
+            // The dead letter has the reason even if the store could not record it.
             let outcome = match recorded.ok().and_then(|outcomes| outcomes.first().copied()) {
                 Some(outcome) => outcome,
-                None => Outcome::Failed(fault.reason()),
+                None => Outcome::Failed(failure.reason()),
             };
-            return Ok(vec![Disposition::Decided(outcome, fault.detail())]);
+            return Ok(vec![Disposition::Decided(outcome, failure.detail())]);
         }
         if attempts.len() == 1 {
             return Ok(vec![Disposition::Deferred]);
         }
-        if fault.is_none() {
-            // What is in the way has had its time; its parts get less, so that the others need not wait so long.
-            self.hold = (self.hold / 4).max(SHORTEST_HOLD);
+        if failure.is_none() {
+            // The whole batch was held already. Its parts are held for less time, so that the other commands wait less.
+            self.hold = (self.hold / 4).max(MIN_HOLD);
         }
         let (first, second) = attempts.split_at(attempts.len() / 2);
-        let mut dispositions = self.halving(first)?;
-        dispositions.extend(self.halving(second)?);
+        let mut dispositions = self.bisect(first)?;
+        dispositions.extend(self.bisect(second)?);
         Ok(dispositions)
     }
 
-    /// Tries until SQL takes the attempts or shows that they are at fault.
-    fn persevering(&mut self, attempts: &[Attempt]) -> Result<Result<Vec<Outcome>, Fault>, Unfinished> {
+    /// Retries until the store applies the attempts or rejects them.
+    fn apply_with_retries(&mut self, attempts: &[Attempt]) -> Result<Result<Vec<Outcome>, Failure>, Unfinished> {
         loop {
             let (began, started) = (SystemTime::now(), Instant::now());
             match catch_unwind(AssertUnwindSafe(|| self.shared.store.apply(attempts))) {
                 Ok(Ok(outcomes)) if outcomes.len() == attempts.len() => {
                     self.shared.metrics.apply_duration.record(started.elapsed().as_secs_f64());
-                    self.note_ages(attempts, &outcomes);
-                    self.trace(attempts, began);
-                    self.go_on();
-                    self.shared.resumed();
+                    self.record_ages(attempts, &outcomes);
+                    self.record_spans(attempts, began);
+                    self.end_wait();
+                    self.shared.report_available();
                     return Ok(Ok(outcomes));
                 }
                 Ok(Err(StoreError::Unavailable(why))) => {
-                    self.shared.metrics.not_committed(ApplyErrorClass::Unavailable);
+                    self.shared.metrics.record_apply_error(ApplyErrorClass::Unavailable);
                     self.wait(&why)?;
                 }
                 Ok(Err(StoreError::Misconfigured(why))) => {
-                    self.shared.metrics.not_committed(ApplyErrorClass::Misconfigured);
+                    self.shared.metrics.record_apply_error(ApplyErrorClass::Misconfigured);
                     self.shared.stop.misconfigured(why);
                     return Err(Unfinished::Stopped);
                 }
                 Ok(Err(StoreError::Rejected(why))) => {
-                    self.shared.metrics.not_committed(ApplyErrorClass::Rejected);
-                    return Ok(Err(Fault::Rejected(why)));
+                    self.shared.metrics.record_apply_error(ApplyErrorClass::Rejected);
+                    return Ok(Err(Failure::Rejected(why)));
                 }
-                // A store that answers for other messages than it was asked about is as broken as one that panics.
+                // A wrong number of outcomes is a bug of the store, like a panic.
                 Ok(Ok(_)) | Err(_) => {
-                    self.shared.metrics.not_committed(ApplyErrorClass::Panicked);
-                    return Ok(Err(Fault::Panicked));
+                    self.shared.metrics.record_apply_error(ApplyErrorClass::Panicked);
+                    return Ok(Err(Failure::Panicked));
                 }
             }
         }
     }
 
-    /// Holds the batch for a while; after too long, or when the role ends, lets it go.
+    /// Waits before the next retry. Fails if the batch was held for too long or if the role stops.
     fn wait(&mut self, why: &str) -> Result<(), Unfinished> {
-        let (since, _) = self.waiting_since.get_or_insert_with(|| (Instant::now(), self.shared.metrics.paused()));
+        let (since, _) =
+            self.unavailable_since.get_or_insert_with(|| (Instant::now(), self.shared.metrics.pause_worker()));
         let since = *since;
-        // A deadlock or a race heals at the first new try: not worth a word.
-        if since.elapsed() > Duration::from_millis(500) {
-            self.shared.paused(why);
+        if since.elapsed() > REPORT_AFTER {
+            self.shared.report_unavailable(why);
         } else {
-            tracing::debug!(reason = why, "a batch is tried again");
+            tracing::debug!(reason = why, "batch is retried");
         }
         if self.shared.stop.sleep(self.backoff.next_wait()) {
             Err(Unfinished::Stopped)
         } else if since.elapsed() > self.hold {
-            self.go_on();
+            self.end_wait();
             Err(Unfinished::Deferred)
         } else {
             Ok(())
         }
     }
 
-    fn go_on(&mut self) {
-        if self.waiting_since.take().is_some() {
+    fn end_wait(&mut self) {
+        if self.unavailable_since.take().is_some() {
             self.backoff.reset();
         }
     }
 
-    fn note_ages(&self, attempts: &[Attempt], outcomes: &[Outcome]) {
+    fn record_ages(&self, attempts: &[Attempt], outcomes: &[Outcome]) {
         let now = chrono::Utc::now();
-        // One that an operator replayed is late by the time that it waited for the operator.
+        // A replayed message waited for the operator, so its age says nothing about the workers.
         let counted = |(attempt, outcome): &(&Attempt, &Outcome)| **outcome == Outcome::Applied && attempt.replays == 0;
         for (attempt, _) in attempts.iter().zip(outcomes).filter(counted) {
             let age = now.signed_duration_since(attempt.command.accepted_at).num_microseconds().unwrap_or(i64::MAX);
@@ -206,16 +210,16 @@ impl<'a> BatchApplier<'a> {
 }
 
 impl BatchApplier<'_> {
-    /// The transaction, in the trace of each of its commands.
-    fn trace(&self, attempts: &[Attempt], began: SystemTime) {
-        if self.trace_contexts.is_empty() {
+    /// Records one span of the transaction in the trace of each command.
+    fn record_spans(&self, attempts: &[Attempt], began: SystemTime) {
+        if self.traces.is_empty() {
             return;
         }
         let ended = SystemTime::now();
-        for place in attempts.iter().filter_map(|attempt| self.trace_contexts.get(&attempt.command.operation_id)) {
-            spans::record(place, || Span {
-                trace: place.child(),
-                parent: Some(place.span_id),
+        for trace in attempts.iter().filter_map(|attempt| self.traces.get(&attempt.command.operation_id)) {
+            spans::record(trace, || Span {
+                trace: trace.child(),
+                parent: Some(trace.span_id),
                 name: "apply".into(),
                 kind: Kind::Client,
                 began,

@@ -1,14 +1,14 @@
-//! What becomes of a message.
+//! The disposition of a message.
 
 use crate::domain::Outcome;
 
-/// What became of a message.
+/// What happens to a message after it was handled.
 pub(super) enum Disposition {
-    /// The domain or the decoder decided, in words for the operator.
+    /// The domain or the decoder decided. The text explains it to the operator.
     Decided(Outcome, String),
-    /// SQL works, but not for this one at the moment: its row may be locked. It is tried again later, as it is.
+    /// SQL works, but not for this command now: its row may be locked. It is published to the retry queue unchanged.
     Deferred,
-    /// It came back unacknowledged too often to be tried among others, and not often enough to be must_fail.
+    /// It reached the redelivery limit, but not the requeue limit. It is requeued.
     RedeliveredTooOften,
 }
 

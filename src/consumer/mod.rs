@@ -1,7 +1,8 @@
-//! The worker: takes batches from the queue, applies each in one transaction, settles what became of its messages.
+//! The workers. A worker takes a batch of messages, applies it in one transaction and settles each message.
 //!
-//! The rule this room keeps: a message is acknowledged only after its effect is committed, or after the broker confirmed
-//! it in the retry or the dead letter lane. While SQL is away everything waits and nothing goes to the dead letters.
+//! The rule of this module: a worker acknowledges a message only after the store committed its effect, or after the
+//! broker confirmed it in the retry queue or the dead letter queue. While SQL is unavailable, messages wait and none
+//! is dead-lettered.
 
 mod apply;
 mod disposition;
@@ -21,19 +22,19 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use worker::Worker;
 
-/// How often a message may come back unacknowledged before it is held to be what ends its consumers. Lost connections
-/// count, too, but a message that is alone in hand is seldom hit by several in a row.
+/// How many redeliveries make a message suspicious: it may crash its consumers. Lost connections count, too. A message
+/// in quarantine rarely meets several of them in a row.
 const REDELIVERY_LIMIT: u32 = 3;
-/// How often such a message is put behind the others as a new one before it counts as poison. Returns can come in a row
-/// that no try had a part in: RabbitMQ counts one for each consumer that it forgets.
+/// How many times a worker requeues such a message before it is a poison message. The redelivery count alone is not
+/// enough: RabbitMQ also adds one for each consumer that it lost, without any delivery.
 const REQUEUE_LIMIT: u32 = 2;
 
 /// Why a batch was not finished.
 #[derive(Debug, PartialEq, Eq)]
 enum Unfinished {
-    /// The role ends: unacknowledged, the messages go back to the queue.
+    /// The role stops. The messages are not acknowledged, so the queue delivers them again.
     Stopped,
-    /// SQL has been away for too long: others may have the messages.
+    /// SQL was unavailable for too long. The worker defers the messages.
     Deferred,
 }
 
@@ -46,25 +47,25 @@ struct Shared {
     retry: RetrySettings,
     database: Component,
     lag: LagTracker,
-    /// Held by the one worker that takes messages which came back.
-    one_at_a_time: Mutex<()>,
+    /// Locked by the one worker that takes redelivered messages.
+    quarantine: Mutex<()>,
     metrics: Metrics,
     stop: Stop,
 }
 
-/// The parts a consumer works with.
+/// What a consumer needs.
 pub struct Parts {
-    /// Where messages come from.
+    /// The queue that delivers messages.
     pub queue: Arc<dyn Queue>,
-    /// Where their effects go.
+    /// The store that applies commands.
     pub store: Arc<dyn Store>,
-    /// For retries and dead letters.
+    /// Publishes to the retry queue and the dead letter queue.
     pub publisher: Publisher,
-    /// How late the workers are.
+    /// Tracks the lag of the workers.
     pub lag: LagTracker,
 }
 
-/// Starts the workers; each ends when `stop` is set and what it holds is settled.
+/// Starts the workers. After `stop` is set, each worker settles the messages it holds and then ends.
 pub fn start(
     parts: Parts,
     consumer: &ConsumerSettings,
@@ -81,7 +82,7 @@ pub fn start(
         retry: retry.clone(),
         database: health.component("database"),
         lag,
-        one_at_a_time: Mutex::new(()),
+        quarantine: Mutex::new(()),
         metrics: Metrics::new(),
         stop: stop.clone(),
     });

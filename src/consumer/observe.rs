@@ -1,4 +1,4 @@
-//! What is told of the consumer's work: metrics with every label set from the start, a line for each batch, spans.
+//! Metrics, log lines and spans of the consumer. Every label value exists from the start. Each batch has one log line.
 
 use super::Shared;
 use super::disposition::Disposition;
@@ -17,10 +17,10 @@ use std::time::SystemTime;
 use tracing::Level;
 use uuid::Uuid;
 
-/// How a message was settled, as the metrics name it.
+/// The values of the metrics' label `outcome`.
 const OUTCOMES: [&str; 6] = ["applied", "superseded", "duplicate", "retried", "postponed", "failed"];
 
-/// Why a transaction was not committed, as the metrics name it.
+/// Why the store did not commit a transaction.
 #[derive(Clone, Copy)]
 pub(super) enum ApplyErrorClass {
     Unavailable,
@@ -29,12 +29,13 @@ pub(super) enum ApplyErrorClass {
     Panicked,
 }
 
+/// The values of the metrics' label `class`, in the order of [`ApplyErrorClass`].
 const CLASSES: [&str; 4] = ["unavailable", "rejected", "misconfigured", "panicked"];
 
-/// A worker that waits for SQL, as long as this lives.
-pub(super) struct Paused(Gauge);
+/// Counts one worker as paused until it is dropped.
+pub(super) struct PausedWorker(Gauge);
 
-impl Drop for Paused {
+impl Drop for PausedWorker {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
@@ -68,61 +69,62 @@ impl Metrics {
         }
     }
 
-    pub(super) fn paused(&self) -> Paused {
+    pub(super) fn pause_worker(&self) -> PausedWorker {
         self.paused.increment(1.0);
-        Paused(self.paused.clone())
+        PausedWorker(self.paused.clone())
     }
 
-    pub(super) fn not_committed(&self, class: ApplyErrorClass) {
+    pub(super) fn record_apply_error(&self, class: ApplyErrorClass) {
         if let Some(counter) = self.apply_failures.get(class as usize) {
             counter.increment(1);
         }
     }
 
-    pub(super) fn settled(&self, tally: &Tally) {
-        for (counter, count) in self.messages.iter().zip(tally.outcomes) {
+    pub(super) fn record_settled(&self, counts: &OutcomeCounts) {
+        for (counter, count) in self.messages.iter().zip(counts.outcomes) {
             counter.increment(count);
         }
         for (reason, counter) in &self.dead_letters {
-            counter.increment(tally.failed.iter().filter(|failed| *failed == reason).count() as u64);
+            counter.increment(counts.failed.iter().filter(|failed| *failed == reason).count() as u64);
         }
     }
 }
 
-/// How many messages were settled in which way.
+/// How many messages had each outcome.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct OutcomeCounts {
     outcomes: [u64; OUTCOMES.len()],
     failed: Vec<Reason>,
 }
 
-impl Tally {
+impl OutcomeCounts {
     pub(super) fn of(dispositions: &[Disposition]) -> Self {
-        let mut tally = Self::default();
+        let mut counts = Self::default();
         for disposition in dispositions {
             if let Disposition::Decided(Outcome::Failed(reason), _) = disposition {
-                tally.failed.push(*reason);
+                counts.failed.push(*reason);
             }
-            if let Some(count) = tally.outcomes.get_mut(index(disposition)) {
+            if let Some(count) = counts.outcomes.get_mut(outcome_index(disposition)) {
                 *count += 1;
             }
         }
-        tally
+        counts
     }
 
     pub(super) fn deferred(count: usize) -> Self {
-        let mut tally = Self::default();
-        if let Some(postponed) = tally.outcomes.get_mut(DEFERRED) {
-            *postponed = count as u64;
+        let mut counts = Self::default();
+        if let Some(deferred) = counts.outcomes.get_mut(DEFERRED) {
+            *deferred = count as u64;
         }
-        tally
+        counts
     }
 }
 
+/// The index of `postponed` in [`OUTCOMES`].
 const DEFERRED: usize = 4;
 
-/// The place among [`OUTCOMES`].
-const fn index(disposition: &Disposition) -> usize {
+/// The index in [`OUTCOMES`].
+const fn outcome_index(disposition: &Disposition) -> usize {
     match disposition {
         Disposition::Decided(Outcome::Applied, _) => 0,
         Disposition::Decided(Outcome::Superseded, _) => 1,
@@ -133,22 +135,23 @@ const fn index(disposition: &Disposition) -> usize {
     }
 }
 
-/// A message's operation id for a log line. A foreign message may have anything there, perhaps a person's name.
+/// The operation id of a message, for a log line. A message of another program may have personal data in that place.
 pub(super) fn operation_id(message: &Message) -> String {
     message.id.parse().map_or_else(|_foreign| "not an operation id".to_owned(), |id: Uuid| id.to_string())
 }
 
-/// Where the work on a message stands in the message's trace.
-pub(super) struct TraceContext {
-    came_from: u64,
+/// The span that covers the handling of one message.
+pub(super) struct MessageSpan {
+    /// The span id of the producer.
+    parent: u64,
     pub(super) trace: Trace,
 }
 
-impl TraceContext {
-    /// Nothing if the trace is not recorded.
+impl MessageSpan {
+    /// `None` if the trace is not sampled.
     pub(super) fn of(message: &Message) -> Option<Self> {
-        let sender = trace_of(message).filter(|trace| cfg!(feature = "otlp") && trace.sampled)?;
-        Some(Self { came_from: sender.span_id, trace: sender.child() })
+        let parent = trace_of(message).filter(|trace| cfg!(feature = "otlp") && trace.sampled)?;
+        Some(Self { parent: parent.span_id, trace: parent.child() })
     }
 }
 
@@ -157,19 +160,19 @@ fn trace_of(message: &Message) -> Option<Trace> {
 }
 
 impl Shared {
-    /// Tells what became of a batch.
-    pub(super) fn tell(
+    /// Reports a settled batch.
+    pub(super) fn report(
         &self,
         batch: &[Delivery],
         dispositions: &[Disposition],
-        trace_contexts: &[Option<TraceContext>],
+        message_spans: &[Option<MessageSpan>],
         began: SystemTime,
     ) {
-        let tally = Tally::of(dispositions);
-        self.metrics.settled(&tally);
+        let counts = OutcomeCounts::of(dispositions);
+        self.metrics.record_settled(&counts);
         let ended = SystemTime::now();
         if tracing::enabled!(target: TRAFFIC, Level::INFO) {
-            let [applied, superseded, duplicate, retried, postponed, failed] = tally.outcomes;
+            let [applied, superseded, duplicate, retried, postponed, failed] = counts.outcomes;
             let micros = ended.duration_since(began).unwrap_or_default().as_micros() as u64;
             let (messages, operations) = (batch.len(), operations(batch));
             tracing::info!(
@@ -177,11 +180,11 @@ impl Shared {
                 messages, applied, superseded, duplicate, retried, postponed, failed, micros, operations, "batch"
             );
         }
-        for ((delivery, disposition), place) in batch.iter().zip(dispositions).zip(trace_contexts) {
-            let Some(TraceContext { came_from, trace }) = place else { continue };
+        for ((delivery, disposition), message_span) in batch.iter().zip(dispositions).zip(message_spans) {
+            let Some(MessageSpan { parent, trace }) = message_span else { continue };
             spans::record(trace, || Span {
                 trace: *trace,
-                parent: Some(*came_from),
+                parent: Some(*parent),
                 name: "process contato".into(),
                 kind: Kind::Consumer,
                 began,
@@ -191,7 +194,10 @@ impl Shared {
                     ("messaging.destination.name", Value::Text("contato".into())),
                     ("messaging.batch.message_count", Value::Number(batch.len() as i64)),
                     ("messaging.message.id", Value::Text(operation_id(&delivery.message))),
-                    ("contacts.outcome", Value::Text(OUTCOMES.get(index(disposition)).copied().unwrap_or("").into())),
+                    (
+                        "contacts.outcome",
+                        Value::Text(OUTCOMES.get(outcome_index(disposition)).copied().unwrap_or("").into()),
+                    ),
                 ],
                 failed: matches!(disposition, Disposition::Decided(Outcome::Failed(_), _)),
             });
@@ -199,16 +205,16 @@ impl Shared {
     }
 }
 
-/// Each operation's id, with that of its trace behind a colon.
+/// The ids of the operations, separated by spaces. A colon and the trace id follow each id that has a trace.
 fn operations(batch: &[Delivery]) -> String {
     let mut text = String::with_capacity(batch.len() * 70);
     for delivery in batch {
-        let gap = if text.is_empty() { "" } else { " " };
+        let separator = if text.is_empty() { "" } else { " " };
         // Writing to a string cannot fail.
         let _ = match (delivery.message.id.parse::<Uuid>(), trace_of(&delivery.message)) {
-            (Ok(id), Some(trace)) => write!(text, "{gap}{id}:{}", trace.id()),
-            (Ok(id), None) => write!(text, "{gap}{id}"),
-            (Err(_foreign), _) => write!(text, "{gap}?"),
+            (Ok(id), Some(trace)) => write!(text, "{separator}{id}:{}", trace.id()),
+            (Ok(id), None) => write!(text, "{separator}{id}"),
+            (Err(_foreign), _) => write!(text, "{separator}?"),
         };
     }
     text

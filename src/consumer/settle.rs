@@ -1,7 +1,7 @@
-//! Outcomes to lanes: what must be tried again or dead-lettered is published and confirmed before it is acknowledged.
+//! Settles a batch: publishes each message that is retried, deferred or dead-lettered, and waits for the confirms.
 
 use super::disposition::Disposition;
-use super::observe::{Tally, operation_id};
+use super::observe::{OutcomeCounts, operation_id};
 use super::{Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::Outcome;
@@ -9,25 +9,25 @@ use crate::message::Message;
 use crate::queue::{Delivery, QueueKind};
 use std::time::Duration;
 
-/// How long one try to publish may take.
+/// The timeout of one attempt to publish.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Shared {
-    /// Publishes what does not end here; afterwards the whole batch may be acknowledged.
+    /// Publishes the messages that are not finished. Afterwards the worker may acknowledge the whole batch.
     pub(super) fn settle(&self, batch: &[Delivery], dispositions: &[Disposition]) -> Result<(), Unfinished> {
         let now = chrono::Utc::now();
-        let mut moving: Vec<(QueueKind, Message)> = Vec::new();
+        let mut pending: Vec<(QueueKind, Message)> = Vec::new();
         for (delivery, disposition) in batch.iter().zip(dispositions) {
             let mut message = delivery.message.clone();
-            let lane = match disposition {
+            let queue = match disposition {
                 Disposition::Decided(Outcome::Applied | Outcome::Superseded | Outcome::Duplicate, _) => continue,
                 Disposition::Deferred => QueueKind::Retry,
                 Disposition::RedeliveredTooOften => {
-                    message.headers.record_suspicion();
+                    message.headers.record_requeue();
                     tracing::warn!(
                         operation_id = operation_id(&message),
                         redeliveries = delivery.redeliveries,
-                        "comes back again and again"
+                        "message reached the redelivery limit"
                     );
                     QueueKind::Retry
                 }
@@ -41,41 +41,41 @@ impl Shared {
                         operation_id = operation_id(&message),
                         reason = reason_text,
                         detail,
-                        "dead-lettered"
+                        "message dead-lettered"
                     );
                     message.headers.record_failure(*reason, detail, now);
                     QueueKind::DeadLetter
                 }
             };
-            moving.push((lane, message));
+            pending.push((queue, message));
         }
-        self.publish(moving)
+        self.publish(pending)
     }
 
-    /// Puts messages back behind the others, as they are.
-    pub(super) fn defer(&self, held: Vec<Delivery>) -> Result<(), Unfinished> {
-        let count = held.len();
-        self.publish(held.into_iter().map(|delivery| (QueueKind::Retry, delivery.message)).collect())?;
-        self.metrics.settled(&Tally::deferred(count));
-        tracing::info!(messages = count, "given back to the queue until the database can be used");
+    /// Publishes messages to the retry queue unchanged.
+    pub(super) fn defer(&self, deliveries: Vec<Delivery>) -> Result<(), Unfinished> {
+        let count = deliveries.len();
+        self.publish(deliveries.into_iter().map(|delivery| (QueueKind::Retry, delivery.message)).collect())?;
+        self.metrics.record_settled(&OutcomeCounts::deferred(count));
+        tracing::info!(messages = count, "messages deferred until the database is available");
         Ok(())
     }
 
-    /// Publishes until every message is confirmed or the role ends. One that is published twice does no harm: its
-    /// operation has ended. There is no point in giving up: nobody else could publish either.
-    fn publish(&self, mut moving: Vec<(QueueKind, Message)>) -> Result<(), Unfinished> {
+    /// Publishes until the broker confirmed every message or the role stops. There is no other limit: no other worker
+    /// could publish either. A duplicate does no harm, because its operation is finished.
+    fn publish(&self, mut pending: Vec<(QueueKind, Message)>) -> Result<(), Unfinished> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        while !moving.is_empty() {
-            let batch = moving.iter().map(|(lane, message)| (*lane, message.clone(), self.retry.delay));
+        while !pending.is_empty() {
+            let batch = pending.iter().map(|(queue, message)| (*queue, message.clone(), self.retry.delay));
             let results = self.publisher.publish_all(batch, PUBLISH_TIMEOUT);
-            let mut failure = None;
-            moving = moving
+            let mut last_error = None;
+            pending = pending
                 .into_iter()
                 .zip(results)
-                .filter_map(|(message, result)| result.err().map(|error| (failure = Some(error), message).1))
+                .filter_map(|(message, result)| result.err().map(|error| (last_error = Some(error), message).1))
                 .collect();
-            if let Some(error) = failure {
-                tracing::debug!(%error, messages = moving.len(), "cannot settle yet");
+            if let Some(error) = last_error {
+                tracing::debug!(%error, messages = pending.len(), "batch cannot be settled yet");
                 if self.stop.sleep(backoff.next_wait()) {
                     return Err(Unfinished::Stopped);
                 }

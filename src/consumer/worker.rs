@@ -1,13 +1,14 @@
-//! One worker's loop: session after session, batch after batch.
+//! The loop of one worker: it opens sessions and handles batches.
 //!
-//! A message that was handed out and came back may be the one that killed its consumer. So whatever came back is taken
-//! one at a time, by one worker of the process, with nothing else in hand: then only the guilty one is counted again, and
-//! after [`super::REDELIVERY_LIMIT`] it goes behind the others, and when that did not help, to the dead letters. The first fresh
-//! message shows that all of those are done.
+//! A redelivered message may have crashed its consumer. So redelivered messages are in quarantine: one worker of the
+//! process takes them one at a time and holds no other message. Then a crash counts against that message only. At
+//! [`super::REDELIVERY_LIMIT`] redeliveries the worker requeues the message. It dead-letters a message that reaches
+//! this limit again after [`super::REQUEUE_LIMIT`] requeues. The first message that is not redelivered ends the
+//! quarantine.
 
 use super::apply::BatchApplier;
-use super::lag::Oldest;
-use super::observe::TraceContext;
+use super::lag::WorkerLag;
+use super::observe::MessageSpan;
 use super::{Shared, Unfinished};
 use crate::backoff::Backoff;
 use crate::domain::{Command, Reason};
@@ -19,82 +20,83 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How long to wait for a message before looking at the stop signal.
+/// How long the worker waits for a message before it checks the stop signal.
 const IDLE: Duration = Duration::from_millis(200);
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum SessionEnd {
     Stopped,
     Deferred,
-    /// The source ended it, for a new one.
+    /// The source ended the session. The worker opens a new one.
     Renewed,
-    /// Nothing that came back before is left.
-    Clean,
+    /// No redelivered message is left.
+    QuarantineOver,
 }
 
-/// How messages are taken.
+/// How the worker takes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    OneAtATime,
-    InBatches,
+    /// One at a time.
+    Quarantine,
+    Batches,
 }
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
     queue: Component,
-    oldest: Oldest,
+    lag: WorkerLag,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, queue: Component) -> Self {
-        let oldest = shared.lag.of_a_worker();
-        Self { shared, queue, oldest }
+        let lag = shared.lag.add_worker();
+        Self { shared, queue, lag }
     }
 
     pub(super) fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-        let mut mode = Mode::OneAtATime;
+        let mut mode = Mode::Quarantine;
         let mut paused = None;
         while !self.shared.stop.is_set() {
-            if self.database_is_usable() {
+            if self.database_is_available() {
                 paused = None;
                 let mut progress = false;
                 match self.session(mode, &mut progress) {
-                    Ok(End::Stopped) => return,
-                    Ok(End::Clean) => {
-                        mode = Mode::InBatches;
+                    Ok(SessionEnd::Stopped) => return,
+                    Ok(SessionEnd::QuarantineOver) => {
+                        mode = Mode::Batches;
                         backoff.reset();
                         continue;
                     }
-                    Ok(End::Renewed) => continue,
-                    Ok(End::Deferred) => {}
+                    Ok(SessionEnd::Renewed) => continue,
+                    Ok(SessionEnd::Deferred) => {}
                     Err(QueueError::Misconfigured(why)) => {
-                        self.queue.not_ready(&why);
+                        self.queue.set_not_ready(&why);
                         self.shared.stop.misconfigured(why);
                         return;
                     }
                     Err(error @ QueueError::Lost(_)) => {
-                        if self.queue.not_ready(error.to_string()) {
+                        if self.queue.set_not_ready(error.to_string()) {
                             tracing::warn!(%error, "worker has no connection, trying again");
                         }
                     }
                 }
-                mode = Mode::OneAtATime;
+                mode = Mode::Quarantine;
                 if progress {
                     backoff.reset();
                 }
             } else if paused.is_none() {
-                paused = Some(self.shared.metrics.paused());
+                paused = Some(self.shared.metrics.pause_worker());
             }
             self.shared.stop.sleep(backoff.next_wait());
         }
     }
 
-    fn database_is_usable(&self) -> bool {
+    fn database_is_available(&self) -> bool {
         match self.shared.store.probe() {
             Ok(()) => {
-                self.shared.resumed();
+                self.shared.report_available();
                 true
             }
             Err(StoreError::Misconfigured(why)) => {
@@ -102,14 +104,14 @@ impl Worker {
                 false
             }
             Err(StoreError::Unavailable(why) | StoreError::Rejected(why)) => {
-                self.shared.paused(&why);
+                self.shared.report_unavailable(&why);
                 false
             }
         }
     }
 
-    fn session(&self, mode: Mode, progress: &mut bool) -> Result<End, QueueError> {
-        let mut end = End::Stopped;
+    fn session(&self, mode: Mode, progress: &mut bool) -> Result<SessionEnd, QueueError> {
+        let mut end = SessionEnd::Stopped;
         let mut run = |prefetch| {
             self.shared.queue.session(prefetch, &mut |source| {
                 end = self.work(source, mode, progress)?;
@@ -117,90 +119,91 @@ impl Worker {
             })
         };
         match mode {
-            Mode::InBatches => run(self.shared.consumer.prefetch)?,
-            Mode::OneAtATime => {
-                let _alone = self.shared.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+            Mode::Batches => run(self.shared.consumer.prefetch)?,
+            Mode::Quarantine => {
+                let _lock = self.shared.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
                 run(1)?;
             }
         }
         Ok(end)
     }
 
-    fn work(&self, source: &mut dyn Source, mode: Mode, progress: &mut bool) -> Result<End, QueueError> {
-        if self.queue.ready() {
+    fn work(&self, source: &mut dyn Source, mode: Mode, progress: &mut bool) -> Result<SessionEnd, QueueError> {
+        if self.queue.set_ready() {
             tracing::info!("worker connected");
         }
-        let max = if mode == Mode::OneAtATime { 1 } else { self.shared.consumer.batch_max };
+        let max = if mode == Mode::Quarantine { 1 } else { self.shared.consumer.batch_max };
         let mut end = None;
         loop {
             if end.is_none() && self.shared.stop.is_set() {
-                end = Some(End::Stopped);
+                end = Some(SessionEnd::Stopped);
                 source.cancel()?;
             }
-            // After a cancel, what has arrived is still applied: given back, it would count as redeliveries.
-            let Some(mut batch) = source.take(max, IDLE)? else { return Ok(end.unwrap_or(End::Renewed)) };
-            // An empty queue has nothing that came back, either.
-            let fresh = batch.iter().all(|delivery| delivery.redeliveries == 0);
-            if mode == Mode::OneAtATime && fresh && end.is_none() {
-                end = Some(End::Clean);
-                // Before the acknowledgement, which would bring the next one.
+            // After a cancel, the worker still handles the messages that arrived. Otherwise they would count as
+            // redelivered.
+            let Some(mut batch) = source.take(max, IDLE)? else { return Ok(end.unwrap_or(SessionEnd::Renewed)) };
+            // True for an empty batch, too: an empty queue has no redelivered message.
+            let none_redelivered = batch.iter().all(|delivery| delivery.redeliveries == 0);
+            if mode == Mode::Quarantine && none_redelivered && end.is_none() {
+                end = Some(SessionEnd::QuarantineOver);
+                // Before the acknowledgement, because the queue then delivers the next message.
                 source.cancel()?;
             }
             if batch.is_empty() {
-                self.oldest.finished();
+                self.lag.clear();
             } else {
                 match self.process(&mut batch) {
                     Ok(()) => {
                         source.acknowledge()?;
-                        self.oldest.finished();
+                        self.lag.clear();
                         *progress = true;
                     }
-                    Err(Unfinished::Stopped) => return Ok(End::Stopped),
+                    Err(Unfinished::Stopped) => return Ok(SessionEnd::Stopped),
                     Err(Unfinished::Deferred) => return self.defer(source, batch),
                 }
             }
         }
     }
 
-    /// Puts what this worker holds into the retry lane, as it is: given back instead, it would count as redeliveries.
-    fn defer(&self, source: &mut dyn Source, mut held: Vec<Delivery>) -> Result<End, QueueError> {
+    /// Defers all messages that this worker holds. Without this they would count as redelivered.
+    fn defer(&self, source: &mut dyn Source, mut deliveries: Vec<Delivery>) -> Result<SessionEnd, QueueError> {
         source.cancel()?;
         while let Some(more) = source.take(self.shared.consumer.batch_max, IDLE)? {
-            held.extend(more);
+            deliveries.extend(more);
         }
-        if self.shared.defer(held) == Err(Unfinished::Stopped) {
-            return Ok(End::Stopped);
+        if self.shared.defer(deliveries) == Err(Unfinished::Stopped) {
+            return Ok(SessionEnd::Stopped);
         }
         source.acknowledge()?;
-        Ok(End::Deferred)
+        Ok(SessionEnd::Deferred)
     }
 
-    /// Applies and settles a batch; what came back among it last, and each alone.
+    /// Applies and settles a batch. Redelivered messages come last, each in a transaction of its own.
     fn process(&self, batch: &mut [Delivery]) -> Result<(), Unfinished> {
         self.shared.metrics.batch_size.record(batch.len() as f64);
         batch.sort_by_key(|delivery| delivery.redeliveries);
-        let fresh = batch.partition_point(|delivery| delivery.redeliveries == 0);
-        let (fresh, redeliveries) = batch.split_at(fresh);
-        let mut groups = [fresh].into_iter().filter(|group| !group.is_empty()).chain(redeliveries.chunks(1));
+        let first_redelivered = batch.partition_point(|delivery| delivery.redeliveries == 0);
+        let (fresh, redelivered) = batch.split_at(first_redelivered);
+        let mut groups = [fresh].into_iter().filter(|group| !group.is_empty()).chain(redelivered.chunks(1));
         groups.try_for_each(|group| self.process_together(group))
     }
 
     fn process_together(&self, batch: &[Delivery]) -> Result<(), Unfinished> {
         let began = SystemTime::now();
-        let decoded: Vec<_> = batch.iter().map(decoded).collect();
+        let decoded: Vec<_> = batch.iter().map(decode_delivery).collect();
         for command in decoded.iter().flatten() {
-            self.oldest.began(command.accepted_at);
+            self.lag.record(command.accepted_at);
         }
-        let trace_contexts: Vec<_> = batch.iter().map(|delivery| TraceContext::of(&delivery.message)).collect();
-        let dispositions = BatchApplier::new(&self.shared).apply(batch, decoded, &trace_contexts)?;
+        let message_spans: Vec<_> = batch.iter().map(|delivery| MessageSpan::of(&delivery.message)).collect();
+        let dispositions = BatchApplier::new(&self.shared).apply(batch, decoded, &message_spans)?;
         self.shared.settle(batch, &dispositions)?;
-        self.shared.tell(batch, &dispositions, &trace_contexts, began);
+        self.shared.report(batch, &dispositions, &message_spans, began);
         Ok(())
     }
 }
 
-/// The command of a delivery. Foreign bytes must not end a worker, whatever they do to a parser.
-fn decoded(delivery: &Delivery) -> Result<Command, Undecodable> {
+/// The command of a delivery. A body that makes the decoder panic must not stop the worker.
+fn decode_delivery(delivery: &Delivery) -> Result<Command, Undecodable> {
     let body = &delivery.message.body;
     catch_unwind(|| decode(body)).unwrap_or_else(|_panic| {
         Err(Undecodable { reason: Reason::Poison, detail: "decoding the message failed inside the program".into() })
@@ -208,15 +211,15 @@ fn decoded(delivery: &Delivery) -> Result<Command, Undecodable> {
 }
 
 impl Shared {
-    /// SQL cannot be used: said once, however many workers and messages wait.
-    pub(super) fn paused(&self, why: &str) {
-        if self.database.not_ready(format!("paused: {why}")) {
+    /// Reports that SQL is unavailable. All workers together log it once.
+    pub(super) fn report_unavailable(&self, why: &str) {
+        if self.database.set_not_ready(format!("paused: {why}")) {
             tracing::warn!(reason = why, "the database cannot be used: consuming is paused");
         }
     }
 
-    pub(super) fn resumed(&self) {
-        if self.database.ready() {
+    pub(super) fn report_available(&self) {
+        if self.database.set_ready() {
             tracing::info!("the database can be used");
         }
     }

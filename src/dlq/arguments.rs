@@ -1,4 +1,4 @@
-//! What can be asked for, as the command line reads it.
+//! The operations of `dlq-drain` and their options, as the command line parses them.
 
 use super::Selection;
 use clap::{Args, Subcommand, ValueEnum};
@@ -7,100 +7,111 @@ use std::time::Duration;
 
 macro_rules! exit_codes {
     () => {
-        "Exit codes: 0 all that was selected is dealt with (or nothing was selected), 3 something is left: it failed again, \
-         is not known to have ended, or was not agreed to; 1 failure, 64 wrong command line, 78 wrong settings."
+        "Exit codes:\n  \
+           0   all selected messages are done, or no message is selected\n  \
+           1   failure\n  \
+           3   messages are left: not confirmed, interrupted, failed again, or with unknown result\n  \
+           64  wrong command line\n  \
+           78  wrong settings"
     };
 }
 
 const EXIT_CODES: &str = exit_codes!();
 
-/// How results are written.
+/// The format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// For people
     #[default]
     Table,
-    /// One JSON object, for scripts.
+    /// One JSON object, for scripts
     Json,
 }
 
-/// What to do with the dead letters.
+/// What to do with the dead-lettered messages.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Operation {
-    /// Count them, by reason and operation (the default)
+    /// Count the messages by reason and operation (the default)
     List {
-        /// Which.
+        /// Write one line for each message instead: id, operation, time, reason and detail, oldest message first. With
+        /// `--output json` each line is a JSON object
+        #[arg(long, alias = "each")]
+        messages: bool,
+        /// The messages to list.
         #[command(flatten)]
         selection: Selection,
-        /// One line for each instead: id, operation, time, reason and detail, oldest first (with JSON, an object a line)
-        #[arg(long)]
-        each: bool,
     },
-    /// Show one in full: its headers, and its body with the personal data in it
+    /// Show one message in full: headers and body, with personal data
     Show {
-        /// Its id, as `list` and `export` show it.
+        /// The id of the message, as `list --messages` shows it
         id: String,
     },
-    /// Send them again, in the order in which they failed first
+    /// Publish messages to the work queue again, in the order of their first failure.
     ///
-    /// The one that failed first is sent alone, as a canary: only if it is applied or superseded within --wait do the others
-    /// follow. What fails again comes back as a dead letter. SendOptions one twice changes nothing: an operation takes effect
-    /// once.
+    /// The first message is the canary: it is replayed alone. The others follow only if it is applied or superseded
+    /// within --wait. A message that fails again returns to the dead letter queue. You may replay a message twice: its
+    /// operation takes effect once.
     #[command(after_help = EXIT_CODES)]
     Replay {
-        /// Which.
+        /// The messages to replay.
         #[command(flatten)]
         selection: Selection,
-        /// How.
+        /// How to send them.
         #[command(flatten)]
-        sending: SendOptions,
-        /// Send all without trying one first
+        options: SendOptions,
+        /// Replay all messages without a canary
         #[arg(long)]
         no_canary: bool,
-        /// How to ask.
+        /// How to confirm.
         #[command(flatten)]
         confirmation: Confirmation,
     },
-    /// Move them to a new file, one JSON object a line: to archive them, or to mend them for `import`
+    /// Move messages to a new file, to archive them or to fix them for `import`.
+    ///
+    /// Each line of the file is one message as a JSON object. The file contains personal data; only its owner may read
+    /// it.
     #[command(after_help = EXIT_CODES)]
     Export {
-        /// The file, which must not exist yet, or a folder to make one in; - for standard output, with --keep
+        /// The new file, or a folder for the new file. With --keep, - is standard output
         file: PathBuf,
-        /// Which.
-        #[command(flatten)]
-        selection: Selection,
-        /// Leave them in the queue, too: to look at them. What is then imported and fails again is there twice
+        /// Copy the messages and leave them in the queue. If you import the copy and a message fails again, the queue
+        /// contains it twice
         #[arg(long)]
         keep: bool,
-        /// How to ask.
-        #[command(flatten)]
-        confirmation: Confirmation,
-    },
-    /// Send what was exported and mended: each changed line becomes a new command that names the old one
-    ///
-    /// Every line is checked first; if one is wrong nothing is sent. Change what is wrong in `body`, and leave id and digest as
-    /// they are. A changed line becomes an operation of its own, made from its content: importing it twice changes nothing.
-    /// A line that was not changed is replayed as it is.
-    #[command(after_help = concat!("For instance, to mend what is invalid:\n  \
-        contacts dlq-drain export letters.ndjson --reason invalid\n  \
-        $EDITOR letters.ndjson\n  contacts dlq-drain import letters.ndjson\n\n", exit_codes!()))]
-    Import {
-        /// The file.
-        file: PathBuf,
-        /// How.
-        #[command(flatten)]
-        sending: SendOptions,
-        /// How to ask.
-        #[command(flatten)]
-        confirmation: Confirmation,
-    },
-    /// Remove them for good; their operations stay as they are. `export` keeps a copy
-    #[command(after_help = EXIT_CODES)]
-    Discard {
-        /// Which.
+        /// The messages to export.
         #[command(flatten)]
         selection: Selection,
-        /// How to ask.
+        /// How to confirm.
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+    /// Send the messages of an exported file: fixed messages as new commands, the others unchanged.
+    ///
+    /// To fix a message, change the member `body` of its line. Leave `id` and `digest` unchanged. A changed line
+    /// becomes a new operation, which names the old operation. You may import a file twice: each operation takes effect
+    /// once. An unchanged line is replayed. All lines are checked first: if one is not valid, nothing is sent.
+    #[command(after_help = concat!("Example: fix the messages that are not valid\n  \
+        contacts dlq-drain export dead-letters.ndjson --reason invalid\n  \
+        $EDITOR dead-letters.ndjson\n  contacts dlq-drain import dead-letters.ndjson\n\n", exit_codes!()))]
+    Import {
+        /// The file that `export` wrote
+        file: PathBuf,
+        /// How to send the messages.
+        #[command(flatten)]
+        options: SendOptions,
+        /// How to confirm.
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+    /// Remove messages for good, without a copy.
+    ///
+    /// The status of their operations does not change. To keep a copy of the messages, use `export` instead.
+    #[command(after_help = EXIT_CODES)]
+    Discard {
+        /// The messages to discard.
+        #[command(flatten)]
+        selection: Selection,
+        /// How to confirm.
         #[command(flatten)]
         confirmation: Confirmation,
     },
@@ -108,30 +119,30 @@ pub enum Operation {
 
 impl Default for Operation {
     fn default() -> Self {
-        Self::List { selection: Selection::default(), each: false }
+        Self::List { selection: Selection::default(), messages: false }
     }
 }
 
-/// How letters are sent.
+/// How messages are sent.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "SendOptions")]
+#[command(next_help_heading = "Sending")]
 pub struct SendOptions {
-    /// How many to send in a second
+    /// The maximum number of messages to send in a second
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
-    /// How long to wait, after sending, until all are applied or have failed: 30s or 5m
+    /// How long to wait for results after the last message is sent, for example 30s or 5m
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime_serde::re::humantime::parse_duration)]
     pub wait: Duration,
 }
 
-/// What must be clear before anything is changed.
+/// How the operator confirms a change.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Confirmation")]
 pub struct Confirmation {
-    /// Do not ask; needed where there is no terminal to ask at
+    /// Do not ask for confirmation. Required if there is no terminal
     #[arg(long, short)]
     pub yes: bool,
-    /// Only say what would be done
+    /// Only report what the operation would do; change nothing
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -1,116 +1,122 @@
-//! Looking all letters through, and remembering which were chosen: by fingerprint, so that a later look finds the same
-//! ones and none that came since.
+//! Browses the dead letter queue and remembers which messages are selected. Messages are identified by a fingerprint,
+//! so that a later browse finds the same messages and no newer ones.
 
-use super::facts::{DeadLetterSummary, Fingerprint, fingerprint};
-use super::output::{Groups, letters};
+use super::output::{Groups, message_count};
+use super::summary::{DeadLetterSummary, Fingerprint, fingerprint};
 use super::{Confirmation, Context, DlqError, Selection};
 use crate::domain::Timestamp;
 use crate::message::Message;
 use crate::queue::{DeadLetterBrowser, QueueError};
 use std::collections::HashMap;
 
-/// DeadLetterBrowser removed in one step.
-pub(super) const TOGETHER: usize = 500;
-/// How often it is tried to remove what should be gone.
-const SWEEPS: usize = 5;
+/// How many dead letters to remove in one step.
+pub(super) const REMOVE_BATCH: usize = 500;
+/// How often to try to remove dead letters that are still in the queue.
+const MAX_REMOVAL_PASSES: usize = 5;
 
-/// DeadLetterBrowser that were chosen and are not dealt with yet.
-pub(super) struct Chosen {
-    /// How often each is there: two letters may be the same in every byte.
-    left: HashMap<Fingerprint, usize>,
+/// The dead letters that an operation still has to process.
+pub(super) struct SelectedMessages {
+    /// The count of each fingerprint: two dead letters may be equal in every byte.
+    remaining: HashMap<Fingerprint, usize>,
     count: usize,
-    /// Those that were dealt with, and removed as far as we know.
+    /// Processed dead letters, which should no longer be in the queue.
     removed: HashMap<Fingerprint, usize>,
-    /// DeadLetterBrowser that are the same as chosen ones in every byte, and stay.
-    twins: HashMap<Fingerprint, usize>,
+    /// Dead letters that are equal to selected ones in every byte, but are not selected.
+    unselected_copies: HashMap<Fingerprint, usize>,
 }
 
-impl Chosen {
+impl SelectedMessages {
+    fn new() -> Self {
+        Self { remaining: HashMap::new(), count: 0, removed: HashMap::new(), unselected_copies: HashMap::new() }
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.count
     }
 
-    fn add(&mut self, which: Fingerprint) {
-        *self.left.entry(which).or_default() += 1;
+    fn add(&mut self, fingerprint: Fingerprint) {
+        *self.remaining.entry(fingerprint).or_default() += 1;
         self.count += 1;
     }
 
-    /// Notes that one is dealt with.
-    pub(super) fn done(&mut self, which: &Fingerprint) {
-        if let Some(times) = self.left.get_mut(which) {
-            *times -= 1;
+    /// Records that one dead letter is processed.
+    pub(super) fn mark_done(&mut self, fingerprint: &Fingerprint) {
+        if let Some(count) = self.remaining.get_mut(fingerprint) {
+            *count -= 1;
             self.count -= 1;
-            if *times == 0 {
-                self.left.remove(which);
+            if *count == 0 {
+                self.remaining.remove(fingerprint);
             }
-            *self.removed.entry(*which).or_default() += 1;
+            *self.removed.entry(*fingerprint).or_default() += 1;
         }
     }
 
-    /// Looks whether what was removed is gone, and removes it again if not: a connection that ends badly may take
-    /// acknowledgements with it. Answers how many are still there, and what to say of it.
-    pub(super) fn sweep(&self, context: &Context) -> (usize, Vec<String>) {
-        match self.sweep_until_clean(context) {
+    /// Checks that the removed dead letters are no longer in the queue, and removes them again if they are: a broken
+    /// connection may lose acknowledgements. Returns how many are still there, and notes for the operator.
+    pub(super) fn verify_removal(&self, context: &Context) -> (usize, Vec<String>) {
+        match self.remove_until_gone(context) {
             Ok(0) => (0, Vec::new()),
-            Ok(still) => {
-                (still, vec![format!("{still} of them are still in the queue, too: doing this again does no harm")])
+            Ok(still_there) => {
+                let messages = message_count(still_there);
+                (still_there, vec![format!("{messages} could not be removed from the queue; you may run this again")])
             }
-            Err(error) => (0, vec![format!("it could not be seen whether all of them have left the queue: {error}")]),
+            Err(error) => (0, vec![format!("the queue could not be checked after the removal: {error}")]),
         }
     }
 
-    fn sweep_until_clean(&self, context: &Context) -> Result<usize, DlqError> {
-        let mut still = 0;
-        for _ in 0..if self.removed.is_empty() { 0 } else { SWEEPS } {
+    fn remove_until_gone(&self, context: &Context) -> Result<usize, DlqError> {
+        let mut still_there = 0;
+        for _ in 0..if self.removed.is_empty() { 0 } else { MAX_REMOVAL_PASSES } {
             if context.stop.is_set() {
                 break;
             }
-            still = 0;
-            context.letters.browse(&mut |letters| {
-                let (mut ticket, mut tags) = (Ticket(self.removed.clone()), Vec::new());
-                // As many as there are besides may be there.
-                let mut twins = self.twins.clone();
-                for (which, left) in &self.left {
-                    *twins.entry(*which).or_default() += left;
+            still_there = 0;
+            context.queue.browse(&mut |browser| {
+                let (mut to_remove, mut tags) = (RemainingMatches(self.removed.clone()), Vec::new());
+                // Equal dead letters that must stay in the queue.
+                let mut to_keep = self.unselected_copies.clone();
+                for (fingerprint, count) in &self.remaining {
+                    *to_keep.entry(*fingerprint).or_default() += count;
                 }
-                let progress = context.console.progress("making sure", letters.total());
-                while let Some(letter) = letters.next()? {
+                let progress = context.console.progress("checking the queue", browser.total());
+                while let Some(dead_letter) = browser.next()? {
                     progress.advance(1);
                     if context.stop.is_set() {
                         return Ok(());
                     }
-                    let which = fingerprint(&letter.message);
-                    if let Some(more) = twins.get_mut(&which).filter(|more| **more > 0) {
-                        *more -= 1;
-                    } else if ticket.take(&which) {
-                        letters.mark_for_removal();
-                        tags.push(letter.tag);
+                    let fingerprint = fingerprint(&dead_letter.message);
+                    if let Some(count) = to_keep.get_mut(&fingerprint).filter(|count| **count > 0) {
+                        *count -= 1;
+                    } else if to_remove.take(&fingerprint) {
+                        browser.mark_for_removal();
+                        tags.push(dead_letter.tag);
                     }
                 }
-                still = tags.len();
-                tags.chunks(TOGETHER).try_for_each(|some| letters.remove(some))
+                still_there = tags.len();
+                tags.chunks(REMOVE_BATCH).try_for_each(|batch| browser.remove(batch))
             })?;
-            if still == 0 {
+            if still_there == 0 {
                 break;
             }
         }
-        Ok(still)
+        Ok(still_there)
     }
 
-    /// A copy that a look can tick off: `take` is true as often as a letter was chosen.
-    pub(super) fn ticket(&self) -> Ticket {
-        Ticket(self.left.clone())
+    /// The matches that one browse can find.
+    pub(super) fn remaining_matches(&self) -> RemainingMatches {
+        RemainingMatches(self.remaining.clone())
     }
 }
 
-/// What one look still has to find.
-pub(super) struct Ticket(HashMap<Fingerprint, usize>);
+/// How often one browse may still match each fingerprint.
+pub(super) struct RemainingMatches(HashMap<Fingerprint, usize>);
 
-impl Ticket {
-    pub(super) fn take(&mut self, which: &Fingerprint) -> bool {
-        match self.0.get_mut(which) {
-            Some(times) if *times > 0 => {
-                *times -= 1;
+impl RemainingMatches {
+    /// Whether this fingerprint matches. Each match is counted.
+    pub(super) fn take(&mut self, fingerprint: &Fingerprint) -> bool {
+        match self.0.get_mut(fingerprint) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
                 true
             }
             _ => false,
@@ -118,24 +124,25 @@ impl Ticket {
     }
 }
 
-/// When letters failed first, and then the order in which they lie: the order of every operation.
-pub(super) type Order = (Timestamp, usize);
+/// The order in which operations process dead letters: by first failure, then by position in the queue.
+pub(super) type FailureOrder = (Timestamp, usize);
 
-pub(super) fn order(facts: &DeadLetterSummary, number: usize) -> Order {
-    (facts.first_failed.unwrap_or(Timestamp::UNIX_EPOCH), number)
+pub(super) fn failure_order(summary: &DeadLetterSummary, position: usize) -> FailureOrder {
+    (summary.first_failed.unwrap_or(Timestamp::UNIX_EPOCH), position)
 }
 
-/// Shows every letter of one look to `see`, with progress.
-pub(super) fn look_through(
+/// Calls `visit` for every dead letter and shows the progress. Stops early if `visit` returns false.
+pub(super) fn browse_all(
     context: &Context,
-    what: &'static str,
-    mut see: impl FnMut(&DeadLetterSummary, &Message) -> bool,
+    activity: &'static str,
+    mut visit: impl FnMut(&DeadLetterSummary, &Message) -> bool,
 ) -> Result<(), DlqError> {
-    let result: Result<(), QueueError> = context.letters.browse(&mut |letters: &mut dyn DeadLetterBrowser| {
-        let progress = context.console.progress(what, letters.total());
-        while let Some(letter) = letters.next()? {
+    let result: Result<(), QueueError> = context.queue.browse(&mut |browser: &mut dyn DeadLetterBrowser| {
+        let progress = context.console.progress(activity, browser.total());
+        while let Some(dead_letter) = browser.next()? {
             progress.advance(1);
-            if context.stop.is_set() || !see(&DeadLetterSummary::of(&letter.message), &letter.message) {
+            let summary = DeadLetterSummary::of(&dead_letter.message);
+            if context.stop.is_set() || !visit(&summary, &dead_letter.message) {
                 break;
             }
         }
@@ -144,65 +151,66 @@ pub(super) fn look_through(
     Ok(result?)
 }
 
-/// Looks for what is selected. Answers the groups of it, too, and those of the rest.
-pub(super) fn choose(context: &Context, selection: &Selection) -> Result<(Chosen, Groups, Groups), DlqError> {
-    // Only a limit needs to know which failed first before all are seen.
-    let mut candidates: Vec<(Order, Fingerprint, DeadLetterSummary)> = Vec::new();
-    let (mut groups, mut others, mut number) = (Groups::default(), Groups::default(), 0);
-    let mut chosen = Chosen { left: HashMap::new(), count: 0, removed: HashMap::new(), twins: HashMap::new() };
-    look_through(context, "looking through", |facts, message| {
-        number += 1;
-        if !selection.matches(facts) {
-            others.add(facts);
+/// Finds the selected dead letters. Returns them, their groups, and the groups of all other dead letters.
+pub(super) fn select(context: &Context, selection: &Selection) -> Result<(SelectedMessages, Groups, Groups), DlqError> {
+    // Only a limit needs all dead letters first: it selects the earliest failures.
+    let mut candidates: Vec<(FailureOrder, Fingerprint, DeadLetterSummary)> = Vec::new();
+    let (mut groups, mut others, mut position) = (Groups::default(), Groups::default(), 0);
+    let mut selected = SelectedMessages::new();
+    browse_all(context, "reading the queue", |summary, message| {
+        position += 1;
+        if !selection.matches(summary) {
+            others.add(summary);
         } else if selection.limit.is_some() {
-            candidates.push((order(facts, number), fingerprint(message), facts.clone()));
+            candidates.push((failure_order(summary, position), fingerprint(message), summary.clone()));
         } else {
-            groups.add(facts);
-            chosen.add(fingerprint(message));
+            groups.add(summary);
+            selected.add(fingerprint(message));
         }
         true
     })?;
     candidates.sort_by_key(|(order, ..)| *order);
-    let most = selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default();
-    for (number, (_, which, facts)) in candidates.iter().enumerate() {
-        if number < most {
-            groups.add(facts);
-            chosen.add(*which);
-        } else if chosen.left.contains_key(which) {
-            *chosen.twins.entry(*which).or_default() += 1;
+    let limit = selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default();
+    for (index, (_, fingerprint, summary)) in candidates.iter().enumerate() {
+        if index < limit {
+            groups.add(summary);
+            selected.add(*fingerprint);
+        } else if selected.remaining.contains_key(fingerprint) {
+            *selected.unselected_copies.entry(*fingerprint).or_default() += 1;
         }
     }
-    if chosen.len() == 0 && !others.is_empty() {
-        context.console.note("Nothing is selected. These are there:")?;
-        context.console.note(&others.table())?;
+    if selected.len() == 0 && !others.is_empty() {
+        context.console.print_note("No message matches the selection. The queue contains:")?;
+        context.console.print_note(&others.table())?;
     }
-    Ok((chosen, groups, others))
+    Ok((selected, groups, others))
 }
 
-/// The same for what changes something: asks first. Answers how many are selected and, if it shall be done, which.
-pub(super) fn choose_with_consent(
+/// Finds the selected dead letters and asks for confirmation. Returns how many are selected and, if the operator
+/// confirmed, the dead letters.
+pub(super) fn select_and_confirm(
     context: &Context,
     selection: &Selection,
     confirmation: Confirmation,
     verb: &str,
     consequence: &str,
-) -> Result<(usize, Option<Chosen>), DlqError> {
-    if !selection.says_which() {
+) -> Result<(usize, Option<SelectedMessages>), DlqError> {
+    if !selection.has_criteria() {
         return Err(DlqError::Usage(format!(
-            "say which dead letters to {verb}: --all, or --reason, --operation, --contact, --id, --since, --until"
+            "select the messages to {verb}: --all, or --reason, --operation, --contact, --id, --since, --until"
         )));
     }
-    context.console.can_ask(confirmation)?;
-    let (chosen, groups, _) = choose(context, selection)?;
-    let selected = chosen.len();
-    if selected == 0 {
+    context.console.require_terminal_or_yes(confirmation)?;
+    let (selected, groups, _) = select(context, selection)?;
+    let count = selected.len();
+    if count == 0 {
         return Ok((0, None));
     }
     if !confirmation.yes || confirmation.dry_run {
-        context.console.note(&groups.table())?;
+        context.console.print_note(&groups.table())?;
     }
-    let agreed = !confirmation.dry_run
-        && context.console.ask(confirmation, &format!("{verb} {}{consequence}?", letters(selected)))?;
+    let confirmed = !confirmation.dry_run
+        && context.console.confirm(confirmation, &format!("{verb} {}{consequence}?", message_count(count)))?;
     (context.watch_signals)();
-    Ok((selected, agreed.then_some(chosen)))
+    Ok((count, confirmed.then_some(selected)))
 }

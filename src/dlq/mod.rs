@@ -1,18 +1,18 @@
-//! The operator's tool for dead letters: one file for each operation.
+//! The operator's tool for the dead letter queue: one file for each operation.
 //!
-//! The rule this room keeps: a letter is removed only after the broker confirmed its replay, or after the file that holds
-//! it was synced to disk, or because it was asked to be discarded. Ended at any moment, a letter is in the queue, or
-//! delivered, or both, which is harmless: its operation takes effect once. What a run touches is what it saw at its
-//! start; letters that come later are left alone.
+//! The rule of this module: a dead letter is removed only after the broker confirmed its replay, after its file is on
+//! disk, or because the operator discards it. If the tool stops at any time, a dead letter is in the queue, delivered,
+//! or both. Both is harmless, because an operation takes effect once. A run changes only the dead letters that it saw
+//! at its start.
 
 mod arguments;
 mod browse;
-mod facts;
 mod operations;
 mod outcomes;
 mod output;
 mod resend;
 mod selection;
+mod summary;
 
 pub use arguments::{Confirmation, Format, Operation, SendOptions};
 pub use output::Console;
@@ -22,67 +22,67 @@ use crate::queue::{DeadLetterQueue, Publisher, QueueError};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
-/// Why an operation ended before its end.
+/// Why an operation stopped early.
 #[derive(Debug, thiserror::Error)]
 pub enum DlqError {
-    /// The command line asks for something that cannot be.
+    /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// It failed; what was done is said, the rest is where it was.
+    /// The operation failed. The text says what was done; the rest is unchanged.
     #[error("{0}")]
     Failed(String),
     /// The queue failed.
-    #[error("the dead letters cannot be reached: {0}")]
+    #[error("the dead letter queue cannot be used: {0}")]
     Queue(#[from] QueueError),
-    /// Nobody reads what we write.
+    /// Standard input, output or error failed.
     #[error("{0}")]
     Output(#[from] std::io::Error),
 }
 
-/// Whether everything that was selected has been dealt with.
+/// Whether the operation completed everything that was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
-    /// It has.
+    /// Everything is done.
     Complete,
-    /// Something is still, or again, a dead letter, or is not known to have ended.
+    /// Something is left to do, failed again, or has an unknown result.
     Partial,
 }
 
 impl Completion {
-    const fn if_any(count: usize) -> Self {
+    const fn from_remaining(count: usize) -> Self {
         if count == 0 { Self::Complete } else { Self::Partial }
     }
 }
 
 /// What an operation works with.
 pub struct Context {
-    /// The dead letters.
-    pub letters: Box<dyn DeadLetterQueue>,
-    /// Where replays go.
+    /// The dead letter queue.
+    pub queue: Box<dyn DeadLetterQueue>,
+    /// Publishes replays.
     pub publisher: Publisher,
-    /// Opens the database, to see how replays end.
+    /// Opens the database, which knows the results of replays.
     pub open_store: Box<dyn Fn() -> Result<Box<dyn Store>, StoreError>>,
     /// Set by Ctrl-C.
     pub stop: Stop,
-    /// Begins to listen to Ctrl-C: only once nobody is asked any more.
+    /// Starts to handle Ctrl-C. Called after the last question: until then Ctrl-C stops the process at once.
     pub watch_signals: Box<dyn Fn()>,
-    /// What the operator sees.
+    /// The operator's terminal.
     pub console: Console,
 }
 
-/// Does what was asked for.
+/// Runs an operation.
 pub fn run(context: &Context, operation: &Operation) -> Result<Completion, DlqError> {
     match operation {
-        Operation::List { selection, each } => operations::list::run(context, selection, *each),
+        Operation::List { selection, messages } => operations::list::run(context, selection, *messages),
         Operation::Show { id } => operations::show::run(context, id),
-        Operation::Replay { selection, sending, no_canary, confirmation } => {
-            operations::replay::run(context, selection, sending, !no_canary, *confirmation)
+        Operation::Replay { selection, options, no_canary, confirmation } => {
+            operations::replay::run(context, selection, options, !no_canary, *confirmation)
         }
         Operation::Export { file, selection, keep, confirmation } => {
             operations::export::run(context, file, selection, *keep, *confirmation)
         }
-        Operation::Import { file, sending, confirmation } => {
-            operations::import::run(context, file, sending, *confirmation)
+        Operation::Import { file, options, confirmation } => {
+            operations::import::run(context, file, options, *confirmation)
         }
         Operation::Discard { selection, confirmation } => operations::discard::run(context, selection, *confirmation),
     }

@@ -1,4 +1,4 @@
-//! How replays end, as SQL knows it.
+//! Reads the results of replays from SQL.
 
 use super::Context;
 use crate::domain::{OperationId, Status};
@@ -11,49 +11,49 @@ use std::fmt;
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
-/// Operations asked for at once.
-const TOGETHER: usize = 500;
-/// The longest wait.
-const LONGEST: Duration = Duration::from_secs(365 * 86_400);
-/// How often SQL is asked.
-const EVERY: Duration = Duration::from_millis(250);
-/// When the dead letters are looked at first; then twice as long after, and so on.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// How many operations to read in one query.
+const QUERY_BATCH: usize = 500;
+/// The longest wait, so that the deadline cannot overflow.
+const MAX_WAIT: Duration = Duration::from_secs(365 * 86_400);
+/// The time between two queries.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The time until the dead letter queue is browsed first. It doubles for each further browse.
+const FIRST_BROWSE: Duration = Duration::from_secs(1);
 
-/// An operation that was sent, and how often it had been replayed then.
+/// An operation that was sent, and the replay count of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sent {
+pub(super) struct SentOperation {
     pub(super) id: OperationId,
     pub(super) replays: u32,
 }
 
-impl Sent {
-    /// `None` for a message that names no operation. What counts for the consumer is the body.
+impl SentOperation {
+    /// `None` for a message that names no operation. The body comes first, because the consumer reads only the body.
     pub(super) fn of(message: &Message) -> Option<Self> {
-        let named = decode(&message.body).ok().map(|command| command.operation_id);
-        Some(Self { id: named.or_else(|| message.id.parse().ok())?, replays: message.headers.replays() })
+        let in_body = decode(&message.body).ok().map(|command| command.operation_id);
+        Some(Self { id: in_body.or_else(|| message.id.parse().ok())?, replays: message.headers.replays() })
     }
 }
 
-/// How many ended how.
+/// How many operations had each result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Outcomes {
     pub(super) applied: usize,
     pub(super) superseded: usize,
     /// By reason.
     pub(super) failed_again: BTreeMap<String, usize>,
-    /// Not ended in time, or without an operation to look for, or SQL could not be asked.
+    /// Not finished in time, or without an operation id, or SQL was unavailable.
     pub(super) not_known: usize,
 }
 
 impl Outcomes {
-    /// Those that did not end well, as far as is known.
-    pub(super) fn left(&self) -> usize {
+    /// Operations that failed or have an unknown result.
+    pub(super) fn unsuccessful(&self) -> usize {
         self.failed_again.values().sum::<usize>() + self.not_known
     }
 
     pub(super) fn total(&self) -> usize {
-        self.applied + self.superseded + self.left()
+        self.applied + self.superseded + self.unsuccessful()
     }
 
     fn count(&mut self, status: Status) {
@@ -82,9 +82,9 @@ impl Add for Outcomes {
 impl fmt::Display for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        let mut part = |count: usize, what: &str| {
+        let mut part = |count: usize, result: &str| {
             if count > 0 {
-                parts.push(format!("{count} {what}"));
+                parts.push(format!("{count} {result}"));
             }
         };
         part(self.applied, "applied");
@@ -92,29 +92,35 @@ impl fmt::Display for Outcomes {
         for (reason, count) in &self.failed_again {
             part(*count, &format!("failed again ({reason})"));
         }
-        part(self.not_known, "not known to have ended");
+        part(self.not_known, "with unknown result");
         f.write_str(&parts.join(", "))
     }
 }
 
-/// Finds those that are dead letters again: what cannot be decoded fails without a row in SQL.
-fn came_back(context: &Context, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -> Result<(), QueueError> {
-    let mut back: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
-    context.letters.browse(&mut |letters| {
-        while let Some(letter) = letters.next()? {
+/// Finds the operations that are in the dead letter queue again. SQL does not know all of them: a message that cannot
+/// be decoded fails without a row.
+fn find_failed_again(
+    context: &Context,
+    pending: &mut Vec<SentOperation>,
+    outcomes: &mut Outcomes,
+) -> Result<(), QueueError> {
+    let mut found: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
+    context.queue.browse(&mut |browser| {
+        while let Some(dead_letter) = browser.next()? {
             if context.stop.is_set() {
                 break;
             }
-            if let (Some(sent), Some(failure)) = (Sent::of(&letter.message), letter.message.headers.failure()) {
-                let known = back.entry(sent.id).or_insert((sent.replays, String::new()));
-                if sent.replays >= known.0 {
-                    *known = (sent.replays, failure.reason);
+            let message = &dead_letter.message;
+            if let (Some(operation), Some(failure)) = (SentOperation::of(message), message.headers.failure()) {
+                let latest = found.entry(operation.id).or_insert((operation.replays, String::new()));
+                if operation.replays >= latest.0 {
+                    *latest = (operation.replays, failure.reason);
                 }
             }
         }
         Ok(())
     })?;
-    open.retain(|sent| match back.get(&sent.id) {
+    pending.retain(|sent| match found.get(&sent.id) {
         Some((replays, reason)) if *replays >= sent.replays => {
             *outcomes.failed_again.entry(reason.clone()).or_default() += 1;
             false
@@ -124,43 +130,48 @@ fn came_back(context: &Context, open: &mut Vec<Sent>, outcomes: &mut Outcomes) -
     Ok(())
 }
 
-/// Waits until all have ended, or for so long.
-pub(super) fn follow(context: &Context, store: &dyn Store, sent: Vec<Sent>, wait: Duration) -> Outcomes {
-    let deadline = Instant::now() + wait.min(LONGEST);
-    let progress = context.console.progress("waiting for them to end", sent.len());
-    let (mut outcomes, mut open) = (Outcomes::default(), sent);
-    let (mut next_look, mut between_looks) = (Instant::now() + FIRST_LOOK, FIRST_LOOK);
+/// Waits until all operations are finished, at most for `wait`.
+pub(super) fn wait_for_outcomes(
+    context: &Context,
+    store: &dyn Store,
+    sent: Vec<SentOperation>,
+    wait: Duration,
+) -> Outcomes {
+    let deadline = Instant::now() + wait.min(MAX_WAIT);
+    let progress = context.console.progress("waiting for results", sent.len());
+    let (mut outcomes, mut pending) = (Outcomes::default(), sent);
+    let (mut next_browse, mut browse_interval) = (Instant::now() + FIRST_BROWSE, FIRST_BROWSE);
     loop {
-        let mut still = Vec::new();
-        for some in open.chunks(TOGETHER) {
-            let ids: Vec<OperationId> = some.iter().map(|sent| sent.id).collect();
-            // A database that is away for a moment is asked again.
-            let known = store.operations(&ids).unwrap_or_default();
-            let ended: BTreeMap<OperationId, Operation> =
-                known.into_iter().map(|operation| (operation.id, operation)).collect();
-            for sent in some {
-                match ended.get(&sent.id) {
-                    // A failure recorded before this replay says nothing about it.
+        let mut still_pending = Vec::new();
+        for batch in pending.chunks(QUERY_BATCH) {
+            let ids: Vec<OperationId> = batch.iter().map(|sent| sent.id).collect();
+            // If the database is unavailable, the next query tries again.
+            let operations = store.operations(&ids).unwrap_or_default();
+            let finished: BTreeMap<OperationId, Operation> =
+                operations.into_iter().map(|operation| (operation.id, operation)).collect();
+            for sent in batch {
+                match finished.get(&sent.id) {
+                    // A failure from before this replay does not count.
                     Some(operation)
                         if !matches!(operation.status, Status::Failed(_)) || operation.replays >= sent.replays =>
                     {
                         outcomes.count(operation.status);
                         progress.advance(1);
                     }
-                    _ => still.push(*sent),
+                    _ => still_pending.push(*sent),
                 }
             }
         }
-        open = still;
-        let over = Instant::now() >= deadline;
-        if !open.is_empty() && (over || Instant::now() >= next_look) {
-            between_looks *= 2;
-            next_look = Instant::now() + between_looks;
-            // Without it, nothing is wrong but the answer less complete.
-            let _ = came_back(context, &mut open, &mut outcomes);
+        pending = still_pending;
+        let expired = Instant::now() >= deadline;
+        if !pending.is_empty() && (expired || Instant::now() >= next_browse) {
+            browse_interval *= 2;
+            next_browse = Instant::now() + browse_interval;
+            // If the queue cannot be browsed, the outcomes are only less complete.
+            let _ = find_failed_again(context, &mut pending, &mut outcomes);
         }
-        if open.is_empty() || over || context.stop.sleep(EVERY) {
-            outcomes.not_known += open.len();
+        if pending.is_empty() || expired || context.stop.sleep(POLL_INTERVAL) {
+            outcomes.not_known += pending.len();
             return outcomes;
         }
     }

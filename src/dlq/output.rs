@@ -1,12 +1,12 @@
-//! What an operator sees: tables, questions and progress at a terminal; JSON for scripts.
+//! Writes what the operator reads: tables, questions and progress on a terminal; JSON for scripts.
 //!
 //! Results go to standard output, everything else to standard error.
 
-use super::facts::DeadLetterSummary;
 use super::outcomes::Outcomes;
+use super::summary::DeadLetterSummary;
 use super::{Confirmation, DlqError, Format};
 use crate::domain::Timestamp;
-use crate::terminal::{columns, harmless};
+use crate::terminal::{align_columns, sanitize};
 use chrono::{SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
@@ -16,16 +16,16 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
 
-/// How often progress is said where there is no terminal to draw it on.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// The time between two progress lines if there is no terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The operator's side.
+/// The operator's terminal, or the files and pipes in its place.
 pub struct Console {
     format: Format,
     bold: bool,
 }
 
-/// DeadLetterBrowser that failed for one reason and ask for one operation.
+/// Dead letters with the same reason and operation.
 #[derive(Clone, Debug)]
 struct Group {
     count: usize,
@@ -34,7 +34,7 @@ struct Group {
     example: String,
 }
 
-/// All groups.
+/// Groups of dead letters, by reason and operation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups(BTreeMap<(String, String), Group>);
 
@@ -55,36 +55,36 @@ struct ListView<'a> {
     groups: Vec<GroupView<'a>>,
 }
 
-/// What an operation did.
+/// The result of an operation.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) operation: &'static str,
-    /// The past tense, for people.
+    /// The operation's verb in the past tense, for people.
     #[serde(skip)]
-    pub(super) done_word: &'static str,
+    pub(super) past_tense: &'static str,
     pub(super) dry_run: bool,
     pub(super) interrupted: bool,
-    /// The operator said no.
+    /// The operator did not confirm.
     #[serde(skip)]
     pub(super) declined: bool,
-    /// Dead letters, or lines of the file, that the operation was for.
+    /// How many dead letters are selected, or how many lines the file has.
     pub(super) selected: usize,
     pub(super) done: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcomes: Option<Outcomes>,
-    /// What the operator should know besides.
+    /// Further information for the operator.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<String>,
 }
 
 impl Groups {
-    pub(super) fn add(&mut self, facts: &DeadLetterSummary) {
-        let at = facts.last_failed;
-        let group = self.0.entry((facts.reason.clone(), facts.operation.clone())).or_insert_with(|| Group {
+    pub(super) fn add(&mut self, summary: &DeadLetterSummary) {
+        let at = summary.last_failed;
+        let group = self.0.entry((summary.reason.clone(), summary.operation.clone())).or_insert_with(|| Group {
             count: 0,
             oldest: at,
             newest: at,
-            example: facts.id.clone(),
+            example: summary.id.clone(),
         });
         group.count += 1;
         if let Some(at) = at {
@@ -101,13 +101,14 @@ impl Groups {
         self.0.values().map(|group| group.count).sum()
     }
 
+    /// The groups, largest first.
     fn sorted(&self) -> Vec<(&(String, String), &Group)> {
         let mut groups: Vec<_> = self.0.iter().collect();
         groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
         groups
     }
 
-    /// For people.
+    /// The groups as a table for people.
     pub(super) fn table(&self) -> String {
         let now = Utc::now();
         let mut rows = vec![["REASON", "OPERATION", "COUNT", "OLDEST", "NEWEST", "EXAMPLE"].map(str::to_owned)];
@@ -121,11 +122,11 @@ impl Groups {
                 group.example.clone(),
             ]);
         }
-        columns(&rows)
+        align_columns(&rows)
     }
 }
 
-/// A time as seen from now.
+/// The age of a time, in words.
 pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     let Some(at) = at else { return "unknown".to_owned() };
     let seconds = (now - at).num_seconds();
@@ -143,73 +144,73 @@ pub(super) fn rfc3339(at: Timestamp) -> String {
 }
 
 impl Report {
-    fn sentence(&self) -> String {
+    fn text(&self) -> String {
         if self.dry_run {
-            return format!("{} selected; nothing was done (--dry-run)\n{}", self.what(), self.more());
+            return format!("dry run: {} selected, nothing changed\n{}", self.selection_size(), self.note_lines());
         }
         if self.selected == 0 {
             return "nothing to do\n".to_owned();
         }
         if self.declined {
-            return "nothing was done: not agreed\n".to_owned();
+            return "not confirmed, nothing changed\n".to_owned();
         }
-        let mut text = format!("{} {} of {}", self.done_word, self.done, self.what());
-        if self.interrupted && self.done < self.selected {
-            text.push_str(", then was asked to stop; the others are where they were");
-        }
+        let mut text = format!("{} {} of {}", self.past_tense, self.done, self.selection_size());
         if let Some(outcomes) = &self.outcomes {
             let _ = write!(text, ": {outcomes}");
         }
         text.push('\n');
-        text + &self.more()
+        if self.interrupted && self.done < self.selected {
+            text.push_str("interrupted: the rest was not processed\n");
+        }
+        text + &self.note_lines()
     }
 
-    fn what(&self) -> String {
+    fn selection_size(&self) -> String {
         match (self.operation, self.selected) {
             ("import", 1) => "1 line".to_owned(),
             ("import", lines) => format!("{lines} lines"),
-            (_, count) => letters(count),
+            (_, count) => message_count(count),
         }
     }
 
-    fn more(&self) -> String {
+    fn note_lines(&self) -> String {
         self.notes.iter().map(|note| format!("{note}\n")).collect()
     }
 }
 
 impl Console {
-    /// Writes results in this format.
+    /// A console that writes results in this format.
     pub fn new(format: Format) -> Self {
         let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { format, bold: colours && stdout().is_terminal() }
     }
 
-    pub(super) fn json(&self) -> bool {
+    pub(super) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
-    pub(super) fn put(&self, text: &str) -> Result<(), DlqError> {
-        Ok(stdout().write_all(harmless(text).as_bytes())?)
+    pub(super) fn print(&self, text: &str) -> Result<(), DlqError> {
+        Ok(stdout().write_all(sanitize(text).as_bytes())?)
     }
 
-    pub(super) fn put_json(&self, value: &impl Serialize) -> Result<(), DlqError> {
+    pub(super) fn print_json(&self, value: &impl Serialize) -> Result<(), DlqError> {
         let text = serde_json::to_string_pretty(value).map_err(|error| DlqError::Failed(error.to_string()))?;
         Ok(writeln!(stdout(), "{text}")?)
     }
 
-    pub(super) fn put_json_line(&self, value: &impl Serialize) -> Result<(), DlqError> {
+    pub(super) fn print_json_line(&self, value: &impl Serialize) -> Result<(), DlqError> {
         let text = serde_json::to_string(value).map_err(|error| DlqError::Failed(error.to_string()))?;
         Ok(writeln!(stdout(), "{text}")?)
     }
 
-    /// For people, beside the result.
-    pub(super) fn note(&self, text: &str) -> Result<(), DlqError> {
-        Ok(writeln!(stderr(), "{}", harmless(text.trim_end()))?)
+    /// Writes a text for people to standard error.
+    pub(super) fn print_note(&self, text: &str) -> Result<(), DlqError> {
+        Ok(writeln!(stderr(), "{}", sanitize(text.trim_end()))?)
     }
 
-    pub(super) fn put_groups(&self, groups: &Groups, others: &Groups) -> Result<(), DlqError> {
+    pub(super) fn print_groups(&self, groups: &Groups, others: &Groups) -> Result<(), DlqError> {
         let time = |at: Option<Timestamp>| at.map(rfc3339);
-        if self.json() {
+        if self.is_json() {
             let groups_view = groups.sorted().into_iter().map(|((reason, operation), group)| GroupView {
                 reason,
                 operation,
@@ -218,45 +219,55 @@ impl Console {
                 newest: time(group.newest),
                 example: &group.example,
             });
-            return self.put_json(&ListView {
+            return self.print_json(&ListView {
                 total: groups.total(),
                 not_selected: others.total(),
                 groups: groups_view.collect(),
             });
         }
         if groups.is_empty() {
-            let none = if others.is_empty() { "no dead letters\n" } else { "none of the dead letters is selected\n" };
-            return self.put(none);
+            let text = if others.is_empty() {
+                "the dead letter queue is empty\n"
+            } else {
+                "no dead-lettered message matches the selection\n"
+            };
+            return self.print(text);
         }
         let table = groups.table();
         match table.split_once('\n') {
             Some((head, rows)) if self.bold => {
                 writeln!(stdout(), "\u{1b}[1m{head}\u{1b}[0m")?;
-                self.put(rows)?;
+                self.print(rows)?;
             }
-            _ => self.put(&table)?,
+            _ => self.print(&table)?,
         }
-        let total = letters(groups.total());
-        self.put(&format!("{total}; `contacts dlq-drain list --each` shows their ids, `show ID` one in full\n"))
+        let total = message_count(groups.total());
+        self.print(&format!(
+            "{total}. `contacts dlq-drain list --messages` shows their ids, `contacts dlq-drain show ID` shows one in \
+             full.\n"
+        ))
     }
 
-    pub(super) fn put_report(&self, report: &Report) -> Result<(), DlqError> {
-        if self.json() { self.put_json(report) } else { self.put(&report.sentence()) }
+    pub(super) fn print_report(&self, report: &Report) -> Result<(), DlqError> {
+        if self.is_json() { self.print_json(report) } else { self.print(&report.text()) }
     }
 
-    pub(super) fn note_report(&self, report: &Report) -> Result<(), DlqError> {
-        self.note(&report.sentence())
+    pub(super) fn print_report_as_note(&self, report: &Report) -> Result<(), DlqError> {
+        self.print_note(&report.text())
     }
 
-    /// Refuses early what could not be asked later.
-    pub(super) fn can_ask(&self, confirmation: Confirmation) -> Result<(), DlqError> {
+    /// Fails if there is no terminal and no `--yes`. Called first, so that a run cannot fail at its question.
+    pub(super) fn require_terminal_or_yes(&self, confirmation: Confirmation) -> Result<(), DlqError> {
         if confirmation.yes || confirmation.dry_run || (stdin().is_terminal() && stderr().is_terminal()) {
             return Ok(());
         }
-        Err(DlqError::Usage("there is no terminal to ask at: add --yes to go on without, or --dry-run to look".into()))
+        Err(DlqError::Usage(
+            "there is no terminal to ask for confirmation: add --yes to confirm, or --dry-run to change nothing".into(),
+        ))
     }
 
-    pub(super) fn ask(&self, confirmation: Confirmation, question: &str) -> Result<bool, DlqError> {
+    /// Asks the operator for confirmation, unless `--yes` is given.
+    pub(super) fn confirm(&self, confirmation: Confirmation, question: &str) -> Result<bool, DlqError> {
         if confirmation.yes {
             return Ok(true);
         }
@@ -267,37 +278,37 @@ impl Console {
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
-    /// Shows how far long work is: a bar at a terminal, else a line now and then.
-    pub(super) fn progress(&self, what: &'static str, total: usize) -> Progress {
+    /// Shows the progress of long work: a bar on a terminal, otherwise a line from time to time.
+    pub(super) fn progress(&self, activity: &'static str, total: usize) -> Progress {
         let terminal = stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(total as u64), target).with_message(what);
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target).with_message(activity);
         let template = "{msg} {wide_bar} {pos}/{len}  {rate}  {eta} left";
-        // The template is ours and right; a plain bar would be as good.
+        // The template is valid. If it were not, the default bar would do.
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = write!(out, "{:.0}/s", state.per_sec());
         }));
-        Progress { bar, what, total, said: Cell::new(Instant::now()), terminal }
+        Progress { bar, activity, total, last_line: Cell::new(Instant::now()), terminal }
     }
 }
 
 pub(super) struct Progress {
     bar: ProgressBar,
-    what: &'static str,
+    activity: &'static str,
     total: usize,
-    said: Cell<Instant>,
+    last_line: Cell<Instant>,
     terminal: bool,
 }
 
 impl Progress {
     pub(super) fn advance(&self, by: usize) {
         self.bar.inc(by as u64);
-        if !self.terminal && self.said.get().elapsed() > SAY_EVERY {
-            self.said.set(Instant::now());
+        if !self.terminal && self.last_line.get().elapsed() > PROGRESS_INTERVAL {
+            self.last_line.set(Instant::now());
             let (position, left) = (self.bar.position(), self.bar.eta().as_secs());
-            // A closed standard error is nobody.
-            let _ = writeln!(stderr(), "{}: {position} of {}, {left} s left", self.what, self.total);
+            // Standard error may be closed.
+            let _ = writeln!(stderr(), "{}: {position} of {}, {left} s left", self.activity, self.total);
         }
     }
 }
@@ -308,9 +319,9 @@ impl Drop for Progress {
     }
 }
 
-/// So many dead letters, in words.
-pub(super) fn letters(count: usize) -> String {
-    if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
+/// A number of dead-lettered messages, in words.
+pub(super) fn message_count(count: usize) -> String {
+    if count == 1 { "1 dead-lettered message".to_owned() } else { format!("{count} dead-lettered messages") }
 }
 
 #[cfg(test)]
@@ -318,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_said_as_seen_from_now() {
+    fn a_time_is_shown_as_its_age() {
         let now = Timestamp::from_timestamp(1_000_000, 0).unwrap();
         let at = |seconds: i64| ago(Timestamp::from_timestamp(1_000_000 - seconds, 0), now);
         assert_eq!(

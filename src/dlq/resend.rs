@@ -1,9 +1,9 @@
-//! DeadLetterBrowser back to work, at a pace, each removed once its replay is confirmed.
+//! Publishes dead letters to the work queue at a limited rate, and removes each one after its publisher confirm.
 
-use super::browse::{Chosen, Order, order};
-use super::facts::{DeadLetterSummary, Fingerprint, fingerprint};
-use super::outcomes::Sent;
+use super::browse::{FailureOrder, SelectedMessages, failure_order};
+use super::outcomes::SentOperation;
 use super::output::Progress;
+use super::summary::{DeadLetterSummary, Fingerprint, fingerprint};
 use super::{Context, DlqError};
 use crate::domain::{OperationId, Status};
 use crate::message::Message;
@@ -12,52 +12,54 @@ use crate::store::Store;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// How long one step may wait for its confirms.
-const CONFIRM: Duration = Duration::from_secs(15);
-/// The most bytes of bodies in hand, and in one step, unless a single letter has more.
-const PORTION_BYTES: usize = 64 * 1024 * 1024;
+/// How long one step may wait for its publisher confirms.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(15);
+/// The maximum size of all bodies of one batch, in bytes. A single message may be larger.
+const BATCH_BYTES: usize = 64 * 1024 * 1024;
+/// The maximum size of all bodies of one step, in bytes. A single message may be larger.
 const STEP_BYTES: usize = 4 * 1024 * 1024;
-/// Steps in a second, if the rate allows.
-const STEPS: u32 = 10;
+/// The number of steps in a second, if the rate allows it.
+const STEPS_PER_SECOND: u32 = 10;
 
-/// Sends no more than so many in a second.
-pub(super) struct Pace {
+/// Limits how many messages are sent in a second.
+pub(super) struct Throttle {
     rate: u32,
-    /// When the next may be sent.
+    /// When the next message may be sent.
     next: Instant,
 }
 
-impl Pace {
+impl Throttle {
     pub(super) fn new(rate: u32) -> Self {
         Self { rate, next: Instant::now() }
     }
 
-    /// How many to send in one step.
-    pub(super) fn step(&self) -> usize {
-        (self.rate / STEPS).clamp(1, 500) as usize
+    /// How many messages to send in one step.
+    pub(super) fn step_size(&self) -> usize {
+        (self.rate / STEPS_PER_SECOND).clamp(1, 500) as usize
     }
 
-    /// Waits until so many more may be sent. False when asked to stop.
+    /// Waits until `count` more messages may be sent. Returns false if the operator stops the run.
     pub(super) fn wait(&mut self, context: &Context, count: usize) -> bool {
-        let asked = context.stop.sleep(self.next.saturating_duration_since(Instant::now()));
-        // Time that passed without sending is not made up for.
-        let takes = u32::try_from(count).unwrap_or(u32::MAX);
-        self.next = self.next.max(Instant::now()) + Duration::from_secs(1) * takes / self.rate;
-        !asked
+        let stopped = context.stop.sleep(self.next.saturating_duration_since(Instant::now()));
+        // After a pause, the rate does not increase.
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.next = self.next.max(Instant::now()) + Duration::from_secs(1) * count / self.rate;
+        !stopped
     }
 }
 
-/// Publishes to the work lane and waits for the confirms. An operation that is known to have failed is told from its
-/// earlier tries by a higher count, or the consumer would take it for one of them.
+/// Publishes to the work queue and waits for the publisher confirms. If SQL already has a failure of an operation, the
+/// message gets a higher replay count. Without it, the consumer would take the message for the earlier attempt.
 pub(super) fn publish(
     context: &Context,
     store: Option<&dyn Store>,
     messages: &mut [Message],
 ) -> Vec<Result<(), PublishError>> {
-    let ids: Vec<Option<OperationId>> = messages.iter().map(|message| Sent::of(message).map(|sent| sent.id)).collect();
-    let asked: Vec<OperationId> = ids.iter().flatten().copied().collect();
-    let known = store.and_then(|store| store.operations(&asked).ok()).unwrap_or_default();
-    let failed = known.iter().filter(|operation| matches!(operation.status, Status::Failed(_)));
+    let ids: Vec<Option<OperationId>> =
+        messages.iter().map(|message| SentOperation::of(message).map(|sent| sent.id)).collect();
+    let known_ids: Vec<OperationId> = ids.iter().flatten().copied().collect();
+    let operations = store.and_then(|store| store.operations(&known_ids).ok()).unwrap_or_default();
+    let failed = operations.iter().filter(|operation| matches!(operation.status, Status::Failed(_)));
     let replays: HashMap<OperationId, u32> = failed.map(|operation| (operation.id, operation.replays)).collect();
     for (message, id) in messages.iter_mut().zip(&ids) {
         if let Some(recorded) = id.and_then(|id| replays.get(&id)) {
@@ -65,69 +67,71 @@ pub(super) fn publish(
         }
     }
     let batch = messages.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
-    context.publisher.publish_all(batch, CONFIRM)
+    context.publisher.publish_all(batch, CONFIRM_TIMEOUT)
 }
 
-/// What one look is to send.
-pub(super) struct Portion<'a> {
+/// What one browse replays.
+pub(super) struct ReplayBatch<'a> {
     pub(super) store: Option<&'a dyn Store>,
-    /// At most so many: those that failed first.
-    pub(super) most: usize,
-    /// Only those whose end can be seen.
-    pub(super) to_follow: bool,
-    pub(super) chosen: &'a mut Chosen,
-    pub(super) sent: &'a mut Vec<Option<Sent>>,
+    /// The maximum number of messages. The messages that failed first are replayed.
+    pub(super) limit: usize,
+    /// Replay only messages that name an operation, because only their results are visible.
+    pub(super) only_with_operation: bool,
+    pub(super) selected: &'a mut SelectedMessages,
+    pub(super) sent: &'a mut Vec<Option<SentOperation>>,
 }
 
-/// How many to send in one step: no more than `most`, nor more bytes than can be confirmed in time.
-fn step(waiting: &[(u64, Fingerprint, Message)], most: usize) -> usize {
+/// How many messages to send in the next step: at most `limit`, and not more bytes than can be confirmed in time.
+fn next_step(pending: &[(u64, Fingerprint, Message)], limit: usize) -> usize {
     let mut bytes = 0;
-    let fits = waiting.iter().take(most).take_while(|(_, _, message)| {
+    let fitting = pending.iter().take(limit).take_while(|(_, _, message)| {
         bytes += message.body.len();
         bytes <= STEP_BYTES
     });
-    fits.count().max(1).min(waiting.len())
+    fitting.count().max(1).min(pending.len())
 }
 
-/// One look: finds chosen letters, sends those that failed first in that order, and removes what was confirmed.
-pub(super) fn send_some(
+/// Finds selected dead letters in one browse, replays them in the order of their first failure, and removes each one
+/// after its publisher confirm.
+pub(super) fn replay_batch(
     context: &Context,
-    portion: Portion<'_>,
-    pace: &mut Pace,
+    batch: ReplayBatch<'_>,
+    throttle: &mut Throttle,
     progress: &Progress,
 ) -> Result<(), DlqError> {
-    let Portion { store, most, to_follow, chosen, sent } = portion;
-    let result: Result<(), QueueError> = context.letters.browse(&mut |letters| {
-        let (mut ticket, mut number) = (chosen.ticket(), 0);
-        let mut first: BTreeMap<Order, (u64, Fingerprint, Message)> = BTreeMap::new();
+    let ReplayBatch { store, limit, only_with_operation, selected, sent } = batch;
+    let result: Result<(), QueueError> = context.queue.browse(&mut |browser| {
+        let (mut matches, mut position) = (selected.remaining_matches(), 0);
+        let mut earliest: BTreeMap<FailureOrder, (u64, Fingerprint, Message)> = BTreeMap::new();
         let mut bytes = 0;
-        while let Some(letter) = letters.next()? {
-            number += 1;
-            let which = fingerprint(&letter.message);
+        while let Some(dead_letter) = browser.next()? {
+            position += 1;
+            let fingerprint = fingerprint(&dead_letter.message);
             if context.stop.is_set() {
                 break;
             }
-            if (to_follow && Sent::of(&letter.message).is_none()) || !ticket.take(&which) {
+            let without_operation = SentOperation::of(&dead_letter.message).is_none();
+            if (only_with_operation && without_operation) || !matches.take(&fingerprint) {
                 continue;
             }
-            let order = order(&DeadLetterSummary::of(&letter.message), number);
-            let full = first.len() >= most || bytes >= PORTION_BYTES;
-            if full && first.last_key_value().is_some_and(|(last, _)| *last < order) {
+            let order = failure_order(&DeadLetterSummary::of(&dead_letter.message), position);
+            let full = earliest.len() >= limit || bytes >= BATCH_BYTES;
+            if full && earliest.last_key_value().is_some_and(|(last, _)| *last < order) {
                 continue;
             }
-            letters.mark_for_removal();
-            bytes += letter.message.body.len();
-            first.insert(order, (letter.tag, which, letter.message));
-            while first.len() > most || (first.len() > 1 && bytes > PORTION_BYTES) {
-                let Some((_, (_, _, message))) = first.pop_last() else { break };
+            browser.mark_for_removal();
+            bytes += dead_letter.message.body.len();
+            earliest.insert(order, (dead_letter.tag, fingerprint, dead_letter.message));
+            while earliest.len() > limit || (earliest.len() > 1 && bytes > BATCH_BYTES) {
+                let Some((_, (_, _, message))) = earliest.pop_last() else { break };
                 bytes -= message.body.len();
             }
         }
-        let mut waiting: Vec<_> = first.into_values().collect();
-        while !waiting.is_empty() {
-            let rest = waiting.split_off(step(&waiting, pace.step()));
-            let step = std::mem::replace(&mut waiting, rest);
-            if !pace.wait(context, step.len()) {
+        let mut pending: Vec<_> = earliest.into_values().collect();
+        while !pending.is_empty() {
+            let rest = pending.split_off(next_step(&pending, throttle.step_size()));
+            let step = std::mem::replace(&mut pending, rest);
+            if !throttle.wait(context, step.len()) {
                 break;
             }
             let mut replays: Vec<Message> = step
@@ -139,20 +143,20 @@ pub(super) fn send_some(
                 })
                 .collect();
             let mut failure = None;
-            let mut removing = Vec::new();
+            let mut confirmed = Vec::new();
             let results = publish(context, store, &mut replays);
-            for ((result, (tag, which, _)), replay) in results.into_iter().zip(&step).zip(&replays) {
+            for ((result, (tag, fingerprint, _)), replay) in results.into_iter().zip(&step).zip(&replays) {
                 match result {
                     Ok(()) => {
-                        removing.push(*tag);
-                        chosen.done(which);
-                        sent.push(Sent::of(replay));
+                        confirmed.push(*tag);
+                        selected.mark_done(fingerprint);
+                        sent.push(SentOperation::of(replay));
                         progress.advance(1);
                     }
                     Err(error) => failure = Some(error),
                 }
             }
-            letters.remove(&removing)?;
+            browser.remove(&confirmed)?;
             if let Some(error) = failure {
                 return Err(QueueError::Lost(error.to_string()));
             }

@@ -1,28 +1,29 @@
-//! What one command does to one contact: the whole table of the design as a pure function.
+//! What one command does to one contact, as a pure function.
 //!
-//! The rule it keeps: for any order and any repetition of a contact's unconditional commands the end state is the same.
+//! The rule of this function: the unconditional commands on a contact lead to the same final state in any order, also
+//! if some of them are repeated.
 
 use super::{Action, Command, Contact, ContactState, Lifecycle, Reason, Stamp};
 
-/// What is to be done about a command.
+/// The effect of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It takes effect: this is the contact's new state.
+    /// The command takes effect. This is the new contact.
     Write(Contact),
-    /// It was valid, but something newer already decided the contact's state.
+    /// The command has no effect, because a newer change was already applied.
     Superseded,
-    /// It had taken effect before.
+    /// The command took effect before.
     Duplicate,
-    /// It cannot be decided yet: what it builds on has not arrived.
+    /// The command waits for another command.
     Wait(Reason),
-    /// It cannot take effect.
+    /// The command cannot take effect.
     Fail(Reason),
 }
 
-/// Decides one command against the contact's current state.
+/// Decides the effect of one command on a contact in state `current`. `None` means that the contact does not exist.
 ///
-/// `version_known` says whether the operation named by [`Command::expects`] has ended; only then is a version that is
-/// not current a conflict, otherwise it may still come.
+/// `version_known` says whether the operation in [`Command::expects`] is finished. If it is, and its version is not
+/// current, the command fails. If it is not, the command waits for it.
 pub fn apply(current: Option<&ContactState>, command: &Command, version_known: bool) -> Decision {
     let Some(current) = current else {
         return match &command.action {
@@ -54,7 +55,7 @@ pub fn apply(current: Option<&ContactState>, command: &Command, version_known: b
                     write(command.stamp)
                 }
                 None => Decision::Superseded,
-                Some(_) => expecting(current, command, version_known, write),
+                Some(_) => apply_conditional(current, command, version_known, write),
             }
         }
         Action::Delete => {
@@ -63,15 +64,15 @@ pub fn apply(current: Option<&ContactState>, command: &Command, version_known: b
             };
             match command.expects {
                 None => write(command.stamp.max(current.stamp.next())),
-                Some(_) => expecting(current, command, version_known, write),
+                Some(_) => apply_conditional(current, command, version_known, write),
             }
         }
     }
 }
 
-/// A conditional command: it takes effect exactly when the version it names is the current one, and what follows from
-/// a state is newer than that state, however the clocks differ.
-fn expecting(
+/// Decides the effect of a conditional command. It takes effect if its version is the current one. The new stamp is
+/// always greater than the current one, even if the clocks of the producers differ.
+fn apply_conditional(
     current: &ContactState,
     command: &Command,
     version_known: bool,
@@ -107,7 +108,7 @@ mod tests {
         contact_with(1, 0).state()
     }
 
-    fn dead() -> ContactState {
+    fn deleted() -> ContactState {
         match apply(Some(&live()), &delete(9, 50), false) {
             Decision::Write(contact) => contact.state(),
             other => panic!("{other:?}"),
@@ -115,23 +116,23 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_the_design() {
+    fn commands_on_missing_live_and_deleted_contacts() {
         use Decision::{Duplicate, Fail, Superseded, Wait};
-        // Row missing.
+        // No contact.
         assert_eq!(apply(None, &update(2, 10), false), Wait(Reason::ContactNotFound));
         assert_eq!(apply(None, &delete(2, 10), false), Wait(Reason::ContactNotFound));
-        // Row live.
+        // A live contact.
         assert_eq!(apply(Some(&live()), &create(1, 10), false), Duplicate);
         assert_eq!(apply(Some(&live()), &create(2, 10), false), Fail(Reason::AlreadyExists));
-        // Row deleted.
-        assert_eq!(apply(Some(&dead()), &create(2, 10), false), Superseded);
-        assert_eq!(apply(Some(&dead()), &update(2, 99), false), Fail(Reason::ContactDeleted));
-        assert_eq!(apply(Some(&dead()), &delete(2, 99), false), Superseded);
-        assert_eq!(apply(Some(&dead()), &delete(9, 50), false), Duplicate);
+        // A deleted contact.
+        assert_eq!(apply(Some(&deleted()), &create(2, 10), false), Superseded);
+        assert_eq!(apply(Some(&deleted()), &update(2, 99), false), Fail(Reason::ContactDeleted));
+        assert_eq!(apply(Some(&deleted()), &delete(2, 99), false), Superseded);
+        assert_eq!(apply(Some(&deleted()), &delete(9, 50), false), Duplicate);
     }
 
     #[test]
-    fn any_update_wins_over_the_create_and_only_a_newer_one_over_an_update() {
+    fn any_update_is_newer_than_the_create_and_only_a_newer_update_replaces_an_update() {
         let Decision::Write(created) = apply(None, &create(1, 1_000), false) else { panic!("not written") };
         let Decision::Write(updated) = apply(Some(&created.state()), &update(2, 10), false) else {
             panic!("not written")
@@ -139,30 +140,32 @@ mod tests {
         assert_eq!((updated.version, updated.stamp.raw()), (op(2), 10));
         let updated = updated.state();
         assert_eq!(apply(Some(&updated), &update(3, 9), false), Decision::Superseded);
-        // Equal stamps: the operation id breaks the tie.
+        // The stamps are equal: the operation ids decide.
         assert!(matches!(apply(Some(&updated), &update(3, 10), false), Decision::Write(_)));
         assert_eq!(apply(Some(&updated), &update(1, 10), false), Decision::Superseded);
     }
 
     #[test]
-    fn a_delete_wins_whatever_the_stamps() {
-        let Decision::Write(gone) = apply(Some(&contact_with(2, 1_000).state()), &delete(3, 5), false) else {
+    fn a_delete_takes_effect_with_any_stamp() {
+        let Decision::Write(deleted) = apply(Some(&contact_with(2, 1_000).state()), &delete(3, 5), false) else {
             panic!("not written")
         };
-        assert!(gone.state().deleted && gone.stamp.raw() == 1_001);
+        assert!(deleted.state().deleted && deleted.stamp.raw() == 1_001);
     }
 
     #[test]
-    fn a_condition_is_held_against_the_current_version() {
+    fn a_conditional_command_takes_effect_only_on_its_version() {
         let current = contact_with(2, 1_000).state();
-        let expecting = |version| Command { expects: Some(op(version)), ..update(3, 5) };
-        let Decision::Write(updated) = apply(Some(&current), &expecting(2), false) else { panic!("not written") };
-        assert_eq!(updated.stamp.raw(), 1_001, "newer than what it follows from, though its own stamp is older");
+        let conditional_update = |version| Command { expects: Some(op(version)), ..update(3, 5) };
+        let Decision::Write(updated) = apply(Some(&current), &conditional_update(2), false) else {
+            panic!("not written")
+        };
+        assert_eq!(updated.stamp.raw(), 1_001, "greater than the current stamp");
         assert_eq!(updated.life, Lifecycle::Live(details(3)));
-        assert_eq!(apply(Some(&current), &expecting(7), true), Decision::Fail(Reason::VersionConflict));
-        assert_eq!(apply(Some(&current), &expecting(7), false), Decision::Wait(Reason::VersionConflict));
-        assert_eq!(apply(None, &expecting(7), false), Decision::Wait(Reason::ContactNotFound));
-        let removing = Command { expects: Some(op(7)), ..delete(3, 5) };
-        assert_eq!(apply(Some(&current), &removing, true), Decision::Fail(Reason::VersionConflict));
+        assert_eq!(apply(Some(&current), &conditional_update(7), true), Decision::Fail(Reason::VersionConflict));
+        assert_eq!(apply(Some(&current), &conditional_update(7), false), Decision::Wait(Reason::VersionConflict));
+        assert_eq!(apply(None, &conditional_update(7), false), Decision::Wait(Reason::ContactNotFound));
+        let conditional_delete = Command { expects: Some(op(7)), ..delete(3, 5) };
+        assert_eq!(apply(Some(&current), &conditional_delete, true), Decision::Fail(Reason::VersionConflict));
     }
 }

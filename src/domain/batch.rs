@@ -1,7 +1,7 @@
-//! What a batch of commands does to the contacts it touches: [`apply()`], folded.
+//! What a batch of commands does to its contacts: [`apply()`], folded over the batch.
 //!
-//! A store loads the contacts and the operations that a batch names, lets [`Batch::fold`] decide, and writes what comes
-//! out, all in one transaction. Both stores share this; neither decides anything itself.
+//! A store loads the contacts and the finished operations of a batch, calls [`Batch::fold`] and writes the result. It
+//! does this in one transaction. Both stores use this code; neither of them decides anything.
 
 use super::{
     Command, Contact, ContactId, ContactState, Decision, OperationId, OperationKind, Reason, Timestamp, apply,
@@ -9,99 +9,99 @@ use super::{
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// One try at a command.
+/// One attempt to apply a command.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// The command.
     pub command: Command,
-    /// How often an operator replayed it from the dead letters.
+    /// How many times an operator replayed the message.
     pub replays: u32,
-    /// Whether it fails, instead of waiting, if what it builds on is still missing.
+    /// Whether the command fails instead of waiting for another command.
     pub last_attempt: bool,
-    /// Set when it has been tried and must be recorded as failed for this reason, without another try.
+    /// If set, the command is not applied. It is recorded as failed for this reason.
     pub must_fail: Option<Reason>,
 }
 
-/// How an operation ended.
+/// The status of a finished operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It changed the contact.
+    /// The operation changed the contact.
     Applied,
-    /// Something newer had already decided the contact's state.
+    /// A newer change had already been applied.
     Superseded,
-    /// It had no effect, for this reason.
+    /// The operation had no effect, for this reason.
     Failed(Reason),
 }
 
-/// What is recorded of an operation that ended before.
+/// The record of an operation that finished before this batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndedOperation {
-    /// How it ended.
+pub struct FinishedOperation {
+    /// The status.
     pub status: Status,
-    /// How often it had been replayed by then.
+    /// How many times the message had been replayed at that time.
     pub replays: u32,
 }
 
-/// What becomes of a message.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done now: acknowledge.
+    /// The change was applied now. The worker acknowledges the message.
     Applied,
-    /// Done now, without a change: acknowledge.
+    /// A newer change had already been applied. The worker acknowledges the message.
     Superseded,
-    /// Done before: acknowledge.
+    /// The operation was finished before. The worker acknowledges the message.
     Duplicate,
-    /// Failed, now or before: dead-letter with this reason.
+    /// The operation failed, now or before. The worker dead-letters the message with this reason.
     Failed(Reason),
-    /// Try again later, because of this.
+    /// The command waits for another command. The worker retries it later.
     Wait(Reason),
 }
 
-/// An operation to record: which attempt of the batch, and how it ended.
+/// A finished operation that the store must record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationRecord {
-    /// Index into the attempts.
+    /// The index of the attempt in the batch.
     pub attempt: usize,
-    /// How it ended.
+    /// The status.
     pub status: Status,
 }
 
-/// The result of a batch: what to write, and what to answer to each message.
+/// The result of a batch: what the store must write, and the outcome of each attempt.
 #[derive(Debug, Default)]
 pub struct BatchResult {
-    /// One outcome for each attempt, in the order they were given.
+    /// One outcome for each attempt, in the same order.
     pub outcomes: Vec<Outcome>,
-    /// Contacts to insert, in the order of their ids.
+    /// Contacts to insert, ordered by id.
     pub created: Vec<Contact>,
-    /// Contacts to overwrite, in the order of their ids.
+    /// Contacts to update, ordered by id.
     pub changed: Vec<Contact>,
-    /// Operations to record, each once, in the order of their ids: one order for everyone, so that two workers with the
-    /// same operations cannot deadlock. One that had failed before and was replayed overwrites its row.
+    /// Operations to record, each once, ordered by id. Every worker uses this order, so two workers with the same
+    /// operations cannot deadlock. The record of a replayed operation replaces its earlier record.
     pub records: Vec<OperationRecord>,
 }
 
-/// The least age at which an ended operation may be pruned; half of it is left for clocks that differ.
+/// Operations younger than this are never pruned. `contacts prune` requires twice this age, because clocks differ.
 pub const SHORTEST_RETENTION: TimeDelta = TimeDelta::minutes(30);
 
-/// What SQL knows when a batch begins.
+/// A batch before it is folded: what the store loaded for it.
 #[derive(Debug, Default)]
 pub struct Batch {
     states: HashMap<ContactId, ContactState>,
-    finished: HashMap<OperationId, EndedOperation>,
+    finished: HashMap<OperationId, FinishedOperation>,
     horizon: Option<Timestamp>,
 }
 
 impl Batch {
-    /// Forgets, as a store did, what ended before this moment: see [`Self::needs_horizon`].
+    /// Sets the time before which finished operations may have been pruned. See [`Self::needs_horizon`].
     #[must_use]
     pub const fn pruned_before(mut self, horizon: Option<Timestamp>) -> Self {
         self.horizon = horizon;
         self
     }
 
-    /// Whether [`Self::pruned_before`] matters: a create of some age finds neither its contact nor its operation. It may
-    /// never have been applied, or have been, and its contact deleted, and both been pruned. Operations younger than
-    /// [`SHORTEST_RETENTION`] are never pruned, so for others the question need not be asked.
+    /// Whether the store must call [`Self::pruned_before`]. It must if there is an old create without a contact and
+    /// without a finished operation. Then it is unknown whether the create was applied: its contact may have been
+    /// deleted, and both may have been pruned. Younger operations than [`SHORTEST_RETENTION`] are never pruned.
     pub fn needs_horizon(&self, attempts: &[Attempt], now: Timestamp) -> bool {
         attempts
             .iter()
@@ -110,18 +110,21 @@ impl Batch {
 
     fn is_unknown(&self, attempt: &Attempt) -> bool {
         let command = &attempt.command;
-        // Refused as expired once, it is as much in doubt as before.
-        let in_doubt = match self.finished.get(&command.operation_id) {
-            None | Some(EndedOperation { status: Status::Failed(Reason::Expired), .. }) => true,
+        // An operation that failed as expired is still unknown.
+        let operation_is_unknown = match self.finished.get(&command.operation_id) {
+            None | Some(FinishedOperation { status: Status::Failed(Reason::Expired), .. }) => true,
             Some(_) => false,
         };
-        command.kind() == OperationKind::Insert && in_doubt && !self.states.contains_key(&command.contact_id)
+        command.kind() == OperationKind::Insert
+            && operation_is_unknown
+            && !self.states.contains_key(&command.contact_id)
     }
 
-    /// Takes the states of the contacts that the batch names, and those operations that have ended among the ones it names or expects.
+    /// Starts a batch with what the store loaded: the states of the contacts in the batch, and the finished operations
+    /// among the ids of the commands and the versions that they expect.
     pub fn new(
         states: impl IntoIterator<Item = ContactState>,
-        finished: impl IntoIterator<Item = (OperationId, EndedOperation)>,
+        finished: impl IntoIterator<Item = (OperationId, FinishedOperation)>,
     ) -> Self {
         Self {
             states: states.into_iter().map(|state| (state.id, state)).collect(),
@@ -130,58 +133,59 @@ impl Batch {
         }
     }
 
-    /// Decides every attempt: in the order of their stamps, and again over those that had to wait until nothing moves.
+    /// Decides the outcome of every attempt, in the order of their stamps. Repeats this for the attempts that wait,
+    /// until none of them can be decided.
     pub fn fold(mut self, attempts: &[Attempt]) -> BatchResult {
         let existing: HashSet<ContactId> = self.states.keys().copied().collect();
         let mut written = BTreeMap::new();
         let mut outcomes = vec![Outcome::Wait(Reason::ContactNotFound); attempts.len()];
         let mut records = BTreeMap::new();
 
-        let mut open: Vec<(usize, &Attempt)> = attempts.iter().enumerate().collect();
-        open.sort_by_key(|(_, attempt)| (attempt.command.stamp, attempt.command.operation_id));
-        // The second phase gives up on those that may not wait any longer, the latest stamp last.
-        for giving_up in [false, true] {
+        let mut waiting: Vec<(usize, &Attempt)> = attempts.iter().enumerate().collect();
+        waiting.sort_by_key(|(_, attempt)| (attempt.command.stamp, attempt.command.operation_id));
+        // In the second phase, last attempts fail instead of waiting.
+        for last_attempts_fail in [false, true] {
             loop {
-                let before = open.len();
-                open.retain(|&(index, attempt)| {
-                    let outcome = self.decide(attempt, giving_up, &mut written, |status| {
-                        // A replay may come in one batch with the try that it follows: the later record counts.
+                let before = waiting.len();
+                waiting.retain(|&(index, attempt)| {
+                    let outcome = self.decide(attempt, last_attempts_fail, &mut written, |status| {
+                        // A batch may hold an attempt and its replay. The later record counts.
                         records.insert(attempt.command.operation_id, OperationRecord { attempt: index, status });
                     });
-                    if let Some(slot) = outcomes.get_mut(index) {
-                        *slot = outcome;
+                    if let Some(entry) = outcomes.get_mut(index) {
+                        *entry = outcome;
                     }
                     matches!(outcome, Outcome::Wait(_))
                 });
-                if open.len() == before {
+                if waiting.len() == before {
                     break;
                 }
             }
         }
 
-        let mut folded = BatchResult { outcomes, records: records.into_values().collect(), ..BatchResult::default() };
+        let mut result = BatchResult { outcomes, records: records.into_values().collect(), ..BatchResult::default() };
         for (id, contact) in written {
-            let group = if existing.contains(&id) { &mut folded.changed } else { &mut folded.created };
-            group.push(contact);
+            let contacts = if existing.contains(&id) { &mut result.changed } else { &mut result.created };
+            contacts.push(contact);
         }
-        folded
+        result
     }
 
     fn decide(
         &mut self,
         attempt: &Attempt,
-        giving_up: bool,
+        last_attempts_fail: bool,
         written: &mut BTreeMap<ContactId, Contact>,
         mut record: impl FnMut(Status),
     ) -> Outcome {
         let command = &attempt.command;
         match self.finished.get(&command.operation_id) {
-            // Failed for good, unless an operator has replayed it since.
-            Some(EndedOperation { status: Status::Failed(reason), replays }) if attempt.replays <= *replays => {
+            // The failure is final, unless an operator replayed the message since then.
+            Some(FinishedOperation { status: Status::Failed(reason), replays }) if attempt.replays <= *replays => {
                 return Outcome::Failed(*reason);
             }
-            Some(EndedOperation { status: Status::Applied | Status::Superseded, .. }) => return Outcome::Duplicate,
-            Some(EndedOperation { status: Status::Failed(_), .. }) | None => {}
+            Some(FinishedOperation { status: Status::Applied | Status::Superseded, .. }) => return Outcome::Duplicate,
+            Some(FinishedOperation { status: Status::Failed(_), .. }) | None => {}
         }
         let version_known = command.expects.is_some_and(|version| self.finished.contains_key(&version));
         let expired = self.horizon.is_some_and(|horizon| command.accepted_at < horizon) && self.is_unknown(attempt);
@@ -197,16 +201,16 @@ impl Batch {
                 (Outcome::Applied, Status::Applied)
             }
             Decision::Superseded => (Outcome::Superseded, Status::Superseded),
-            // Its effect is there but its record is not (it was pruned): record it again.
+            // The contact has the effect, but the record of the operation was pruned. Record it again.
             Decision::Duplicate => (Outcome::Duplicate, Status::Applied),
             Decision::Fail(reason) => (Outcome::Failed(reason), Status::Failed(reason)),
-            Decision::Wait(reason) if giving_up && attempt.last_attempt => {
+            Decision::Wait(reason) if last_attempts_fail && attempt.last_attempt => {
                 (Outcome::Failed(reason), Status::Failed(reason))
             }
             Decision::Wait(reason) => return Outcome::Wait(reason),
         };
         record(status);
-        self.finished.insert(command.operation_id, EndedOperation { status, replays: attempt.replays });
+        self.finished.insert(command.operation_id, FinishedOperation { status, replays: attempt.replays });
         outcome
     }
 }
@@ -223,84 +227,88 @@ mod tests {
         Attempt { command, replays: 0, last_attempt: false, must_fail: None }
     }
 
-    /// A store in a few lines: it keeps what batches write.
+    /// A minimal store in memory.
     #[derive(Default)]
     struct Memory {
         contacts: HashMap<ContactId, Contact>,
-        finished: HashMap<OperationId, EndedOperation>,
+        finished: HashMap<OperationId, FinishedOperation>,
         effects: HashMap<OperationId, usize>,
     }
 
     impl Memory {
         fn apply(&mut self, attempts: &[Attempt]) -> Vec<Outcome> {
-            let folded = Batch::new(self.contacts.values().map(Contact::state), self.finished.clone()).fold(attempts);
-            assert_eq!(folded.outcomes.len(), attempts.len());
-            for contact in folded.created.into_iter().chain(folded.changed) {
+            let result = Batch::new(self.contacts.values().map(Contact::state), self.finished.clone()).fold(attempts);
+            assert_eq!(result.outcomes.len(), attempts.len());
+            for contact in result.created.into_iter().chain(result.changed) {
                 self.contacts.insert(contact.id, contact);
             }
-            for record in folded.records {
+            for record in result.records {
                 let Attempt { command, replays, .. } = &attempts[record.attempt];
-                let finished = EndedOperation { status: record.status, replays: *replays };
+                let finished = FinishedOperation { status: record.status, replays: *replays };
                 self.finished.insert(command.operation_id, finished);
                 if record.status == Status::Applied {
                     *self.effects.entry(command.operation_id).or_default() += 1;
                 }
             }
-            folded.outcomes
+            result.outcomes
         }
     }
 
     #[test]
-    fn a_batch_in_any_order_finds_its_own_order() {
+    fn commands_of_a_batch_are_applied_in_the_order_of_their_versions() {
         let mut memory = Memory::default();
-        let follows = |id, stamp, version| Command { expects: Some(op(version)), ..update(id, stamp) };
-        // Each builds on the one behind it, and their stamps run backwards.
-        let batch =
-            [attempt(follows(4, 1, 3)), attempt(follows(3, 2, 2)), attempt(follows(2, 3, 1)), attempt(create(1, 9))];
+        let conditional_update = |id, stamp, version| Command { expects: Some(op(version)), ..update(id, stamp) };
+        // Each command expects the version of the next one, and the stamps are in the opposite order.
+        let batch = [
+            attempt(conditional_update(4, 1, 3)),
+            attempt(conditional_update(3, 2, 2)),
+            attempt(conditional_update(2, 3, 1)),
+            attempt(create(1, 9)),
+        ];
         assert_eq!(memory.apply(&batch), vec![Outcome::Applied; 4]);
         assert_eq!(memory.contacts[&contact()].version, op(4));
     }
 
     #[test]
-    fn a_failed_operation_ends_only_by_a_replay() {
+    fn a_failed_operation_is_applied_only_after_a_replay() {
         let mut memory = Memory::default();
-        let mut lone = Attempt { last_attempt: true, ..attempt(update(2, 10)) };
+        let mut update = Attempt { last_attempt: true, ..attempt(update(2, 10)) };
         let failed = Outcome::Failed(Reason::ContactNotFound);
-        assert_eq!(memory.apply(std::slice::from_ref(&lone)), vec![failed]);
+        assert_eq!(memory.apply(std::slice::from_ref(&update)), vec![failed]);
         memory.apply(&[attempt(create(1, 5))]);
-        // A redelivery must reach the dead letters again, not take effect behind the client's back.
-        assert_eq!(memory.apply(std::slice::from_ref(&lone)), vec![failed]);
-        lone.replays = 1;
-        assert_eq!(memory.apply(std::slice::from_ref(&lone)), vec![Outcome::Applied]);
-        assert_eq!(memory.apply(std::slice::from_ref(&lone)), vec![Outcome::Duplicate]);
+        // A redelivered message fails again. It must not take effect: the client has seen the failure.
+        assert_eq!(memory.apply(std::slice::from_ref(&update)), vec![failed]);
+        update.replays = 1;
+        assert_eq!(memory.apply(std::slice::from_ref(&update)), vec![Outcome::Applied]);
+        assert_eq!(memory.apply(std::slice::from_ref(&update)), vec![Outcome::Duplicate]);
     }
 
     #[test]
-    fn a_create_from_before_the_horizon_is_not_trusted_unless_it_is_known() {
+    fn an_old_create_expires_unless_its_contact_or_operation_is_known() {
         let horizon = Timestamp::from_timestamp_millis(100);
         let old = attempt(create(1, 50));
         let outcome = |batch: Batch| batch.pruned_before(horizon).fold(std::slice::from_ref(&old)).outcomes[0];
         assert_eq!(outcome(Batch::new([], [])), Outcome::Failed(Reason::Expired));
-        // It is there: nothing is in doubt.
-        let there = Batch::new([super::super::testing::contact_with(2, 7).state()], []);
-        assert_eq!(outcome(there), Outcome::Duplicate);
-        // A replay of what was refused is refused again.
-        let refused = EndedOperation { status: Status::Failed(Reason::Expired), replays: 0 };
+        // The contact exists, so the create took effect.
+        let existing = Batch::new([super::super::testing::contact_with(2, 7).state()], []);
+        assert_eq!(outcome(existing), Outcome::Duplicate);
+        // A replay of an expired create expires again.
+        let expired = FinishedOperation { status: Status::Failed(Reason::Expired), replays: 0 };
         let replay = Attempt { replays: 1, ..old.clone() };
-        let known = Batch::new([], [(op(1), refused)]).pruned_before(horizon);
+        let known = Batch::new([], [(op(1), expired)]).pruned_before(horizon);
         assert_eq!(known.fold(&[replay]).outcomes, [Outcome::Failed(Reason::Expired)]);
-        // It failed, so it had no effect: an operator's replay may try it.
-        let failed = EndedOperation { status: Status::Failed(Reason::RejectedByDatabase), replays: 0 };
+        // The create failed, so it had no effect. A replay applies it.
+        let failed = FinishedOperation { status: Status::Failed(Reason::RejectedByDatabase), replays: 0 };
         let replay = Attempt { replays: 1, ..old.clone() };
         let known = Batch::new([], [(op(1), failed)]).pruned_before(horizon);
         assert_eq!(known.fold(&[replay]).outcomes, [Outcome::Applied]);
-        // Younger than the horizon.
+        // This create is not older than the horizon.
         let young = attempt(create(1, 100));
         assert_eq!(Batch::new([], []).pruned_before(horizon).fold(&[young]).outcomes, [Outcome::Applied]);
     }
 
     #[test]
-    fn the_condemned_fail_without_a_try_and_their_neighbours_apply() {
+    fn an_attempt_that_must_fail_is_recorded_and_the_others_are_applied() {
         let mut memory = Memory::default();
         let batch = [
             attempt(create(1, 5)),
@@ -322,9 +330,9 @@ mod tests {
     }
 
     proptest! {
-        /// P3: for any interleaving, duplication and batching the end state is the same.
+        /// The final state is the same for any order, repetition and batching.
         #[test]
-        fn order_and_repetition_do_not_matter(
+        fn order_and_repetition_do_not_change_the_final_state(
             commands in unconditional(),
             picks in proptest::collection::vec((any::<Index>(), 1usize..5), 0..60),
         ) {
@@ -336,7 +344,7 @@ mod tests {
             };
 
             let mut memory = Memory::default();
-            // Any deliveries in any batches, with what must wait coming back at the end...
+            // Deliver any commands in any batches. Commands that wait are delivered again at the end.
             let mut backlog: Vec<Command> = Vec::new();
             for (index, size) in &picks {
                 let start = index.index(commands.len());
@@ -344,7 +352,7 @@ mod tests {
                 let outcomes = memory.apply(&batch);
                 backlog.extend(batch.into_iter().zip(outcomes).filter(|(_, o)| matches!(o, Outcome::Wait(_))).map(|(a, _)| a.command));
             }
-            // ...and everything delivered once at least, one by one, from the end.
+            // Then deliver every command at least once, one by one, from the end.
             backlog.extend(commands.iter().rev().cloned());
             while let Some(command) = backlog.pop() {
                 if matches!(memory.apply(&[attempt(command.clone())])[0], Outcome::Wait(_)) {
@@ -357,16 +365,19 @@ mod tests {
                 None => prop_assert!(contact.state().deleted),
                 Some(version) => prop_assert_eq!(contact.version, version),
             }
-            // P2 and P4: nothing took effect twice, and everything ended.
-            prop_assert!(memory.effects.values().all(|times| *times == 1));
+            // No operation took effect twice, and every operation is finished.
+            prop_assert!(memory.effects.values().all(|effects| *effects == 1));
             for command in &commands {
                 prop_assert!(memory.finished.contains_key(&command.operation_id));
             }
         }
 
-        /// Of the conditional commands that name one state, exactly one takes effect, whatever the order.
+        /// Of several commands that expect the same version, exactly one takes effect, in any order.
         #[test]
-        fn one_condition_wins(order in Just((2u128..7).collect::<Vec<_>>()).prop_shuffle(), together in any::<bool>()) {
+        fn only_one_conditional_command_of_a_version_takes_effect(
+            order in Just((2u128..7).collect::<Vec<_>>()).prop_shuffle(),
+            together in any::<bool>(),
+        ) {
             let mut memory = Memory::default();
             memory.apply(&[attempt(create(1, 20))]);
             let commands: Vec<Attempt> = order.iter()
@@ -375,16 +386,16 @@ mod tests {
             let outcomes = if together {
                 memory.apply(&commands)
             } else {
-                commands.iter().flat_map(|one| memory.apply(std::slice::from_ref(one))).collect()
+                commands.iter().flat_map(|attempt| memory.apply(std::slice::from_ref(attempt))).collect()
             };
             let applied = outcomes.iter().filter(|o| **o == Outcome::Applied).count();
             let conflicts = outcomes.iter().filter(|o| **o == Outcome::Failed(Reason::VersionConflict)).count();
             prop_assert_eq!((applied, conflicts), (1, 4));
         }
 
-        /// A client that passes each ETag on sees its own order kept, however skewed the stamps are.
+        /// Each command expects the version of the one before. They take effect in this order, with any stamps.
         #[test]
-        fn a_chain_of_etags_keeps_its_order(
+        fn a_chain_of_conditional_commands_keeps_its_order(
             stamps in proptest::collection::vec(1i64..1_000, 5),
             order in Just((0usize..6).collect::<Vec<_>>()).prop_shuffle(),
         ) {

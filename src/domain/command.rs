@@ -1,19 +1,19 @@
-//! A command: one accepted wish to change one contact.
+//! A command: an accepted request to change one contact.
 
 use super::{ContactId, Details, OperationId, Stamp, Timestamp};
 
-/// What a command asks for.
+/// The change that a command requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Bring the contact into being.
+    /// Create the contact.
     Create(Details),
-    /// Replace all of its details.
+    /// Replace all details.
     Update(Details),
-    /// Delete it; its id is never used again.
+    /// Delete the contact. Its id is never used again.
     Delete,
 }
 
-/// The kind of an [`Action`], for labels and rows.
+/// The kind of an [`Action`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperationKind {
     /// `insert`
@@ -28,7 +28,7 @@ impl OperationKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Insert, Self::Update, Self::Delete];
 
-    /// The word used in messages, rows and labels.
+    /// The name in messages, rows and metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Insert => "insert",
@@ -37,37 +37,37 @@ impl OperationKind {
         }
     }
 
-    /// The kind of a word.
+    /// The kind with this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// A 128-bit digest of what an idempotent request asked for, to tell a retry from a misuse of its key.
+/// A 128-bit digest of a request with an `Idempotency-Key`. Two different requests with one key have different digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u128);
 
 /// One accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Names the command; becomes the contact's version if it takes effect.
+    /// The id of the command. It becomes the contact's version if the command takes effect.
     pub operation_id: OperationId,
     /// The contact to change.
     pub contact_id: ContactId,
     /// Orders unconditional commands on one contact.
     pub stamp: Stamp,
-    /// The version that must be current for the command to take effect (`If-Match`).
+    /// The version that must be current (`If-Match`). Otherwise the command has no effect.
     pub expects: Option<OperationId>,
-    /// When the API accepted it.
+    /// When the API accepted the command.
     pub accepted_at: Timestamp,
-    /// Set when the client sent an `Idempotency-Key`.
+    /// Set if the client sent an `Idempotency-Key`.
     pub fingerprint: Option<Fingerprint>,
-    /// What to do.
+    /// The requested change.
     pub action: Action,
 }
 
 impl Command {
-    /// The kind of its action.
+    /// The kind of the action.
     pub const fn kind(&self) -> OperationKind {
         match self.action {
             Action::Create(_) => OperationKind::Insert,

@@ -1,4 +1,4 @@
-//! Identifiers: two newtypes, so that a contact's id is never taken for an operation's.
+//! Identifiers. Each kind of id has its own type, so the compiler rejects an operation id in the place of a contact id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ macro_rules! id {
                 Self(id)
             }
 
-            /// The UUID inside.
+            /// The UUID.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -45,10 +45,10 @@ macro_rules! id {
 }
 
 id!(
-    /// Names a contact for ever: it is never given to another, not even after a delete.
+    /// The id of a contact. It is never used again, not even after a delete.
     ContactId
 );
 id!(
-    /// Names one accepted command. A contact's version is the id of the operation that last changed it.
+    /// The id of an operation. A contact's version is the id of the operation that last changed it.
     OperationId
 );

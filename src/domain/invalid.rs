@@ -1,14 +1,14 @@
-//! Why a value was refused, in words for the person who sent it.
+//! Why a value is not valid.
 
-/// A refused value: a stable code for programs and a sentence for people.
+/// An invalid value: a stable code for programs and a sentence for people.
 ///
-/// The sentence never repeats the value itself, so it can be logged and dead-lettered without showing personal data.
+/// The sentence never contains the value, so logs and dead letters do not show personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Invalid {
     /// A stable, lower-case code, such as `too_long`.
     pub code: &'static str,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what is valid.
     pub detail: &'static str,
 }
 

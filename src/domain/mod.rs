@@ -1,7 +1,7 @@
-//! What a contact is and how commands change it: pure rules, no I/O, no clock, no library of the outside.
+//! Contacts, and how commands change them. All functions are pure: no I/O, no system clock.
 //!
-//! The rule this room keeps: a value of one of its types is valid, because parsing is the only way to make one.
-//! It must not know messages, queues, SQL or HTTP.
+//! The rule of this module: every value of its types is valid, because only parsing makes one. This module does not
+//! know messages, queues, SQL or HTTP.
 
 mod apply;
 mod batch;
@@ -16,7 +16,7 @@ mod testing;
 mod timestamp;
 
 pub use apply::{Decision, apply};
-pub use batch::{Attempt, Batch, BatchResult, EndedOperation, OperationRecord, Outcome, SHORTEST_RETENTION, Status};
+pub use batch::{Attempt, Batch, BatchResult, FinishedOperation, OperationRecord, Outcome, SHORTEST_RETENTION, Status};
 pub use command::{Action, Command, Fingerprint, OperationKind};
 pub use contact::{
     AREAS, AreaCode, Contact, ContactState, Details, Email, Lifecycle, Name, NameKey, Phone, Region, State,
@@ -25,7 +25,7 @@ pub use ids::{ContactId, OperationId};
 pub use invalid::Invalid;
 pub use reason::Reason;
 pub use stamp::{HybridClock, Stamp};
-pub use timestamp::Micros;
+pub use timestamp::Rfc3339Micros;
 
-/// A moment in UTC, with microseconds (what PostgreSQL's `timestamptz` keeps).
+/// A point in time in UTC. The stores keep it to the microsecond.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,8 +1,8 @@
-//! Why a command failed: one closed list, used in operations, dead letters and metrics.
+//! Why a command failed. The list is fixed. Operations, dead letters and metrics use it.
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $sentence:literal;)*) => {
-        /// Why a command failed. The text of each is stable: operators filter by it, clients branch on it.
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $sentence:literal;)*) => {
+        /// Why a command failed. The names never change: operators and clients use them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[$doc])* $name,)*
@@ -12,21 +12,21 @@ macro_rules! reasons {
             /// Every reason.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The stable text.
+            /// The stable name.
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$name => $text,)*
+                    $(Self::$name => $code,)*
                 }
             }
 
-            /// What it means, as a sentence for the client or the operator.
+            /// The meaning, as a sentence for the client or the operator.
             pub const fn sentence(self) -> &'static str {
                 match self {
                     $(Self::$name => $sentence,)*
                 }
             }
 
-            /// The reason of a stable text.
+            /// The reason with this name.
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
             }
@@ -35,42 +35,42 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// A create names a contact that another operation created.
+    /// Another operation already created this contact.
     AlreadyExists = "already_exists",
         "another operation created a contact with this id";
-    /// An update or delete names a contact that never came to be.
+    /// An update or delete of a contact that was not created.
     ContactNotFound = "contact_not_found",
         "no contact with this id was created";
-    /// An update names a contact that was deleted.
+    /// An update of a contact that was deleted.
     ContactDeleted = "contact_deleted",
         "the contact was deleted";
-    /// The version named by `If-Match` is not the current one.
+    /// The version in `If-Match` is not the current version.
     VersionConflict = "version_conflict",
         "the version named by If-Match is not the current one";
-    /// A create from before the retention time: whether it took effect once is not known any more.
+    /// A create that is older than the retention time. It is unknown whether it took effect before.
     Expired = "expired",
-        "it is older than what is remembered of ended operations, so it may have taken effect before";
-    /// The body is not a message of ours.
+        "it is older than the operations that are still stored, so it may have taken effect before";
+    /// The body is not a message of this system.
     Undecodable = "undecodable",
         "the body is not a message of this system";
-    /// The message has a schema number this version does not know.
+    /// This version does not know the schema number of the message.
     UnknownSchema = "unknown_schema",
         "this version of the program does not know the message's schema number";
-    /// The message asks for an operation this version does not know.
+    /// This version does not know the operation in the message.
     UnknownOperation = "unknown_operation",
         "this version of the program does not know the operation";
-    /// The message breaks a rule of the domain.
+    /// A value in the message is not valid.
     Invalid = "invalid",
         "a value breaks a rule that contacts must keep";
-    /// SQL refuses this command's data.
+    /// The database refused the data of the command.
     RejectedByDatabase = "rejected_by_database",
         "the database refused the data of this command";
-    /// Applying it made the worker panic.
+    /// The worker panicked while it applied the command.
     Poison = "poison",
         "applying the command failed inside the program";
-    /// It was handed out too often without an answer: it probably kills the process.
+    /// The message was delivered too often without an acknowledgement. It probably crashes the process.
     DeliveryLimit = "delivery_limit",
-        "the message was handed out too often without an answer";
+        "the message was delivered too often without an acknowledgement";
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
     use super::Reason;
 
     #[test]
-    fn texts_are_unique_and_parse_back() {
+    fn names_are_unique_and_parse_to_their_reasons() {
         for reason in Reason::ALL {
             assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
         }

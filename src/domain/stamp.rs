@@ -1,14 +1,14 @@
-//! The hybrid time that orders unconditional commands.
+//! Stamps: they order the unconditional commands on one contact.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Bits of the counter below the milliseconds.
+/// The number of bits of the counter.
 const COUNTER_BITS: u32 = 16;
 
-/// A 64-bit hybrid time: milliseconds since 1970 in the upper 48 bits, a counter in the lower 16.
+/// A hybrid timestamp: milliseconds since 1970 in the upper 48 bits, a counter in the lower 16.
 ///
-/// Two commands with the same stamp are ordered by their operation ids. Zero is older than every command: a contact
-/// that was only created has it, so any update wins over the create.
+/// Operation ids order two commands with the same stamp. Zero is older than every command. A contact that was created
+/// and not changed has stamp zero, so any update is newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp(i64);
 
@@ -16,42 +16,43 @@ impl Stamp {
     /// Older than every command's stamp.
     pub const ZERO: Self = Self(0);
 
-    /// Takes a stamp as it stands in a message or a row; negative ones do not exist.
+    /// Makes a stamp from the number in a message or a row. A negative number is not a stamp.
     pub const fn new(raw: i64) -> Option<Self> {
         if raw >= 0 { Some(Self(raw)) } else { None }
     }
 
-    /// The number that goes into messages and rows.
+    /// The number for messages and rows.
     pub const fn raw(self) -> i64 {
         self.0
     }
 
-    /// The next greater stamp.
+    /// The next stamp.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The first stamp of a millisecond since 1970.
+    /// The first stamp of this millisecond since 1970.
     pub const fn at_millis(millis: i64) -> Self {
         Self(if millis < 0 { 0 } else { millis.saturating_mul(1 << COUNTER_BITS) })
     }
 }
 
-/// Makes stamps that never go back within one process, whatever the system clock does.
+/// Makes stamps that only grow within one process, even if the system clock goes back.
 #[derive(Debug, Default)]
 pub struct HybridClock {
     last: AtomicI64,
 }
 
 impl HybridClock {
-    /// The stamp of a command accepted at `millis` since 1970: at least that time, and greater than any before.
+    /// Makes the stamp of a command that was accepted at `millis` since 1970. It is at least that time, and greater
+    /// than every earlier stamp.
     pub fn stamp(&self, millis: i64) -> Stamp {
-        let wall = Stamp::at_millis(millis);
-        let step = |last: i64| Some(wall.max(Stamp(last).next()).raw());
-        // The closure never refuses, so both arms hold the value it replaced.
-        let (Ok(last) | Err(last)) = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
-        wall.max(Stamp(last).next())
+        let now = Stamp::at_millis(millis);
+        let update = |last: i64| Some(now.max(Stamp(last).next()).raw());
+        // The closure always returns a value, so `Ok` and `Err` both hold the replaced value.
+        let (Ok(last) | Err(last)) = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+        now.max(Stamp(last).next())
     }
 }
 

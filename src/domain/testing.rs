@@ -1,4 +1,4 @@
-//! Small commands for the domain's own tests: one contact, operations by number.
+//! Commands for the tests of this module: all on one contact, with operations named by numbers.
 
 use super::*;
 use uuid::Uuid;

@@ -1,17 +1,17 @@
-//! A moment as text. Every message and every line of the log has one.
+//! Timestamps as text. Every message and every log line has one, so this code is fast.
 
 use super::Timestamp;
 use chrono::{Datelike, Timelike};
 use std::fmt;
 
-/// A moment as RFC 3339 with microseconds, always as long, as `2026-01-02T03:04:05.123456Z`.
-pub struct Micros(pub Timestamp);
+/// Shows a timestamp as RFC 3339 with six decimals, as in `2026-01-02T03:04:05.123456Z`. The length never changes.
+pub struct Rfc3339Micros(pub Timestamp);
 
-impl fmt::Display for Micros {
+impl fmt::Display for Rfc3339Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(at) = self;
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        // A leap second is shown as the one before.
+        // A leap second is shown as the second before it.
         let micros = (at.nanosecond() / 1_000).min(999_999);
         let parts = [
             (0, 4, at.year().clamp(0, 9_999).unsigned_abs()),
@@ -22,8 +22,8 @@ impl fmt::Display for Micros {
             (17, 2, at.second()),
             (20, 6, micros),
         ];
-        for (first, length, mut value) in parts {
-            for digit in text.iter_mut().skip(first).take(length).rev() {
+        for (position, length, mut value) in parts {
+            for digit in text.iter_mut().skip(position).take(length).rev() {
                 *digit = b'0' + (value % 10) as u8;
                 value /= 10;
             }
@@ -34,16 +34,16 @@ impl fmt::Display for Micros {
 
 #[cfg(test)]
 mod tests {
-    use super::Micros;
+    use super::Rfc3339Micros;
     use crate::domain::Timestamp;
     use chrono::SecondsFormat;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn it_is_the_time_that_others_write(micros in 0i64..253_402_300_799_999_999) {
+        fn the_text_is_the_same_as_that_of_chrono(micros in 0i64..253_402_300_799_999_999) {
             let at = Timestamp::from_timestamp_micros(micros).unwrap();
-            prop_assert_eq!(Micros(at).to_string(), at.to_rfc3339_opts(SecondsFormat::Micros, true));
+            prop_assert_eq!(Rfc3339Micros(at).to_string(), at.to_rfc3339_opts(SecondsFormat::Micros, true));
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The formats and what they are called: in parameters, media types and file names.
+//! The formats and their names in parameters, media types and file names.
 //!
-//! Whoever adds a format begins here; the compiler then leads through the rest.
+//! To add a format, start here. The compiler then shows the other places.
 
-/// A format of contacts. Both kinds of vCard are read alike; they differ in what is written.
+/// A format for contacts. The two vCard formats differ only in what is written; the reader accepts both versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// One JSON object a line (<https://github.com/ndjson/ndjson-spec>).
+    /// One JSON object per line (<https://github.com/ndjson/ndjson-spec>).
     Ndjson,
     /// Comma-separated values with a header line (RFC 4180).
     Csv,
@@ -16,27 +16,27 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Ndjson, Self::Csv, Self::VCard4, Self::VCard3];
 
-    /// Reads what [`Self::name`] gives.
+    /// Finds a format by its [`Self::name`].
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// The format of a media type, given as `type/subtype` without parameters, in upper or lower case.
+    /// The format of a media type: `type/subtype` without parameters, in upper or lower case.
     pub fn of_media_type(type_and_subtype: &str) -> Option<Self> {
         match type_and_subtype.trim().to_ascii_lowercase().as_str() {
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
             "text/csv" => Some(Self::Csv),
             "text/vcard" => Some(Self::VCard4),
-            // From before RFC 6350 registered the other.
+            // The name before RFC 6350 registered `text/vcard`.
             "text/x-vcard" => Some(Self::VCard3),
             _ => None,
         }
     }
 
-    /// The format that the ending of a file's name stands for, in upper or lower case.
+    /// The format that a file name ends with, in upper or lower case.
     pub fn of_file_name(name: &str) -> Option<Self> {
         let (_, extension) = name.rsplit_once('.')?;
         match extension.to_ascii_lowercase().as_str() {
@@ -47,7 +47,7 @@ impl Format {
         }
     }
 
-    /// What parameters and options call it.
+    /// The name in parameters and options.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ndjson => "ndjson",
@@ -57,7 +57,7 @@ impl Format {
         }
     }
 
-    /// The `Content-Type` of what is written, with parameters.
+    /// The `Content-Type` of written contacts, with parameters.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Ndjson => "application/x-ndjson",
@@ -67,7 +67,7 @@ impl Format {
         }
     }
 
-    /// What the name of a file ends with, without the dot.
+    /// The file name extension, without the dot.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Ndjson => "ndjson",
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_format_is_called_leads_back_to_it() {
+    fn every_name_of_a_format_finds_the_format() {
         for format in Format::ALL {
             assert_eq!(Format::parse(format.name()), Some(format));
             let read = if format == Format::VCard3 { Format::VCard4 } else { format };
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_known_and_unknown_ones_refused() {
+    fn other_names_are_known_and_unknown_names_are_rejected() {
         assert_eq!(Format::of_media_type("Text/X-vCard"), Some(Format::VCard3));
         assert_eq!(Format::of_media_type("application/jsonl"), Some(Format::Ndjson));
         assert_eq!(Format::of_file_name("/tmp/a.b/Contacts.JSONL"), Some(Format::Ndjson));

@@ -1,8 +1,12 @@
-//! One contact as JSON: a line of NDJSON, or the body of a request. The only place that knows this shape for reading.
+//! Parses one contact as JSON: a line of NDJSON, or the body of a request.
 //!
-//! A contact with nothing wrong is read in one pass; only others are read again, to name everything that is wrong.
+//! A valid contact is parsed in one pass. An invalid contact is parsed again, to find every invalid field.
+//!
+//! `message/codec.rs` parses the same three fields inside a message. It keeps its own structs, because the contracts
+//! differ: a message ignores unknown fields and stops at its first error; this parser rejects unknown fields and
+//! reports all errors. Both use [`Details::parse`].
 
-use super::record::{REQUIRED, RecordError, WHOLE, assemble};
+use super::record::{REQUIRED, RecordError, WHOLE_RECORD, assemble};
 use crate::domain::{Details, Email, Invalid, Name, Phone};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -12,27 +16,28 @@ use std::borrow::Cow;
 const NOT_TEXT: Invalid = Invalid { code: "wrong_type", detail: "must be a string" };
 const NOT_OBJECT: Invalid = Invalid { code: "wrong_type", detail: "must be an object with name, phone and email" };
 const UNKNOWN: Invalid = Invalid { code: "unknown_field", detail: "is not a field of a contact: name, phone, email" };
-/// How many unknown fields are named; a body full of them needs no longer answer.
-const UNKNOWN_NAMED: usize = 10;
+/// How many unknown fields are reported. This limits the size of the answer.
+const MAX_UNKNOWN_FIELDS: usize = 10;
 
-/// Where the JSON comes from, which decides on members besides name, phone and email.
+/// Where the JSON comes from. It decides which fields are allowed in addition to name, phone and email.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The body of a request: any other member is an error. The field of a fault of the whole is `(body)`.
+    /// The body of a request: no other field is allowed. An error of the whole contact has the field `(body)`.
     Body,
-    /// A line of a file: what an export adds is ignored, any other member is an error. The whole is `(line)`.
+    /// A line of a file: the fields that an export adds are ignored, no other field is allowed. An error of the whole
+    /// contact has the field `(line)`.
     Line,
 }
 
 impl Source {
-    const fn whole(self) -> &'static str {
+    const fn whole_contact(self) -> &'static str {
         match self {
             Self::Body => "(body)",
-            Self::Line => WHOLE,
+            Self::Line => WHOLE_RECORD,
         }
     }
 
-    fn knows(self, field: &str) -> bool {
+    fn allows(self, field: &str) -> bool {
         match field {
             "name" | "phone" | "email" => true,
             "id" | "ddd" | "state" | "region" | "version" | "created_at" | "updated_at" => self == Self::Line,
@@ -43,22 +48,22 @@ impl Source {
 
 /// Why JSON is not a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JsonFault {
-    /// It is not JSON from this place on, both counted from 1.
+pub enum JsonError {
+    /// The text is not JSON.
     Malformed {
-        /// The line.
+        /// The line of the error, from 1.
         line: usize,
-        /// The column, in bytes.
+        /// The column of the error, in bytes from 1.
         column: usize,
     },
-    /// It is JSON; these fields are wrong.
+    /// The text is JSON. These fields are invalid.
     Invalid(Vec<RecordError>),
 }
 
-/// A body with nothing wrong in its form, as nearly all are.
+/// A contact with exactly its three fields, all strings.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plain<'a> {
+struct Fields<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
@@ -67,10 +72,10 @@ struct Plain<'a> {
     email: Cow<'a, str>,
 }
 
-/// The same with what an export adds.
+/// [`Fields`] and the fields that an export adds.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Full<'a> {
+struct ExportedFields<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
@@ -93,51 +98,45 @@ struct Full<'a> {
     _updated_at: IgnoredAny,
 }
 
-impl Plain<'_> {
-    fn details(&self) -> Result<Details, Invalid> {
-        Ok(Details {
-            name: Name::parse(&self.name)?,
-            phone: Phone::parse(&self.phone)?,
-            email: Email::parse(&self.email)?,
-        })
-    }
-}
-
-fn plain(bytes: &[u8], source: Source) -> Result<Plain<'_>, serde_json::Error> {
+fn parse_fields(bytes: &[u8], source: Source) -> Result<Fields<'_>, serde_json::Error> {
     match source {
         Source::Body => serde_json::from_slice(bytes),
-        Source::Line => {
-            serde_json::from_slice(bytes).map(|Full { name, phone, email, .. }: Full<'_>| Plain { name, phone, email })
-        }
+        Source::Line => serde_json::from_slice(bytes)
+            .map(|ExportedFields { name, phone, email, .. }: ExportedFields<'_>| Fields { name, phone, email }),
     }
 }
 
-/// Reads one contact.
-pub fn parse(bytes: &[u8], source: Source) -> Result<Details, JsonFault> {
-    // An array of texts would do for the library.
-    let object = bytes.trim_ascii_start().starts_with(b"{");
-    match plain(bytes, source).map(|plain| plain.details()) {
-        Ok(Ok(details)) if object => Ok(details),
-        _ => diagnose(bytes, source),
+/// The contact, if it has no error.
+fn parse_valid(bytes: &[u8], source: Source) -> Option<Details> {
+    // serde also accepts an array of three strings.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return None;
     }
+    let Fields { name, phone, email } = parse_fields(bytes, source).ok()?;
+    Details::parse(&name, &phone, &email).ok()
 }
 
-/// Reads it again, to say everything that is wrong with it.
-fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonFault> {
+/// Parses one contact.
+pub fn parse(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
+    parse_valid(bytes, source).map_or_else(|| diagnose(bytes, source), Ok)
+}
+
+/// Parses the contact again and reports every error.
+fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
     let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| JsonFault::Malformed { line: error.line(), column: error.column() })?;
+        .map_err(|error| JsonError::Malformed { line: error.line(), column: error.column() })?;
     let Value::Object(fields) = value else {
-        return Err(JsonFault::Invalid(vec![RecordError::new(source.whole(), NOT_OBJECT)]));
+        return Err(JsonError::Invalid(vec![RecordError::new(source.whole_contact(), NOT_OBJECT)]));
     };
     let unknown = fields
         .keys()
-        .filter(|key| !source.knows(key))
-        .take(UNKNOWN_NAMED)
+        .filter(|key| !source.allows(key))
+        .take(MAX_UNKNOWN_FIELDS)
         .map(|key| RecordError::new(key.clone(), UNKNOWN));
     let name = text(&fields, "name").and_then(Name::parse);
     let phone = text(&fields, "phone").and_then(Phone::parse);
     let email = text(&fields, "email").and_then(Email::parse);
-    assemble(name, phone, email, unknown.collect()).map_err(JsonFault::Invalid)
+    assemble(name, phone, email, unknown.collect()).map_err(JsonError::Invalid)
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Invalid> {
@@ -155,14 +154,14 @@ mod tests {
     fn codes(text: &str, source: Source) -> Vec<String> {
         match parse(text.as_bytes(), source) {
             Ok(_) => Vec::new(),
-            Err(JsonFault::Malformed { line, column }) => vec![format!("{line}:{column}")],
-            Err(JsonFault::Invalid(faults)) => {
-                faults.iter().map(|fault| format!("{}:{}", fault.field, fault.invalid.code)).collect()
+            Err(JsonError::Malformed { line, column }) => vec![format!("{line}:{column}")],
+            Err(JsonError::Invalid(errors)) => {
+                errors.iter().map(|error| format!("{}:{}", error.field, error.invalid.code)).collect()
             }
         }
     }
 
-    fn body(text: &str) -> Vec<String> {
+    fn body_codes(text: &str) -> Vec<String> {
         codes(text, Source::Body)
     }
 
@@ -170,60 +169,61 @@ mod tests {
         "email":"ana@example.com","version":"y","created_at":"z","updated_at":null}"#;
 
     #[test]
-    fn the_short_way_and_the_long_way_agree() {
+    fn the_fast_parser_and_the_diagnosing_parser_agree() {
         for text in [
             r#"{"name":" Jos\u00e9 ","phone":"(11) 98765-4321","email":"ANA@Example.com"}"#,
             r#"{"email":"ana@example.com","phone":"11987654321","name":"Ana \"A\" Souza"}"#,
         ] {
             for source in [Source::Body, Source::Line] {
-                let short = plain(text.as_bytes(), source).unwrap().details().unwrap();
-                assert_eq!(short, diagnose(text.as_bytes(), source).unwrap());
+                let details = parse_valid(text.as_bytes(), source).unwrap();
+                assert_eq!(details, diagnose(text.as_bytes(), source).unwrap());
             }
         }
-        // Of a field that is sent twice, the last counts.
+        // If a field is sent twice, the last value counts.
         let twice = r#"{"name":"Ana","name":"Bia","phone":"11987654321","email":"ana@example.com"}"#;
         assert_eq!(parse(twice.as_bytes(), Source::Body).unwrap().name.as_str(), "Bia");
     }
 
     #[test]
-    fn every_wrong_field_is_named_at_once() {
-        assert_eq!(body(r#"{"name":"Ana","phone":"11 98765-4321","email":"ana@example.com"}"#), [""; 0]);
-        assert_eq!(body("{}"), ["name:required", "phone:required", "email:required"]);
+    fn every_invalid_field_is_reported_at_once() {
+        assert_eq!(body_codes(r#"{"name":"Ana","phone":"11 98765-4321","email":"ana@example.com"}"#), [""; 0]);
+        assert_eq!(body_codes("{}"), ["name:required", "phone:required", "email:required"]);
         assert_eq!(
-            body(r#"{"name":1,"phone":null,"email":["x"],"phome":""}"#),
+            body_codes(r#"{"name":1,"phone":null,"email":["x"],"phome":""}"#),
             ["name:wrong_type", "phone:required", "email:wrong_type", "phome:unknown_field"]
         );
-        assert_eq!(body("[]"), ["(body):wrong_type"]);
-        assert_eq!(body(r#" ["Ana","11 98765-4321","ana@example.com"]"#), ["(body):wrong_type"]);
-        assert_eq!(body("\"x\""), ["(body):wrong_type"]);
+        assert_eq!(body_codes("[]"), ["(body):wrong_type"]);
+        assert_eq!(body_codes(r#" ["Ana","11 98765-4321","ana@example.com"]"#), ["(body):wrong_type"]);
+        assert_eq!(body_codes("\"x\""), ["(body):wrong_type"]);
         assert_eq!(codes("\"x\"", Source::Line), ["(line):wrong_type"]);
     }
 
     #[test]
-    fn what_an_export_adds_is_ignored_in_a_line_only() {
-        assert!(plain(EXPORTED.as_bytes(), Source::Line).is_ok());
+    fn fields_that_an_export_adds_are_ignored_only_in_a_line() {
+        assert!(parse_valid(EXPORTED.as_bytes(), Source::Line).is_some());
         assert_eq!(codes(EXPORTED, Source::Line), [""; 0]);
-        assert_eq!(body(EXPORTED).len(), 7);
+        assert_eq!(body_codes(EXPORTED).len(), 7);
         assert_eq!(codes(&EXPORTED.replace("region", "Region"), Source::Line), ["Region:unknown_field"]);
     }
 
     #[test]
-    fn of_many_unknown_fields_some_are_named() {
+    fn only_the_first_unknown_fields_are_reported() {
         let fields: Vec<_> = (10..40).map(|n| format!(r#""{n}{}":0"#, "é".repeat(100))).collect();
         let text = format!("{{{}}}", fields.join(","));
-        let named = body(&text);
-        assert_eq!(named.len(), 3 + UNKNOWN_NAMED);
-        assert_eq!(named[3], format!("10{}:unknown_field", "é".repeat(100)));
+        let reported = body_codes(&text);
+        assert_eq!(reported.len(), 3 + MAX_UNKNOWN_FIELDS);
+        assert_eq!(reported[3], format!("10{}:unknown_field", "é".repeat(100)));
     }
 
     #[test]
-    fn what_is_not_json_is_refused() {
-        for (text, place) in [("", "1:0"), ("{", "1:1"), ("{\"name\":}", "1:9"), ("name=Ana", "1:2"), ("{\n\0", "2:1")]
+    fn malformed_json_is_rejected_with_its_position() {
+        for (text, position) in
+            [("", "1:0"), ("{", "1:1"), ("{\"name\":}", "1:9"), ("name=Ana", "1:2"), ("{\n\0", "2:1")]
         {
-            assert_eq!(body(text), [place], "{text}");
+            assert_eq!(body_codes(text), [position], "{text}");
         }
         let deep = format!("{}{}", "[".repeat(8_000), "]".repeat(8_000));
-        assert_eq!(body(&deep).len(), 1);
-        assert!(matches!(parse(deep.as_bytes(), Source::Body), Err(JsonFault::Malformed { .. })));
+        assert_eq!(body_codes(&deep).len(), 1);
+        assert!(matches!(parse(deep.as_bytes(), Source::Body), Err(JsonError::Malformed { .. })));
     }
 }

@@ -1,7 +1,7 @@
-//! Physical lines out of chunks, for the formats that are made of lines.
+//! Splits chunks of bytes into physical lines, for the formats that consist of lines.
 //!
-//! No more of a line is kept than the limit, and a line that lies within a chunk is not copied. It must not know what
-//! the lines mean.
+//! At most [`LIMIT`] bytes of a line are kept. A line that lies within one chunk is not copied. This file does not know
+//! the meaning of a line.
 
 use super::record::LIMIT;
 
@@ -9,9 +9,9 @@ use super::record::LIMIT;
 pub(super) struct Line<'a> {
     /// Its number, from 1.
     pub(super) number: u64,
-    /// Its bytes without the line end; of a longer line the first [`LIMIT`].
+    /// Its bytes without the line end; only the first [`LIMIT`] bytes of a longer line.
     pub(super) bytes: &'a [u8],
-    /// Whether that is all of it.
+    /// Whether `bytes` is the whole line.
     pub(super) whole: bool,
 }
 
@@ -24,49 +24,51 @@ impl<'a> Line<'a> {
     }
 }
 
-/// What is known of the line that is not complete.
+/// The state between two chunks.
 #[derive(Default)]
 pub(super) struct Lines {
-    before: u64,
-    held: Vec<u8>,
-    /// Of the line, held or not.
+    /// How many lines are complete.
+    count: u64,
+    /// The first bytes of the incomplete line.
+    buffer: Vec<u8>,
+    /// The length of the incomplete line. It can be greater than the buffer.
     length: usize,
 }
 
 impl Lines {
-    /// Takes the next bytes and gives each line that they complete.
+    /// Takes the next bytes and calls `each` for every line that they complete.
     pub(super) fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Line<'_>)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = bytes.split_at(end);
             bytes = rest.get(1..).unwrap_or_default();
             if self.length == 0 {
-                self.before += 1;
-                each(Line::new(self.before, line, line.len()));
+                self.count += 1;
+                each(Line::new(self.count, line, line.len()));
             } else {
-                self.hold(line);
-                self.give(&mut each);
+                self.append(line);
+                self.complete(&mut each);
             }
         }
-        self.hold(bytes);
+        self.append(bytes);
     }
 
-    /// Gives the last line, if no line end followed it.
+    /// Calls `each` for the last line, if it has no line end.
     pub(super) fn finish(&mut self, mut each: impl FnMut(Line<'_>)) {
         if self.length > 0 {
-            self.give(&mut each);
+            self.complete(&mut each);
         }
     }
 
-    fn hold(&mut self, bytes: &[u8]) {
-        let room = LIMIT - self.held.len();
-        self.held.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    fn append(&mut self, bytes: &[u8]) {
+        let free = LIMIT - self.buffer.len();
+        self.buffer.extend_from_slice(bytes.get(..free).unwrap_or(bytes));
         self.length = self.length.saturating_add(bytes.len());
     }
 
-    fn give(&mut self, each: &mut impl FnMut(Line<'_>)) {
-        self.before += 1;
-        each(Line::new(self.before, &self.held, self.length));
-        self.held.clear();
+    fn complete(&mut self, each: &mut impl FnMut(Line<'_>)) {
+        self.count += 1;
+        each(Line::new(self.count, &self.buffer, self.length));
+        self.buffer.clear();
         self.length = 0;
     }
 }
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_numbered_and_lose_their_end() {
+    fn lines_are_numbered_and_have_no_line_end() {
         let expected = [(1, b"a".to_vec(), true), (2, b"".to_vec(), true), (3, b"b\rc".to_vec(), true)];
         assert_eq!(lines(&[b"a\r\n\nb\rc"]), expected);
         assert_eq!(lines(&[b"a\r", b"\n\r", b"\nb", b"\r", b"c\n"]), expected);
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_line_no_more_is_kept_than_the_limit() {
+    fn only_the_first_bytes_of_a_long_line_are_kept() {
         let long = vec![b'x'; LIMIT + 1];
         let kept = (1, vec![b'x'; LIMIT], false);
         assert_eq!(lines(&[&long, b"\n", b"y"]), [kept.clone(), (2, b"y".to_vec(), true)]);
@@ -106,6 +108,6 @@ mod tests {
         for _ in 0..100 {
             lines.push(&long, |_| {});
         }
-        assert!(lines.held.capacity() <= 2 * LIMIT);
+        assert!(lines.buffer.capacity() <= 2 * LIMIT);
     }
 }

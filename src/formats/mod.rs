@@ -1,7 +1,7 @@
-//! Contacts as files: read from NDJSON, CSV and vCard as their bytes arrive, and written in the same formats.
+//! Reads contacts from NDJSON, CSV and vCard while the bytes arrive, and writes contacts in the same formats.
 //!
-//! The rule this room keeps: memory stays bounded whatever arrives, how the bytes are cut into chunks makes no
-//! difference, and what is written can be read again. It must not know I/O, HTTP, messages or SQL.
+//! The rules of this module: memory is bounded for every input; the size of the chunks does not change the result; the
+//! reader can read everything that the writer writes. This module does not know I/O, HTTP, messages or SQL.
 
 mod csv;
 mod format;
@@ -19,4 +19,4 @@ pub use csv::Columns;
 pub use format::Format;
 pub use reader::Reader;
 pub use record::{Entry, ExportRecord, ReadAborted, RecordError};
-pub use writer::{header, write};
+pub use writer::{write_header, write_record};

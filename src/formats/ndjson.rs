@@ -1,8 +1,8 @@
-//! NDJSON: one contact a line, in the shape that the API shows and takes.
+//! Reads NDJSON: one contact per line, with the fields of the API.
 //!
-//! A line that cannot be read harms no other. It must not know JSON: that is one contact's matter.
+//! A malformed line does not affect other lines. `json.rs` parses each contact.
 
-use super::json::{self, JsonFault, Source};
+use super::json::{self, JsonError, Source};
 use super::lines::{Line, Lines};
 use super::record::{Entry, NOT_UTF8, RecordError, TOO_LONG};
 use crate::domain::{Details, Invalid};
@@ -10,7 +10,7 @@ use crate::domain::{Details, Invalid};
 const MALFORMED: Invalid =
     Invalid { code: "malformed", detail: "must be a JSON object with name, phone and email, all on one line" };
 
-/// The lines so far.
+/// The reader for NDJSON.
 #[derive(Default)]
 pub(super) struct Ndjson(Lines);
 
@@ -31,42 +31,42 @@ fn entry(line: &Line<'_>) -> Option<Entry> {
 
 fn details(line: &Line<'_>) -> Result<Details, Vec<RecordError>> {
     if !line.whole {
-        return Err(RecordError::whole(TOO_LONG));
+        return Err(RecordError::whole_record(TOO_LONG));
     }
-    // The library looks only into the texts that it keeps.
+    // serde_json checks only the strings that it keeps.
     if std::str::from_utf8(line.bytes).is_err() {
-        return Err(RecordError::whole(NOT_UTF8));
+        return Err(RecordError::whole_record(NOT_UTF8));
     }
-    json::parse(line.bytes, Source::Line).map_err(|fault| match fault {
-        JsonFault::Malformed { .. } => RecordError::whole(MALFORMED),
-        JsonFault::Invalid(faults) => faults,
+    json::parse(line.bytes, Source::Line).map_err(|error| match error {
+        JsonError::Malformed { .. } => RecordError::whole_record(MALFORMED),
+        JsonError::Invalid(errors) => errors,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{read, said};
+    use super::super::testing::{read, summaries};
     use super::super::{Format, record::LIMIT};
 
     const ANA: &str = r#"{"name":"Ana","phone":"11 98765-4321","email":"ana@example.com"}"#;
 
     #[test]
-    fn lines_are_contacts_and_blank_lines_only_count() {
+    fn each_line_is_a_contact_and_blank_lines_only_count() {
         let text = format!("{ANA}\r\n\n \t\r\n{ANA}");
-        assert_eq!(said(&read(Format::Ndjson, text.as_bytes())), ["1 Ana", "4 Ana"]);
-        assert_eq!(said(&read(Format::Ndjson, b"")), [""; 0]);
-        let marked = format!("\u{feff}{ANA}\n");
-        assert_eq!(said(&read(Format::Ndjson, marked.as_bytes())), ["1 Ana"]);
+        assert_eq!(summaries(&read(Format::Ndjson, text.as_bytes())), ["1 Ana", "4 Ana"]);
+        assert_eq!(summaries(&read(Format::Ndjson, b"")), [""; 0]);
+        let with_mark = format!("\u{feff}{ANA}\n");
+        assert_eq!(summaries(&read(Format::Ndjson, with_mark.as_bytes())), ["1 Ana"]);
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_harms_no_other() {
+    fn a_malformed_line_does_not_affect_other_lines() {
         let mut text = b"{\"name\":\"Ana\n".to_vec();
         text.extend_from_slice(b"{\"id\":\"\xff\",\"name\":\"Ana\",\"phone\":\"\",\"email\":\"a@b.co\"}\n[]\n");
         text.extend(std::iter::repeat_n(b' ', LIMIT + 1));
         text.extend_from_slice(format!("\n{{\"phone\":1,\"mail\":\"\"}}\n\u{feff}{ANA}\n{ANA}\n").as_bytes());
         assert_eq!(
-            said(&read(Format::Ndjson, &text)),
+            summaries(&read(Format::Ndjson, &text)),
             [
                 "1 (line):malformed",
                 "2 (line):not_utf8",

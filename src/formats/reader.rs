@@ -1,6 +1,6 @@
-//! Reading in any format: bytes in, records out, as soon as each is complete.
+//! Reads any format: it takes bytes and gives each record as soon as the record is complete.
 //!
-//! The only place that knows which reader a format has. A byte order mark before everything is no part of any.
+//! This file chooses the reader of a format and removes a byte order mark at the start.
 
 use super::csv::Csv;
 use super::ndjson::Ndjson;
@@ -9,108 +9,110 @@ use super::{Columns, Entry, Format, ReadAborted};
 
 /// Reads contacts from bytes as they arrive.
 pub struct Reader {
-    mark: Mark,
-    of: Of,
-    stopped: Option<ReadAborted>,
+    byte_order_mark: ByteOrderMark,
+    format: FormatReader,
+    aborted: Option<ReadAborted>,
 }
 
-enum Of {
+enum FormatReader {
     Ndjson(Ndjson),
     Csv(Box<Csv>),
     VCard(Box<VCards>),
 }
 
 impl Reader {
-    /// Begins to read a format. The columns matter for CSV only.
+    /// A reader for a format. Only CSV uses the columns.
     pub fn new(format: Format, columns: Columns) -> Self {
-        let of = match format {
-            Format::Ndjson => Of::Ndjson(Ndjson::default()),
-            Format::Csv => Of::Csv(Box::new(Csv::new(columns))),
-            Format::VCard4 | Format::VCard3 => Of::VCard(Box::default()),
+        let format = match format {
+            Format::Ndjson => FormatReader::Ndjson(Ndjson::default()),
+            Format::Csv => FormatReader::Csv(Box::new(Csv::new(columns))),
+            Format::VCard4 | Format::VCard3 => FormatReader::VCard(Box::default()),
         };
-        Self { mark: Mark::default(), of, stopped: None }
+        Self { byte_order_mark: ByteOrderMark::default(), format, aborted: None }
     }
 
-    /// Takes the next bytes, however cut, and appends the records that they complete.
+    /// Takes the next bytes and appends the records that they complete. A chunk can end anywhere.
     ///
     /// # Errors
-    /// Nothing later can be trusted, so nothing later is read: every further call gives the same error. What was
-    /// appended before is right.
+    /// The reader stops at an error, and every later call gives the same error. The entries before the error are valid.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
-        let (withheld, rest) = self.mark.strip(bytes);
+        let (withheld, rest) = self.byte_order_mark.strip(bytes);
         self.push_content(withheld, out)?;
         self.push_content(rest, out)
     }
 
-    /// Says that there are no more bytes, and appends the record that only needed to know it.
+    /// Ends the input and appends the last record, if it is not yet complete.
     ///
     /// # Errors
-    /// As for [`Self::push`].
+    /// The same as [`Self::push`].
     pub fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
-        let withheld = self.mark.withheld();
+        let withheld = self.byte_order_mark.take_withheld();
         self.push_content(withheld, out)?;
-        match self.of {
-            Of::Ndjson(lines) => lines.finish(out),
-            Of::Csv(csv) => csv.finish(out)?,
-            Of::VCard(cards) => cards.finish(out),
+        match self.format {
+            FormatReader::Ndjson(lines) => lines.finish(out),
+            FormatReader::Csv(csv) => csv.finish(out)?,
+            FormatReader::VCard(cards) => cards.finish(out),
         }
         Ok(())
     }
 
     fn push_content(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
-        if let Some(stopped) = &self.stopped {
-            return Err(stopped.clone());
+        if let Some(aborted) = &self.aborted {
+            return Err(aborted.clone());
         }
-        match &mut self.of {
-            Of::Ndjson(lines) => lines.push(bytes, out),
-            Of::VCard(cards) => cards.push(bytes, out),
-            Of::Csv(csv) => csv.push(bytes, out).inspect_err(|stopped| self.stopped = Some(stopped.clone()))?,
+        match &mut self.format {
+            FormatReader::Ndjson(lines) => lines.push(bytes, out),
+            FormatReader::VCard(cards) => cards.push(bytes, out),
+            FormatReader::Csv(csv) => {
+                csv.push(bytes, out).inspect_err(|aborted| self.aborted = Some(aborted.clone()))?;
+            }
         }
         Ok(())
     }
 }
 
-/// U+FEFF in UTF-8, which some programs write first.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+/// U+FEFF in UTF-8. Some programs write it at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How much of the mark there was, while it still may be one.
+/// Removes a byte order mark from the start of the input. It withholds bytes while they can still be the mark.
 #[derive(Default)]
-struct Mark {
+struct ByteOrderMark {
     matched: usize,
     decided: bool,
 }
 
-impl Mark {
-    /// What was withheld and turned out to be no mark, and what follows.
+impl ByteOrderMark {
+    /// The withheld bytes, if they are not the mark, and the bytes after the mark.
     fn strip<'a>(&mut self, mut bytes: &'a [u8]) -> (&'static [u8], &'a [u8]) {
         while !self.decided
             && let Some((first, rest)) = bytes.split_first()
         {
-            if MARK.get(self.matched) != Some(first) {
-                return (self.withheld(), bytes);
+            if BYTE_ORDER_MARK.get(self.matched) != Some(first) {
+                return (self.take_withheld(), bytes);
             }
             bytes = rest;
             self.matched += 1;
-            self.decided = self.matched == MARK.len();
+            self.decided = self.matched == BYTE_ORDER_MARK.len();
         }
         (&[], bytes)
     }
 
-    /// What looked like the begin of a mark and was none.
-    fn withheld(&mut self) -> &'static [u8] {
-        if std::mem::replace(&mut self.decided, true) { &[] } else { MARK.get(..self.matched).unwrap_or_default() }
+    /// The bytes that are withheld. No later bytes can be the mark.
+    fn take_withheld(&mut self) -> &'static [u8] {
+        let decided = std::mem::replace(&mut self.decided, true);
+        if decided { &[] } else { BYTE_ORDER_MARK.get(..self.matched).unwrap_or_default() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{details, read_chunks};
-    use super::super::{ExportRecord, header, write};
+    use super::super::{ExportRecord, write_header, write_record};
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
 
-    /// What the formats are made of, so that a random text of them means something.
+    /// Elements of the formats. A random sequence of them is often close to a valid file.
     const PIECES: &[&[u8]] = &[
         b"\n",
         b"\r\n",
@@ -154,18 +156,18 @@ mod tests {
     ];
 
     fn chunks<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
-        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-        places.extend([0, bytes.len()]);
-        places.sort_unstable();
-        places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+        let mut offsets: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        offsets.extend([0, bytes.len()]);
+        offsets.sort_unstable();
+        offsets.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
     }
 
     fn written(format: Format, contacts: &[crate::domain::Details]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        header(format, &mut bytes);
+        write_header(format, &mut bytes);
         for details in contacts {
             let phone = details.phone.to_string();
-            write(
+            write_record(
                 format,
                 &ExportRecord {
                     id: "01890a5d-ac96-774b-bcce-b302099a8057",
@@ -189,7 +191,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
         #[test]
-        fn what_is_written_is_read_again(
+        fn written_contacts_are_read_again(
             contacts in proptest::collection::vec(details(), 0..5),
             format in select(Format::ALL.to_vec()),
             cuts in proptest::collection::vec(any::<Index>(), 0..5),
@@ -202,7 +204,7 @@ mod tests {
         }
 
         #[test]
-        fn how_bytes_are_cut_makes_no_difference(
+        fn the_chunks_do_not_change_the_result(
             pieces in proptest::collection::vec(select(PIECES), 0..40),
             format in select(Format::ALL.to_vec()),
             cuts in proptest::collection::vec(any::<Index>(), 0..8),
@@ -214,35 +216,35 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, format in select(Format::ALL.to_vec())) {
+        fn any_bytes_are_read_or_rejected(bytes: Vec<u8>, format in select(Format::ALL.to_vec())) {
             let whole = read_chunks(format, [bytes.as_slice()]);
             prop_assert_eq!(&read_chunks(format, bytes.chunks(1)), &whole);
         }
     }
 
     #[test]
-    fn a_reader_that_stopped_stays_so() {
+    fn an_aborted_reader_stays_aborted() {
         let mut reader = Reader::new(Format::Csv, Columns::default());
         let mut entries = Vec::new();
-        let stopped = reader.push(b"a,b\n", &mut entries).unwrap_err();
+        let aborted = reader.push(b"a,b\n", &mut entries).unwrap_err();
         assert_eq!(
             reader.push(b"name,phone,email\nAna,11987654321,ana@example.com\n", &mut entries),
-            Err(stopped.clone())
+            Err(aborted.clone())
         );
-        assert_eq!(reader.finish(&mut entries), Err(stopped));
+        assert_eq!(reader.finish(&mut entries), Err(aborted));
         assert_eq!(entries, []);
     }
 
     #[test]
-    fn a_mark_is_stripped_only_where_it_is_one() {
-        let mut mark = Mark::default();
+    fn only_a_whole_byte_order_mark_at_the_start_is_removed() {
+        let mut mark = ByteOrderMark::default();
         assert_eq!(mark.strip(b"\xef"), (&b""[..], &b""[..]));
         assert_eq!(mark.strip(b"\xbb\xbfa\xef\xbb\xbf"), (&b""[..], &b"a\xef\xbb\xbf"[..]));
-        let mut broken = Mark::default();
+        let mut broken = ByteOrderMark::default();
         assert_eq!(broken.strip(b"\xef\xbb"), (&b""[..], &b""[..]));
         assert_eq!(broken.strip(b"a"), (&b"\xef\xbb"[..], &b"a"[..]));
         assert_eq!(broken.strip(b"\xef"), (&b""[..], &b"\xef"[..]));
-        let mut ended = Mark { matched: 1, decided: false };
-        assert_eq!((ended.withheld(), ended.withheld()), (&b"\xef"[..], &b""[..]));
+        let mut incomplete = ByteOrderMark { matched: 1, decided: false };
+        assert_eq!((incomplete.take_withheld(), incomplete.take_withheld()), (&b"\xef"[..], &b""[..]));
     }
 }

@@ -1,27 +1,27 @@
-//! What comes out of reading, whatever the format: records that are contacts, and what is wrong with the others.
+//! The results of reading, for every format: contacts, and the errors of invalid records.
 //!
-//! Every wrong field of a record is named at once. It must not know how any format is written.
+//! All invalid fields of a record are reported at once. This file does not know the syntax of any format.
 
 use crate::domain::{Details, Email, Invalid, Name, Phone};
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// The most bytes of one record, line or property: no contact is near it, and no more is kept in memory.
+/// The maximum length of one record, line or property, in bytes. A contact is much shorter. It limits the memory.
 pub(super) const LIMIT: usize = 64 * 1024;
 
-/// The field of a fault that is the whole record's.
-pub(super) const WHOLE: &str = "(line)";
+/// The field of an error of the whole record.
+pub(super) const WHOLE_RECORD: &str = "(line)";
 
 pub(super) const REQUIRED: Invalid = Invalid { code: "required", detail: "is required" };
 pub(super) const TOO_LONG: Invalid = Invalid { code: "too_long", detail: "must have at most 64 KiB" };
 pub(super) const NOT_UTF8: Invalid = Invalid { code: "not_utf8", detail: "must be encoded as UTF-8" };
 
-/// What is wrong with one record.
+/// An error of one field of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordError {
-    /// The field: `name`, `phone`, `email`, an unknown one, or `(line)` for a record that cannot be read as one.
+    /// `name`, `phone`, `email`, an unknown field, or `(line)` for an error of the whole record.
     pub field: Cow<'static, str>,
-    /// Why it was refused.
+    /// Why the value is not valid.
     pub invalid: Invalid,
 }
 
@@ -30,33 +30,33 @@ impl RecordError {
         Self { field: field.into(), invalid }
     }
 
-    pub(super) fn whole(invalid: Invalid) -> Vec<Self> {
-        vec![Self::new(WHOLE, invalid)]
+    pub(super) fn whole_record(invalid: Invalid) -> Vec<Self> {
+        vec![Self::new(WHOLE_RECORD, invalid)]
     }
 }
 
-/// One record that was read.
+/// One record of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The number of its first line, from 1.
+    /// Its first line, from 1.
     pub line: u64,
-    /// The contact, or everything that is wrong with it.
+    /// The contact, or all errors of the record.
     pub result: Result<Details, Vec<RecordError>>,
 }
 
-/// Why reading ended before the bytes did: nothing that follows could be trusted.
+/// Why the reader stopped before the end of the input: it cannot tell where the next record starts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {detail}")]
 pub struct ReadAborted {
-    /// The first line of the record that could not be read, from 1.
+    /// The first line of the malformed record, from 1.
     pub line: u64,
     /// A stable, lower-case code, such as `unclosed_quote`.
     pub code: &'static str,
-    /// What is wrong, for the sender. It may repeat a header line, so it does not belong in a log.
+    /// What is wrong, for the sender. It can contain a header line, so it must not be logged.
     pub detail: String,
 }
 
-/// A contact of its three fields, or what is wrong with each, and with the rest.
+/// Makes a contact of its three fields, or collects their errors and the other errors of the record.
 pub(super) fn assemble(
     name: Result<Name, Invalid>,
     phone: Result<Phone, Invalid>,
@@ -67,20 +67,20 @@ pub(super) fn assemble(
         (Ok(name), Ok(phone), Ok(email)) if others.is_empty() => Ok(Details { name, phone, email }),
         (name, phone, email) => {
             let fields = [("name", name.err()), ("phone", phone.err()), ("email", email.err())];
-            let named = fields.into_iter().filter_map(|(field, invalid)| Some(RecordError::new(field, invalid?)));
-            Err(named.chain(others).collect())
+            let errors = fields.into_iter().filter_map(|(field, invalid)| Some(RecordError::new(field, invalid?)));
+            Err(errors.chain(others).collect())
         }
     }
 }
 
-/// What is written of a contact: its members in the API's order, as texts that need no more work.
+/// A contact to write: its fields in the order of the API, as final text.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ExportRecord<'a> {
     /// The contact's id, a UUID.
     pub id: &'a str,
     /// The name.
     pub name: &'a str,
-    /// The number as E.164.
+    /// The phone number as E.164.
     pub phone: &'a str,
     /// The area code.
     pub ddd: u8,
@@ -103,19 +103,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_wrong_field_is_named_in_order() {
+    fn all_invalid_fields_are_reported_in_order() {
         let others = vec![RecordError::new("x", TOO_LONG)];
-        let faults = assemble(Err(REQUIRED), Phone::parse("11987654321"), Err(NOT_UTF8), others).unwrap_err();
-        let named: Vec<_> = faults.iter().map(|fault| (&*fault.field, fault.invalid.code)).collect();
-        assert_eq!(named, [("name", "required"), ("email", "not_utf8"), ("x", "too_long")]);
+        let errors = assemble(Err(REQUIRED), Phone::parse("11987654321"), Err(NOT_UTF8), others).unwrap_err();
+        let reported: Vec<_> = errors.iter().map(|error| (&*error.field, error.invalid.code)).collect();
+        assert_eq!(reported, [("name", "required"), ("email", "not_utf8"), ("x", "too_long")]);
     }
 
     #[test]
-    fn a_contact_with_another_fault_is_none() {
+    fn a_record_with_another_error_is_not_a_contact() {
         let all = || (Name::parse("Ana"), Phone::parse("11987654321"), Email::parse("ana@example.com"));
         let (name, phone, email) = all();
         assert!(assemble(name, phone, email, Vec::new()).is_ok());
         let (name, phone, email) = all();
-        assert_eq!(assemble(name, phone, email, RecordError::whole(TOO_LONG)), Err(RecordError::whole(TOO_LONG)));
+        let too_long = RecordError::whole_record(TOO_LONG);
+        assert_eq!(assemble(name, phone, email, too_long.clone()), Err(too_long));
     }
 }

@@ -1,4 +1,4 @@
-//! For the room's own tests: reading in one piece or in many, what was read in short, and contacts of any kind.
+//! Helpers for the tests of this module: read a text in chunks, summarise the entries, generate contacts.
 
 use super::{Columns, Entry, Format, ReadAborted, Reader};
 use crate::domain::{AREAS, Details, Email, Name, Phone};
@@ -11,15 +11,15 @@ pub(super) fn read_chunks<'a>(
     let mut reader = Reader::new(format, Columns::default());
     let mut entries = Vec::new();
     for chunk in chunks {
-        if let Err(stopped) = reader.push(chunk, &mut entries) {
-            return (entries, Err(stopped));
+        if let Err(aborted) = reader.push(chunk, &mut entries) {
+            return (entries, Err(aborted));
         }
     }
     let finished = reader.finish(&mut entries);
     (entries, finished)
 }
 
-/// Reads to the end.
+/// Reads a text that has no error that stops the reader.
 pub(super) fn read(format: Format, bytes: &[u8]) -> Vec<Entry> {
     let (entries, finished) = read_chunks(format, [bytes]);
     assert_eq!(finished, Ok(()));
@@ -27,17 +27,18 @@ pub(super) fn read(format: Format, bytes: &[u8]) -> Vec<Entry> {
 }
 
 /// Each entry as `LINE NAME` or `LINE FIELD:CODE ...`.
-pub(super) fn said(entries: &[Entry]) -> Vec<String> {
-    let said = |entry: &Entry| match &entry.result {
+pub(super) fn summaries(entries: &[Entry]) -> Vec<String> {
+    let summary = |entry: &Entry| match &entry.result {
         Ok(details) => format!("{} {}", entry.line, details.name.as_str()),
-        Err(faults) => {
-            let faults: Vec<_> = faults.iter().map(|fault| format!("{}:{}", fault.field, fault.invalid.code)).collect();
-            format!("{} {}", entry.line, faults.join(" "))
+        Err(errors) => {
+            let errors: Vec<_> = errors.iter().map(|error| format!("{}:{}", error.field, error.invalid.code)).collect();
+            format!("{} {}", entry.line, errors.join(" "))
         }
     };
-    entries.iter().map(said).collect()
+    entries.iter().map(summary).collect()
 }
 
+/// Any valid contact.
 pub(super) fn details() -> impl Strategy<Value = Details> {
     let name = prop_oneof!["\\PC{1,100}", "[=+@-]?[a-zA-Zéß\"',;:\\\\n=@ 👩🚀\u{200d}\u{feff}]{1,100}"];
     let email = prop_oneof![

@@ -1,35 +1,35 @@
-//! Writing contacts in any format, one after another into a buffer that the caller empties.
+//! Writes contacts in any format, one after another, into a buffer that the caller empties.
 //!
-//! What is written is read again as the same contact, whatever its name. So a name that a spreadsheet would take for a
-//! formula is quoted like others, but not changed.
+//! The reader must get the same contact from the written text. So the writer does not change a name that a spreadsheet
+//! could take for a formula.
 
 use super::vcard::writer as vcard_writer;
 use super::{ExportRecord, Format};
 
-/// Writes what stands before all contacts: the header line of CSV, of the others nothing.
-pub fn header(format: Format, out: &mut Vec<u8>) {
+/// Writes the header line of CSV. The other formats have no header.
+pub fn write_header(format: Format, out: &mut Vec<u8>) {
     if format == Format::Csv {
         out.extend_from_slice(b"id,name,phone,ddd,state,region,email,version,created_at,updated_at\r\n");
     }
 }
 
 /// Writes one contact.
-pub fn write(format: Format, contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
+pub fn write_record(format: Format, contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     match format {
-        Format::Ndjson => ndjson(contact, out),
-        Format::Csv => csv(contact, out),
+        Format::Ndjson => write_ndjson(contact, out),
+        Format::Csv => write_csv(contact, out),
         Format::VCard4 => vcard_writer::v4(contact, out),
         Format::VCard3 => vcard_writer::v3(contact, out),
     }
 }
 
-fn ndjson(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
-    let written = serde_json::to_writer(&mut *out, contact);
-    debug_assert!(written.is_ok(), "texts and a number always fit into memory");
+fn write_ndjson(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
+    let result = serde_json::to_writer(&mut *out, contact);
+    debug_assert!(result.is_ok(), "strings and a number can always be written to memory");
     out.push(b'\n');
 }
 
-fn csv(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
+fn write_csv(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     let ddd = contact.ddd.to_string();
     let cells = [
         contact.id,
@@ -47,13 +47,13 @@ fn csv(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
         if index > 0 {
             out.push(b',');
         }
-        cell(text, out);
+        write_cell(text, out);
     }
     out.extend_from_slice(b"\r\n");
 }
 
-/// Quoted where it must be (RFC 4180 section 2), and where a program might take another delimiter.
-fn cell(text: &str, out: &mut Vec<u8>) {
+/// Quotes a cell where RFC 4180 section 2 requires it, and where a program could take a character for its delimiter.
+fn write_cell(text: &str, out: &mut Vec<u8>) {
     if text.contains(['"', ',', ';', '\t', '\r', '\n']) {
         out.push(b'"');
         out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
@@ -82,13 +82,13 @@ mod tests {
 
     fn written(format: Format) -> String {
         let mut out = Vec::new();
-        header(format, &mut out);
-        write(format, &ANA, &mut out);
+        write_header(format, &mut out);
+        write_record(format, &ANA, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn csv_has_a_header_and_quotes_what_must_be() {
+    fn csv_has_a_header_and_quotes_special_characters() {
         assert_eq!(
             written(Format::Csv),
             "id,name,phone,ddd,state,region,email,version,created_at,updated_at\r\n\
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn ndjson_is_what_the_api_shows() {
+    fn ndjson_has_the_fields_of_the_api() {
         assert_eq!(
             written(Format::Ndjson),
             concat!(

@@ -1,21 +1,26 @@
-//! The body: JSON, schema 1. Unknown fields are ignored, so that a newer producer can add some.
+//! The body of a message: JSON, schema 1. The decoder ignores unknown fields, so a newer producer can add fields.
+//!
+//! `formats/json.rs` parses the same three fields of a contact. It keeps its own structs, because it rejects unknown
+//! fields and reports all errors. Both use [`Details::parse`].
 
 use crate::domain::{
-    Action, Command, ContactId, Details, Email, Fingerprint, Invalid, Micros, Name, OperationId, OperationKind, Phone,
-    Reason, Stamp, Timestamp,
+    Action, Command, ContactId, Details, Fingerprint, Invalid, OperationId, OperationKind, Reason, Rfc3339Micros,
+    Stamp, Timestamp,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 use uuid::Uuid;
 
-/// Its first second. A stamp or a time beyond it would make everything after it look old.
+/// The first second of the year 3000. Later stamps are invalid: with one, all normal changes of the contact would look
+/// old.
 const YEAR_3000: i64 = 32_503_680_000;
-/// Bytes that most bodies fit into.
-const ROOMY: usize = 512;
-/// The only schema number this version writes and reads.
+/// The initial capacity for a body, in bytes. Most bodies fit.
+const BODY_CAPACITY: usize = 512;
+/// The only schema number that this version reads and writes.
 const SCHEMA: u64 = 1;
 
+/// A body as it is read.
 #[derive(Deserialize)]
 struct Body<'a> {
     schema: u64,
@@ -30,12 +35,12 @@ struct Body<'a> {
     #[serde(default, borrow)]
     fingerprint: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
-    contact: Option<Person<'a>>,
+    contact: Option<BodyContact<'a>>,
 }
 
-/// The same, as it is written.
+/// A body as it is written.
 #[derive(Serialize)]
-struct Written<'a> {
+struct EncodedBody<'a> {
     schema: u64,
     operation: &'a str,
     operation_id: Uuid,
@@ -44,11 +49,11 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expects: Option<Uuid>,
     #[serde(serialize_with = "as_text")]
-    accepted_at: Micros,
+    accepted_at: Rfc3339Micros,
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    contact: Option<Person<'a>>,
+    contact: Option<BodyContact<'a>>,
 }
 
 fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -56,7 +61,7 @@ fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S:
 }
 
 #[derive(Serialize, Deserialize)]
-struct Person<'a> {
+struct BodyContact<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
@@ -65,21 +70,21 @@ struct Person<'a> {
     email: Cow<'a, str>,
 }
 
-/// Only what tells one kind of failure from another.
+/// The fields that show why a body cannot be decoded.
 #[derive(Deserialize)]
-struct Head<'a> {
+struct SchemaAndOperation<'a> {
     schema: Option<u64>,
     #[serde(borrow)]
     operation: Option<Cow<'a, str>>,
 }
 
-/// A body that is not a command: why, for the dead letters.
+/// Why a body is not a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", reason.as_str())]
 pub struct Undecodable {
-    /// One of the permanent reasons.
+    /// The reason that the dead letter gets.
     pub reason: Reason,
-    /// What is wrong, without any value of the body.
+    /// What is wrong. It contains no value of the body.
     pub detail: String,
 }
 
@@ -93,13 +98,13 @@ impl Undecodable {
     }
 }
 
-/// Writes a command as a message body.
+/// Encodes a command as a message body.
 pub fn encode(command: &Command) -> Vec<u8> {
     let phone;
     let contact = match &command.action {
         Action::Create(details) | Action::Update(details) => {
             phone = details.phone.to_string();
-            Some(Person {
+            Some(BodyContact {
                 name: details.name.as_str().into(),
                 phone: phone.as_str().into(),
                 email: details.email.as_str().into(),
@@ -107,24 +112,24 @@ pub fn encode(command: &Command) -> Vec<u8> {
         }
         Action::Delete => None,
     };
-    let body = Written {
+    let body = EncodedBody {
         schema: SCHEMA,
         operation: command.kind().as_str(),
         operation_id: command.operation_id.uuid(),
         contact_id: command.contact_id.uuid(),
         stamp: command.stamp.raw(),
         expects: command.expects.map(OperationId::uuid),
-        accepted_at: Micros(command.accepted_at),
-        fingerprint: command.fingerprint.map(|print| format!("{:032x}", print.0)),
+        accepted_at: Rfc3339Micros(command.accepted_at),
+        fingerprint: command.fingerprint.map(|fingerprint| format!("{:032x}", fingerprint.0)),
         contact,
     };
-    let mut text = Vec::with_capacity(ROOMY);
-    // Writing plain strings and numbers into memory cannot fail.
-    let _ = serde_json::to_writer(&mut text, &body);
-    text
+    let mut encoded = Vec::with_capacity(BODY_CAPACITY);
+    // Strings and numbers can always be written to memory.
+    let _ = serde_json::to_writer(&mut encoded, &body);
+    encoded
 }
 
-/// Reads a message body.
+/// Decodes a message body.
 pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
     let parsed: Body<'_> = serde_json::from_slice(body).map_err(|error| diagnose(body, &error))?;
     if parsed.schema != SCHEMA {
@@ -132,11 +137,8 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
     }
     let kind = OperationKind::parse(&parsed.operation).ok_or_else(unknown_operation)?;
     let details = |parsed: &Body<'_>| match &parsed.contact {
-        Some(person) => Ok(Details {
-            name: Name::parse(&person.name).map_err(|invalid| Undecodable::field("name", invalid))?,
-            phone: Phone::parse(&person.phone).map_err(|invalid| Undecodable::field("phone", invalid))?,
-            email: Email::parse(&person.email).map_err(|invalid| Undecodable::field("email", invalid))?,
-        }),
+        Some(contact) => Details::parse(&contact.name, &contact.phone, &contact.email)
+            .map_err(|(field, invalid)| Undecodable::field(field, invalid)),
         None => Err(Undecodable::new(Reason::Invalid, "contact is missing")),
     };
     let action = match kind {
@@ -146,7 +148,7 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
     };
     let fingerprint = match parsed.fingerprint.as_deref().map(|hex| u128::from_str_radix(hex, 16)) {
         None => None,
-        Some(Ok(print)) => Some(Fingerprint(print)),
+        Some(Ok(fingerprint)) => Some(Fingerprint(fingerprint)),
         Some(Err(_)) => return Err(Undecodable::new(Reason::Invalid, "fingerprint is not hexadecimal")),
     };
     let stamp = Stamp::new(parsed.stamp)
@@ -163,11 +165,11 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
     })
 }
 
-/// Keeps times within what every store can hold, in whole microseconds.
-fn in_range(moment: Timestamp) -> Result<Timestamp, Undecodable> {
-    Some(moment)
-        .filter(|moment| (0..YEAR_3000).contains(&moment.timestamp()))
-        .and_then(|moment| Timestamp::from_timestamp_micros(moment.timestamp_micros()))
+/// Checks that every store can hold a timestamp, and rounds it down to microseconds.
+fn in_range(timestamp: Timestamp) -> Result<Timestamp, Undecodable> {
+    Some(timestamp)
+        .filter(|timestamp| (0..YEAR_3000).contains(&timestamp.timestamp()))
+        .and_then(|timestamp| Timestamp::from_timestamp_micros(timestamp.timestamp_micros()))
         .ok_or_else(|| Undecodable::new(Reason::Invalid, "accepted_at is not between the years 1970 and 3000"))
 }
 
@@ -179,11 +181,11 @@ fn unknown_operation() -> Undecodable {
     Undecodable::new(Reason::UnknownOperation, "operation is not insert, update or delete")
 }
 
-/// Finds the best reason for a body that could not be read. The parser's own message may quote the body, so only its
-/// kind and position are kept.
+/// Finds the reason why a body cannot be decoded. The parser's message can contain a part of the body, so the detail
+/// has only the kind and the position of the error.
 fn diagnose(body: &[u8], error: &serde_json::Error) -> Undecodable {
-    if let Ok(head) = serde_json::from_slice::<Head<'_>>(body) {
-        match (head.schema, head.operation) {
+    if let Ok(parsed) = serde_json::from_slice::<SchemaAndOperation<'_>>(body) {
+        match (parsed.schema, parsed.operation) {
             (Some(schema), _) if schema != SCHEMA => return unknown_schema(schema),
             (_, Some(operation)) if OperationKind::parse(&operation).is_none() => return unknown_operation(),
             _ => {}
@@ -200,10 +202,11 @@ fn diagnose(body: &[u8], error: &serde_json::Error) -> Undecodable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Email, Name, Phone};
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn person() -> impl Strategy<Value = Details> {
+    fn contact_details() -> impl Strategy<Value = Details> {
         ("[\\p{L} ]{1,60}x", 20_000_000u32..40_000_000, "[a-z]{1,10}").prop_map(|(name, number, user)| Details {
             name: Name::parse(&name).unwrap(),
             phone: Phone::parse(&format!("11{number}")).unwrap(),
@@ -212,17 +215,20 @@ mod tests {
     }
 
     fn command() -> impl Strategy<Value = Command> {
-        let action =
-            prop_oneof![person().prop_map(Action::Create), person().prop_map(Action::Update), Just(Action::Delete)];
+        let action = prop_oneof![
+            contact_details().prop_map(Action::Create),
+            contact_details().prop_map(Action::Update),
+            Just(Action::Delete)
+        ];
         let ids = (any::<u128>(), any::<u128>(), any::<Option<u128>>());
         (ids, 1i64..32_503_680_000_000 << 16, 0i64..32_503_680_000_000_000, any::<Option<u128>>(), action).prop_map(
-            |((operation, contact, expects), stamp, micros, print, action)| Command {
+            |((operation, contact, expects), stamp, micros, fingerprint, action)| Command {
                 operation_id: OperationId::new(Uuid::from_u128(operation)),
                 contact_id: ContactId::new(Uuid::from_u128(contact)),
                 stamp: Stamp::new(stamp).unwrap(),
                 expects: expects.map(|id| OperationId::new(Uuid::from_u128(id))),
                 accepted_at: Timestamp::from_timestamp_micros(micros).unwrap(),
-                fingerprint: print.map(Fingerprint),
+                fingerprint: fingerprint.map(Fingerprint),
                 action,
             },
         )
@@ -239,17 +245,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(command in command()) {
+        fn a_command_is_the_same_after_encoding_and_decoding(command in command()) {
             prop_assert_eq!(decode(&encode(&command)), Ok(command));
         }
 
         #[test]
-        fn any_bytes_are_a_command_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&bytes);
         }
 
         #[test]
-        fn a_damaged_body_never_tells_what_it_held(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn an_error_never_contains_a_value_of_the_body(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let mut body = sample().to_string().into_bytes();
             let at = at.index(body.len());
             body[at] = byte;
@@ -268,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_names_the_fault() {
+    fn each_error_has_its_reason() {
         let changed = |field: &str, value: serde_json::Value| {
             let mut body = sample();
             match field.split_once('/') {
@@ -298,11 +304,11 @@ mod tests {
         ] {
             assert_eq!(changed(field, value.clone()), Err(reason), "{field} = {value}");
         }
-        // A future schema may look quite different.
+        // A future schema may have other fields.
         let future = br#"{"schema": 3, "op": "insert", "ids": []}"#;
         assert_eq!(decode(future).map_err(|error| error.reason), Err(Reason::UnknownSchema));
-        for rubbish in [&b""[..], b"{", b"null", b"[]", b"\xff\xfe", b"<xml/>"] {
-            assert_eq!(decode(rubbish).map_err(|error| error.reason), Err(Reason::Undecodable));
+        for malformed in [&b""[..], b"{", b"null", b"[]", b"\xff\xfe", b"<xml/>"] {
+            assert_eq!(decode(malformed).map_err(|error| error.reason), Err(Reason::Undecodable));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The headers of a message: ours begin with `x-contacts-`; others are carried along if they are text or whole numbers.
+//! The headers of a message. The names of our own headers start with `x-contacts-`. Other headers are kept if their
+//! value is a text or an integer.
 
 use crate::domain::{Reason, Timestamp};
 use chrono::SecondsFormat;
@@ -7,20 +8,20 @@ use std::collections::BTreeMap;
 
 const ATTEMPTS: &str = "x-contacts-attempts";
 const REPLAYS: &str = "x-contacts-replays";
-const FIRST_FAILED: &str = "x-contacts-first-failed-at";
-const LAST_FAILED: &str = "x-contacts-last-failed-at";
+const FIRST_FAILED_AT: &str = "x-contacts-first-failed-at";
+const LAST_FAILED_AT: &str = "x-contacts-last-failed-at";
 const REASON: &str = "x-contacts-reason";
 const DETAIL: &str = "x-contacts-detail";
-const SUSPICIONS: &str = "x-contacts-suspicions";
+const REQUEUES: &str = "x-contacts-suspicions";
 const REPLACES: &str = "x-contacts-replaces";
 
-/// A header's value; values of other types are not carried.
+/// The value of a header. Headers with values of other types are dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Header {
-    /// A whole number.
+    /// An integer.
     Number(i64),
-    /// Text.
+    /// A text.
     Text(String),
 }
 
@@ -32,13 +33,13 @@ pub struct Headers(BTreeMap<String, Header>);
 /// Why and when a message failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// A [`Reason`], perhaps one of a newer version.
+    /// The name of a [`Reason`]. A newer version may have other reasons.
     pub reason: String,
     /// A sentence for the operator, without personal data.
     pub detail: String,
-    /// The first failure since it was accepted.
+    /// When the message failed for the first time.
     pub first_at: Option<Timestamp>,
-    /// The latest failure.
+    /// When the message failed last.
     pub last_at: Option<Timestamp>,
 }
 
@@ -53,75 +54,75 @@ impl Headers {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// Whether there is none.
+    /// Whether there are no headers.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How often it was tried and had to wait, since it was accepted or replayed.
+    /// The number of attempts since the message was accepted or replayed.
     pub fn attempts(&self) -> u32 {
         self.count(ATTEMPTS)
     }
 
-    /// How often it was put behind the others because it had come back unacknowledged too often.
-    pub fn suspicions(&self) -> u32 {
-        self.count(SUSPICIONS)
+    /// How many times a worker requeued the message because it reached the redelivery limit.
+    pub fn requeues(&self) -> u32 {
+        self.count(REQUEUES)
     }
 
-    /// Notes another of those.
-    pub fn record_suspicion(&mut self) {
-        self.set(SUSPICIONS, Header::Number((self.suspicions() + 1).into()));
+    /// Records a requeue.
+    pub fn record_requeue(&mut self) {
+        self.set(REQUEUES, Header::Number((self.requeues() + 1).into()));
     }
 
-    /// How often an operator replayed it from the dead letters.
+    /// How many times an operator replayed the message.
     pub fn replays(&self) -> u32 {
         self.count(REPLAYS)
     }
 
-    /// Notes another attempt that ended at `now` for this reason.
+    /// Records an attempt that failed at `now` for this reason.
     pub fn record_failure(&mut self, reason: Reason, detail: &str, now: Timestamp) {
         let attempts = self.attempts() + 1;
         let now = now.to_rfc3339_opts(SecondsFormat::Millis, true);
         self.set(ATTEMPTS, Header::Number(attempts.into()));
-        self.0.entry(FIRST_FAILED.into()).or_insert_with(|| Header::Text(now.clone()));
-        self.set(LAST_FAILED, Header::Text(now));
+        self.0.entry(FIRST_FAILED_AT.into()).or_insert_with(|| Header::Text(now.clone()));
+        self.set(LAST_FAILED_AT, Header::Text(now));
         self.set(REASON, Header::Text(reason.as_str().into()));
         self.set(DETAIL, Header::Text(detail.into()));
     }
 
-    /// Makes a dead letter ready to be tried anew: attempts begin again, the replay is counted, and of the failure only
-    /// remains when it came first, which is the order of every replay.
+    /// Prepares a dead letter for a replay: resets the attempts and counts the replay. Of the failure it keeps only the
+    /// time of the first one, because replays are in that order.
     pub fn record_replay(&mut self) {
         let replays = self.replays() + 1;
-        for name in [ATTEMPTS, LAST_FAILED, REASON, DETAIL, SUSPICIONS] {
+        for name in [ATTEMPTS, LAST_FAILED_AT, REASON, DETAIL, REQUEUES] {
             self.0.remove(name);
         }
         self.set(REPLAYS, Header::Number(replays.into()));
     }
 
-    /// Names the operation that this one was made from by an operator.
+    /// Records the operation that this message replaces. An operator made this message from that operation.
     pub fn set_replaces(&mut self, operation: &str) {
         self.set(REPLACES, Header::Text(operation.to_owned()));
     }
 
-    /// Makes it count as replayed at least so often.
+    /// Raises the number of replays to at least `replays`.
     pub fn raise_replays(&mut self, replays: u32) {
         if self.replays() < replays {
             self.set(REPLAYS, Header::Number(replays.into()));
         }
     }
 
-    /// The failure, if one was recorded.
+    /// The recorded failure, if there is one.
     pub fn failure(&self) -> Option<Failure> {
         Some(Failure {
             reason: self.text(REASON)?.to_owned(),
             detail: self.text(DETAIL).unwrap_or_default().to_owned(),
-            first_at: self.moment(FIRST_FAILED),
-            last_at: self.moment(LAST_FAILED),
+            first_at: self.timestamp(FIRST_FAILED_AT),
+            last_at: self.timestamp(LAST_FAILED_AT),
         })
     }
 
-    /// The value of a header that is text.
+    /// The value of a header, if it is a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.0.get(name) {
             Some(Header::Text(text)) => Some(text),
@@ -129,7 +130,7 @@ impl Headers {
         }
     }
 
-    /// No greater than a database's `integer` holds, so that a count can always be compared with a recorded one.
+    /// A counter. At most `i32::MAX`, because the databases store replays as a 32-bit integer.
     fn count(&self, name: &str) -> u32 {
         match self.0.get(name) {
             Some(Header::Number(number)) => u32::try_from((*number).clamp(0, i32::MAX.into())).unwrap_or_default(),
@@ -137,7 +138,7 @@ impl Headers {
         }
     }
 
-    fn moment(&self, name: &str) -> Option<Timestamp> {
+    fn timestamp(&self, name: &str) -> Option<Timestamp> {
         self.text(name)?.parse().ok()
     }
 }
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_add_up_and_a_replay_begins_anew() {
+    fn failures_are_counted_and_a_replay_resets_them() {
         let at = |millis| Timestamp::from_timestamp_millis(millis).unwrap();
         let mut headers = Headers::default();
         headers.set("x-foreign", Header::Text("kept".into()));
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_numbers_do_not_wrap() {
+    fn counters_with_extreme_values_do_not_overflow() {
         let mut headers = Headers::default();
         headers.set(ATTEMPTS, Header::Number(i64::MAX));
         headers.record_failure(Reason::Invalid, "", Timestamp::from_timestamp_millis(0).unwrap());

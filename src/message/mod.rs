@@ -1,7 +1,7 @@
-//! What travels through the queue: the body, its properties and our headers.
+//! The messages in the queues: body, properties and headers.
 //!
-//! The rule this room keeps: whatever arrives is either a valid command or a reason for the dead letters, and a reason
-//! never repeats personal data. It must not know how messages are carried or what becomes of them.
+//! The rule of this module: each body is decoded to a valid command or to a reason why it is dead-lettered. A reason
+//! never contains personal data. This module does not know how messages are transported or handled.
 
 mod codec;
 mod headers;
@@ -11,34 +11,34 @@ pub use headers::{Failure, Header, Headers};
 
 use crate::domain::{Command, Timestamp};
 
-/// A message as the queue carries it.
+/// A message in a queue.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
-    /// The operation id, as text; foreign messages may have anything or nothing.
+    /// The operation id as text. In a message of another program it can be any text, or empty.
     pub id: String,
     /// `contact.insert`, `contact.update` or `contact.delete`.
     pub kind: String,
-    /// When it was accepted, in whole seconds since 1970; 0 if unknown.
+    /// When the command was accepted, in seconds since 1970. 0 if unknown.
     pub timestamp: u64,
-    /// Our headers and any others of a simple type.
+    /// The headers of this system, and all others with a value of a simple type.
     pub headers: Headers,
-    /// JSON, see [`encode`].
+    /// JSON; see [`encode`].
     pub body: Vec<u8>,
 }
 
 impl Message {
-    /// The message of an accepted command.
+    /// Makes the message of an accepted command.
     pub fn new(command: &Command) -> Self {
         Self {
             id: command.operation_id.to_string(),
             kind: format!("contact.{}", command.kind().as_str()),
-            timestamp: seconds(command.accepted_at),
+            timestamp: unix_seconds(command.accepted_at),
             headers: Headers::default(),
             body: encode(command),
         }
     }
 }
 
-fn seconds(moment: Timestamp) -> u64 {
-    u64::try_from(moment.timestamp()).unwrap_or(0)
+fn unix_seconds(timestamp: Timestamp) -> u64 {
+    u64::try_from(timestamp.timestamp()).unwrap_or(0)
 }

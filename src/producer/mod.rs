@@ -1,7 +1,7 @@
-//! The HTTP API: checks a change, hands it to the queue, and answers 202 when the queue has it safely; reads from SQL.
+//! The HTTP API. It publishes changes to the queue, answers 202 after the publisher confirm, and reads from SQL.
 //!
-//! The rule this room keeps: a 202 is sent only after the confirm, every request ends by its deadline, and every error is
-//! a problem document (RFC 9457). It must not know how messages travel or how rows look.
+//! Rule of this module: a 202 is sent only after the confirm. Every request ends by its deadline. Every error is a
+//! problem document (RFC 9457). The module does not depend on the broker or on the database schema.
 
 mod auth;
 mod bulk;
@@ -16,7 +16,7 @@ mod web;
 
 pub use auth::{Credentials, CredentialsError};
 pub use contacts::cursor::CursorKey;
-pub use contacts::paging::Listing;
+pub use contacts::query_parameters::Listing;
 pub use problems::Problem;
 
 use crate::config::HttpSettings;
@@ -32,7 +32,7 @@ use http::connections::Connections;
 use http::request_metrics::RequestMetrics;
 use http::{cors, observe};
 use socket2::SockRef;
-use state::{AppState, Reader, Waiters};
+use state::{AppState, OperationWaiters, Reader};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,10 +40,10 @@ use std::time::Duration;
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The settings would open it to everyone.
+    /// The settings would let anyone call the API.
     #[error("{0}")]
     Unsafe(String),
-    /// The keys of callers, or of an identity provider, cannot be used.
+    /// The API keys, or the token keys of the identity provider, cannot be used.
     #[error("{0}")]
     Credentials(#[from] CredentialsError),
     /// The port cannot be used.
@@ -51,39 +51,40 @@ pub enum ServeError {
     Listen(SocketAddr, std::io::Error),
 }
 
-/// Connections of one HTTP thread; more wait to be accepted. Each costs some 20 KiB.
-const CONNECTIONS: usize = 4_096;
+/// Connections of one HTTP thread. Further connections wait to be accepted. Each one needs about 20 KiB.
+const MAX_CONNECTIONS: usize = 4_096;
 
-/// What the API stands on.
+/// What the API needs from the rest of the process.
 pub struct Parts {
-    /// Who may call.
+    /// The API keys and token keys in effect.
     pub credentials: Credentials,
-    /// Where changes go.
+    /// Publishes changes to the queue.
     pub publisher: Publisher,
-    /// Where reads come from.
+    /// Serves reads.
     pub store: Arc<dyn Store>,
-    /// The most reads at once.
+    /// How many reads may run at the same time.
     pub readers: usize,
-    /// What seals the cursors of all replicas.
+    /// Signs the cursors. All replicas have the same key.
     pub cursors: CursorKey,
-    /// How long requests may take to end.
+    /// How long a graceful shutdown may take.
     pub grace: Duration,
-    /// Ends those that wait.
+    /// Signals the graceful shutdown.
     pub stop: Stop,
 }
 
-/// Binds the public port and makes its server; the caller runs it, in the system it is made in.
+/// Binds the public port and creates the server. The caller runs the server in the same actix system.
 pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAddr), ServeError> {
     let Parts { credentials, publisher, store, readers, cursors, grace, stop } = parts;
     require_authentication(settings)?;
     let listener = TcpListener::bind(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
-    // The kernel cuts a connection whose other end does not read: the HTTP library would wait for ever. Connections have it
-    // from their listener.
-    let unread = SockRef::from(&listener).set_tcp_user_timeout(Some(settings.write_timeout));
-    unread.map_err(|error| ServeError::Listen(settings.listen, error))?;
+    // The HTTP library waits forever for a client that does not read. With this option the kernel closes the
+    // connection. Accepted connections inherit the option from the listener.
+    let set = SockRef::from(&listener).set_tcp_user_timeout(Some(settings.write_timeout));
+    set.map_err(|error| ServeError::Listen(settings.listen, error))?;
     let address = listener.local_addr().map_err(|error| ServeError::Listen(settings.listen, error))?;
-    let (reader, waiters) = (Arc::new(Reader::new(store, readers, settings.accept_timeout)), Waiters::default());
-    actix_web::rt::spawn(waiters.clone().serve(reader.clone(), stop.clone()));
+    let (reader, waiters) =
+        (Arc::new(Reader::new(store, readers, settings.accept_timeout)), OperationWaiters::default());
+    actix_web::rt::spawn(waiters.clone().run(reader.clone(), stop.clone()));
     let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, stop));
     let (auth, metrics) = (Data::new(Auth::new(settings, credentials)), Data::new(RequestMetrics::new()));
     let cursors = Data::new(cursors);
@@ -99,7 +100,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
             .wrap(from_fn(auth::admit))
             .wrap(from_fn(problems::localize::localize))
             .wrap(from_fn(observe::observe))
-            // The last is the outermost: a browser asks without a key whether it may ask with one.
+            // The last middleware is the outermost: a browser sends its preflight request without a key.
             .wrap(Condition::new(!origins.is_empty(), cors::policy(&origins)))
             .configure(routes)
             .default_service(to(problems::not_found))
@@ -107,9 +108,9 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     .disable_signals()
     .client_request_timeout(read_timeout)
     .keep_alive(settings.keep_alive)
-    .on_connect(move |accepted, data| connections.opened(accepted, data))
-    .max_connections(CONNECTIONS)
-    // What callers do not read until then is cut off, so that the rest of the end has its time.
+    .on_connect(move |accepted, data| connections.track(accepted, data))
+    .max_connections(MAX_CONNECTIONS)
+    // After this time the server closes connections, so that the rest of the shutdown still has time.
     .shutdown_timeout((grace * 4 / 5).as_secs().max(1));
     if workers > 0 {
         http = http.workers(workers);
@@ -118,19 +119,19 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     Ok((server, address))
 }
 
-/// Refuses to let everyone in by mistake.
+/// Returns an error if the settings would let anyone call the API by mistake.
 pub fn require_authentication(settings: &HttpSettings) -> Result<(), ServeError> {
-    if settings.listen.ip().is_loopback() || settings.asks_callers() || settings.allow_anonymous {
+    if settings.listen.ip().is_loopback() || settings.requires_authentication() || settings.allow_anonymous {
         return Ok(());
     }
     Err(ServeError::Unsafe(format!(
-        "http.listen ({}) can be reached from other machines, but http.api_keys is empty and there is no http.jwt: set \
-         keys, or http.allow_anonymous = true if something in front checks the callers",
+        "http.listen ({}) can be reached from other machines, but http.api_keys is empty and http.jwt is not set: set \
+         keys, or set http.allow_anonymous = true if a gateway authenticates the callers",
         settings.listen
     )))
 }
 
-/// Every room adds its own paths. The fixed paths below `/contacts` come before `/contacts/{id}`.
+/// Registers the paths of every folder. The fixed paths below `/contacts` must come before `/contacts/{id}`.
 fn routes(config: &mut ServiceConfig) {
     config
         .configure(web::routes)

@@ -1,35 +1,35 @@
-//! The queue seam: publish with a confirm, take and acknowledge, look at the dead letters and remove some.
+//! The queue interface: publish with a confirm, take and acknowledge, browse and remove dead letters.
 //!
-//! The rule this room keeps: a message that was confirmed is handed out again and again until it is acknowledged, over
-//! crashes of anyone. Retry and dead-letter are not operations of their own: a worker publishes the message to that
-//! lane, waits for the confirm, then acknowledges. This room must not know what a message says.
+//! The rule of this module: a confirmed message is delivered again until it is acknowledged, even if any process
+//! crashes. The queue has no operation to retry or dead-letter. A worker publishes the message to the retry queue or
+//! the dead letter queue, waits for the confirm and then acknowledges. This module does not know what is in a body.
 
 pub mod embedded;
 mod publisher;
 pub mod rabbitmq;
 
-pub use publisher::{Condition, Mailbox, Publication, PublishError, Publisher, mailbox};
+pub use publisher::{ConnectionState, Mailbox, Publication, PublishError, Publisher, mailbox};
 
 use crate::domain::Timestamp;
 use crate::message::Message;
 use std::time::Duration;
 
-/// The three queues of the design.
+/// The three queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueueKind {
-    /// `contato`: to be applied.
+    /// `contato`: messages that wait to be applied.
     Work,
-    /// `contato.retry`: goes back to [`QueueKind::Work`] after a delay.
+    /// `contato.retry`: messages that return to [`QueueKind::Work`] after a delay.
     Retry,
-    /// `contato.dlq`: waits for an operator.
+    /// `contato.dlq`: messages that wait for an operator.
     DeadLetter,
 }
 
 impl QueueKind {
-    /// Every lane.
+    /// All queues.
     pub const ALL: [Self; 3] = [Self::Work, Self::Retry, Self::DeadLetter];
 
-    /// The queue's name without the prefix.
+    /// The name of the queue without the prefix.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Work => "contato",
@@ -39,105 +39,107 @@ impl QueueKind {
     }
 }
 
-/// A message handed to a worker.
+/// A message that the queue gave to a worker.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The message.
     pub message: Message,
-    /// How often it was handed out before and came back without an acknowledgement.
+    /// How many times the message was delivered before and not acknowledged.
     pub redeliveries: u32,
 }
 
-/// The queue failed; everything taken and not acknowledged will be handed out again.
+/// The queue failed. It will deliver all messages again that were taken and not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
-    /// The connection, or the queue itself, is gone: connect again.
+    /// The connection is lost, or the queue was deleted. The caller connects again.
     #[error("{0}")]
     Lost(String),
-    /// It can never work as it is set up: an address that is none, queues declared otherwise.
+    /// A setting is wrong, or a queue was declared with other arguments. A new connection does not help.
     #[error("{0}")]
     Misconfigured(String),
 }
 
-/// One worker's view of the queue while its session lasts.
+/// The queue as one worker sees it during a session.
 pub trait Source {
-    /// Waits up to `wait` for the first message and then takes what is ready, up to `max`. An empty batch means that
-    /// nothing came; `None` that deliveries were cancelled, by us or by the source, and all that had arrived are taken.
+    /// Waits up to `wait` for the first message, then takes all messages that are ready, up to `max`. An empty batch
+    /// means that no message arrived. `None` means that the deliveries were cancelled, by the worker or by the source,
+    /// and that all delivered messages are taken.
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError>;
 
-    /// Acknowledges everything taken so far: it will not be handed out again.
+    /// Acknowledges all messages taken so far. They are not delivered again.
     fn acknowledge(&mut self) -> Result<(), QueueError>;
 
-    /// Asks for no more deliveries; those already on the way can still be taken.
+    /// Stops the deliveries. The worker can still take messages that are on the way.
     fn cancel(&mut self) -> Result<(), QueueError>;
 }
 
-/// What a worker does with its session.
-pub type Work<'a> = dyn FnMut(&mut dyn Source) -> Result<(), QueueError> + 'a;
+/// What a worker does in a session.
+pub type SessionHandler<'a> = dyn FnMut(&mut dyn Source) -> Result<(), QueueError> + 'a;
 
-/// A place to take messages from.
+/// The work queue.
 pub trait Queue: Send + Sync {
-    /// Opens a session of at most `prefetch` unacknowledged messages, runs `work` in it, and closes it. What was taken
-    /// and not acknowledged by then will be handed out again.
-    fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError>;
+    /// Opens a session with at most `prefetch` unacknowledged messages, calls `handler` and closes the session. The
+    /// queue delivers the messages again that were taken and not acknowledged.
+    fn session(&self, prefetch: u16, handler: &mut SessionHandler<'_>) -> Result<(), QueueError>;
 }
 
-/// A dead letter as one look shows it.
+/// A dead letter, as a browser returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {
-    /// Names it while the look lasts.
+    /// Identifies the dead letter while it is browsed.
     pub tag: u64,
     /// The message.
     pub message: Message,
 }
 
-/// One look at the dead letters. It shows what was there when it began, oldest first and each once; whatever is not
-/// removed is there afterwards as it was.
+/// Browses the dead letter queue. It returns the dead letters that were there when it started, oldest first and each
+/// once. Dead letters that are not removed stay in the queue unchanged.
 pub trait DeadLetterBrowser {
-    /// How many there are.
+    /// The number of dead letters.
     fn total(&self) -> usize;
 
-    /// The next one; `None` after the last.
+    /// The next dead letter. `None` after the last one.
     fn next(&mut self) -> Result<Option<DeadLetter>, QueueError>;
 
-    /// Notes that the one just shown may be removed later.
+    /// Marks the last returned dead letter, so that it can be removed later.
     fn mark_for_removal(&mut self) {}
 
-    /// Removes letters that this look has shown and that were held.
+    /// Removes dead letters that this browser returned and that were marked.
     fn remove(&mut self, tags: &[u64]) -> Result<(), QueueError>;
 }
 
-/// What is done during a look.
-pub type Browse<'a> = dyn FnMut(&mut dyn DeadLetterBrowser) -> Result<(), QueueError> + 'a;
+/// What a caller does with a browser.
+pub type BrowseHandler<'a> = dyn FnMut(&mut dyn DeadLetterBrowser) -> Result<(), QueueError> + 'a;
 
-/// A place where dead letters wait.
+/// The dead letter queue.
 pub trait DeadLetterQueue: Send + Sync {
-    /// Lets `look` look. On RabbitMQ only one look at a time is possible: it waits a little for another to end.
-    fn browse(&self, browse: &mut Browse<'_>) -> Result<(), QueueError>;
+    /// Calls `handler` with a browser. Only one browser at a time is possible. This call waits up to 10 s for another
+    /// one to finish.
+    fn browse(&self, handler: &mut BrowseHandler<'_>) -> Result<(), QueueError>;
 }
 
-/// What waits in a lane.
+/// The messages that wait in a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Messages that can be handed out.
+    /// The number of messages that are ready for delivery.
     pub messages: u64,
-    /// How many take from it, if the queue can tell.
+    /// The number of consumers, if known.
     pub consumers: Option<u32>,
-    /// Since when the first of them has been there, if the queue can tell: a dead letter since it first failed, any other
-    /// since it was accepted.
+    /// Since when the first message waits, if known. A dead letter waits since it failed for the first time. Other
+    /// messages wait since they were accepted.
     pub oldest: Option<Timestamp>,
 }
 
-/// Looks at the lanes from time to time, and leaves everything there.
+/// Reads the state of the queues, and changes nothing.
 pub trait Monitor: Send {
-    /// What waits in each lane.
+    /// The backlog of each queue.
     fn backlogs(&mut self) -> Result<[(QueueKind, Backlog); 3], QueueError>;
 }
 
-/// Since when a message waits, as far as it tells itself.
-fn waiting_since(lane: QueueKind, message: &Message) -> Option<Timestamp> {
+/// Since when a message waits, if its properties and headers say it.
+fn waiting_since(queue: QueueKind, message: &Message) -> Option<Timestamp> {
     let failed =
-        message.headers.failure().filter(|_| lane == QueueKind::DeadLetter).and_then(|failure| failure.first_at);
+        message.headers.failure().filter(|_| queue == QueueKind::DeadLetter).and_then(|failure| failure.first_at);
     let accepted = || i64::try_from(message.timestamp).ok().filter(|seconds| *seconds > 0);
     failed.or_else(|| Timestamp::from_timestamp(accepted()?, 0))
 }

@@ -1,6 +1,7 @@
-//! The publishing half of the seam: a bounded mailbox in front of the one thread that owns the connection.
+//! The publisher: a bounded mailbox in front of the one thread that owns the connection.
 //!
-//! Whoever publishes has an answer by the deadline: confirmed, refused, or unknown. "Unknown" may still be delivered.
+//! The rule of this module: each caller has a result by its deadline. The result is confirmed, refused or unknown. A
+//! message with an unknown result can still be delivered.
 
 use super::QueueKind;
 use crate::message::Message;
@@ -15,38 +16,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Why a message is not known to be safe.
+/// Why a message is not confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum PublishError {
-    /// Too many publications wait already.
+    /// The mailbox is full.
     #[error("too many messages are waiting to be published")]
     Full,
-    /// The broker takes no messages because a resource alarm is on.
+    /// The broker accepts no messages because of a resource alarm.
     #[error("the broker refuses messages while its memory or disk alarm is on")]
     Blocked,
-    /// There is no connection, and none came up before the deadline.
+    /// There was no connection until the deadline.
     #[error("there is no connection to the broker")]
     Disconnected,
-    /// No confirm came before the deadline; it may have been sent or not.
+    /// There was no confirm until the deadline. The message may have been sent.
     #[error("the broker did not confirm in time")]
     TimedOut,
-    /// No queue took it.
+    /// The broker has no queue for the message.
     #[error("the broker has no queue for the message")]
     Unroutable,
-    /// The broker refused it, for example because the queue is full.
+    /// The broker refused the message, for example because the queue is full.
     #[error("the broker refused the message")]
     Refused,
-    /// The process is shutting down.
+    /// The process shuts down.
     #[error("the service is shutting down")]
     Closed,
 }
 
 impl PublishError {
-    /// Every error, for metrics.
+    /// All errors, for metrics.
     pub const ALL: [Self; 7] =
         [Self::Full, Self::Blocked, Self::Disconnected, Self::TimedOut, Self::Unroutable, Self::Refused, Self::Closed];
 
-    /// The word used in metrics and problems.
+    /// The name in metrics and problems.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -60,29 +61,29 @@ impl PublishError {
     }
 }
 
-/// A message on its way to a lane.
+/// A message that is being published.
 #[derive(Debug)]
 pub struct Publication {
-    /// Where to.
-    pub lane: QueueKind,
-    /// What.
+    /// The queue.
+    pub queue: QueueKind,
+    /// The message.
     pub message: Message,
-    /// For [`QueueKind::Retry`]: how long it stays there.
+    /// How long the message stays in the queue. Only for [`QueueKind::Retry`].
     pub delay: Duration,
     deadline: Instant,
     reply: Reply,
 }
 
-/// Who waits for the answer.
+/// How the result reaches the caller.
 #[derive(Debug)]
 enum Reply {
     Task(oneshot::Sender<Result<(), PublishError>>),
-    /// A thread, with the place of this publication in its batch.
+    /// To a thread, with the index of the publication in its batch.
     Thread(Sender<(usize, Result<(), PublishError>)>, usize),
 }
 
 impl Publication {
-    /// Whether nobody waits for the answer any more.
+    /// Whether no caller waits for the result any more.
     pub fn is_stale(&self, now: Instant) -> bool {
         let abandoned = match &self.reply {
             Reply::Task(reply) => reply.is_closed(),
@@ -91,18 +92,18 @@ impl Publication {
         abandoned || now >= self.deadline
     }
 
-    /// Answers whoever waits.
-    pub fn answer(self, result: Result<(), PublishError>) {
-        // The one who asked may have gone; then nobody needs the answer.
+    /// Sends the result to the caller.
+    pub fn reply(self, result: Result<(), PublishError>) {
+        // Sending fails only if the caller does not wait any more.
         let _ = match self.reply {
             Reply::Task(reply) => reply.send(result).map_err(drop),
-            Reply::Thread(reply, place) => reply.send((place, result)).map_err(drop),
+            Reply::Thread(reply, index) => reply.send((index, result)).map_err(drop),
         };
     }
 }
 
-/// The state of the connection, as those who publish see it.
-pub struct Condition {
+/// The state of the connection, as publishers see it.
+pub struct ConnectionState {
     connected: AtomicBool,
     blocked: AtomicBool,
     connected_gauge: Gauge,
@@ -112,64 +113,64 @@ pub struct Condition {
     confirm_duration: Histogram,
 }
 
-impl Condition {
+impl ConnectionState {
     /// Sets whether there is a connection.
     pub fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
         self.connected_gauge.set(f64::from(u8::from(connected)));
     }
 
-    /// Sets whether the broker takes no messages.
+    /// Sets whether the broker accepts no messages.
     pub fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Ordering::Relaxed);
         self.blocked_gauge.set(f64::from(u8::from(blocked)));
     }
 
-    /// Notes how long `count` messages took from being sent to being safe.
-    pub fn confirmed(&self, count: usize, took: Duration) {
+    /// Records how long `count` messages took from sending to the confirm.
+    pub fn record_confirms(&self, count: usize, took: Duration) {
         self.confirm_duration.record_many(took.as_secs_f64(), count);
     }
 }
 
-/// The thread's end of the mailbox.
+/// The receiving end, for the thread that owns the connection.
 pub struct Mailbox {
-    /// Publications in the order they were asked for; disconnected once every [`Publisher`] is gone.
+    /// Publications in the order of the calls. Disconnected after every [`Publisher`] was dropped.
     pub inbox: Receiver<Publication>,
-    /// The state shown to those who publish.
-    pub condition: Arc<Condition>,
+    /// The state of the connection, shared with the publishers.
+    pub connection_state: Arc<ConnectionState>,
 }
 
 impl Mailbox {
-    /// Shows how many publications wait to be sent and how many to be confirmed.
-    pub fn show_load(&self, in_flight: usize) {
-        self.condition.waiting.set(self.inbox.len() as f64);
-        self.condition.in_flight.set(in_flight as f64);
+    /// Sets the gauges: how many publications wait to be sent, and how many wait for a confirm.
+    pub fn report_load(&self, in_flight: usize) {
+        self.connection_state.waiting.set(self.inbox.len() as f64);
+        self.connection_state.in_flight.set(in_flight as f64);
     }
 }
 
 impl Drop for Mailbox {
-    /// The thread has ended: nobody must wait for it.
+    /// The thread has ended. No caller may wait for it.
     fn drop(&mut self) {
         for publication in self.inbox.try_iter() {
-            publication.answer(Err(PublishError::Closed));
+            publication.reply(Err(PublishError::Closed));
         }
-        self.condition.set_connected(false);
+        self.connection_state.set_connected(false);
     }
 }
 
-/// A handle to publish with; clones share one thread and one connection. The thread finishes what it has and ends when
-/// the last of them is dropped.
+/// Publishes messages. Clones share one thread and one connection. After the last clone is dropped, the thread finishes
+/// the messages it has and ends.
 #[derive(Clone)]
 pub struct Publisher {
     outbox: Sender<Publication>,
-    condition: Arc<Condition>,
+    connection_state: Arc<ConnectionState>,
     metrics: Arc<Metrics>,
 }
 
-/// Makes a publisher whose mailbox holds `capacity` publications, and the mailbox for the thread behind it.
+/// Makes a publisher and its mailbox. The mailbox holds up to `capacity` publications.
 pub fn mailbox(capacity: usize) -> (Publisher, Mailbox) {
     let (outbox, inbox) = bounded(capacity);
-    let condition = Arc::new(Condition {
+    let connection_state = Arc::new(ConnectionState {
         connected: AtomicBool::new(false),
         blocked: AtomicBool::new(false),
         connected_gauge: gauge!(QUEUE_CONNECTED),
@@ -179,39 +180,39 @@ pub fn mailbox(capacity: usize) -> (Publisher, Mailbox) {
         confirm_duration: histogram!(CONFIRM_DURATION),
     });
     gauge!(PUBLISH_WAITING_LIMIT).set(capacity as f64);
-    condition.set_connected(false);
-    condition.set_blocked(false);
+    connection_state.set_connected(false);
+    connection_state.set_blocked(false);
     (
-        Publisher { outbox, condition: condition.clone(), metrics: Arc::new(Metrics::new()) },
-        Mailbox { inbox, condition },
+        Publisher { outbox, connection_state: connection_state.clone(), metrics: Arc::new(Metrics::new()) },
+        Mailbox { inbox, connection_state },
     )
 }
 
 impl Publisher {
-    /// Publishes, and resolves when the broker has the message safely or `timeout` is over.
-    pub async fn publish(&self, lane: QueueKind, message: Message, timeout: Duration) -> Result<(), PublishError> {
+    /// Publishes a message. Returns when the broker confirms or refuses it, or after `timeout`.
+    pub async fn publish(&self, queue: QueueKind, message: Message, timeout: Duration) -> Result<(), PublishError> {
         let started = Instant::now();
-        let (reply, answer) = oneshot::channel();
+        let (reply, result) = oneshot::channel();
         let publication = Publication {
-            lane,
+            queue,
             message,
             delay: Duration::ZERO,
             deadline: started + timeout,
             reply: Reply::Task(reply),
         };
         let result = match self.send(publication) {
-            Ok(()) => match tokio::time::timeout(timeout, answer).await {
-                Ok(answer) => answer.unwrap_or(Err(PublishError::Closed)),
-                Err(_) => Err(self.overdue()),
+            Ok(()) => match tokio::time::timeout(timeout, result).await {
+                Ok(result) => result.unwrap_or(Err(PublishError::Closed)),
+                Err(_) => Err(self.timeout_error()),
             },
             Err(error) => Err(error),
         };
-        self.metrics.published(&result, started.elapsed());
+        self.metrics.record(&result, started.elapsed());
         result
     }
 
-    /// Publishes a batch for a worker thread and waits until all of it is answered or `timeout` is over: one answer each,
-    /// in order.
+    /// Publishes a batch and blocks until each message has a result, or until `timeout`. Returns one result for each
+    /// message, in order.
     pub fn publish_all(
         &self,
         batch: impl IntoIterator<Item = (QueueKind, Message, Duration)>,
@@ -219,33 +220,34 @@ impl Publisher {
     ) -> Vec<Result<(), PublishError>> {
         let started = Instant::now();
         let deadline = started + timeout;
-        let (reply, answers) = unbounded();
+        let (reply, received) = unbounded();
         let mut results: Vec<Option<Result<(), PublishError>>> = Vec::new();
-        for (place, (lane, message, delay)) in batch.into_iter().enumerate() {
+        for (index, (queue, message, delay)) in batch.into_iter().enumerate() {
             let publication =
-                Publication { lane, message, delay, deadline, reply: Reply::Thread(reply.clone(), place) };
+                Publication { queue, message, delay, deadline, reply: Reply::Thread(reply.clone(), index) };
             results.push(self.send(publication).err().map(Err));
         }
         drop(reply);
         while results.iter().any(Option::is_none) {
-            match answers.recv_deadline(deadline) {
-                Ok((place, answer)) => {
-                    if let Some(result) = results.get_mut(place) {
-                        *result = Some(answer);
+            match received.recv_deadline(deadline) {
+                Ok((index, result)) => {
+                    if let Some(entry) = results.get_mut(index) {
+                        *entry = Some(result);
                     }
                 }
                 Err(_late_or_closed) => break,
             }
         }
-        let results: Vec<_> = results.into_iter().map(|result| result.unwrap_or_else(|| Err(self.overdue()))).collect();
+        let results: Vec<_> =
+            results.into_iter().map(|result| result.unwrap_or_else(|| Err(self.timeout_error()))).collect();
         for result in &results {
-            self.metrics.published(result, started.elapsed());
+            self.metrics.record(result, started.elapsed());
         }
         results
     }
 
     fn send(&self, publication: Publication) -> Result<(), PublishError> {
-        if self.condition.blocked.load(Ordering::Relaxed) {
+        if self.connection_state.blocked.load(Ordering::Relaxed) {
             return Err(PublishError::Blocked);
         }
         self.outbox.try_send(publication).map_err(|error| match error {
@@ -254,8 +256,8 @@ impl Publisher {
         })
     }
 
-    fn overdue(&self) -> PublishError {
-        if self.condition.connected.load(Ordering::Relaxed) {
+    fn timeout_error(&self) -> PublishError {
+        if self.connection_state.connected.load(Ordering::Relaxed) {
             PublishError::TimedOut
         } else {
             PublishError::Disconnected
@@ -278,7 +280,7 @@ impl Metrics {
         }
     }
 
-    fn published(&self, result: &Result<(), PublishError>, took: Duration) {
+    fn record(&self, result: &Result<(), PublishError>, took: Duration) {
         match result {
             Ok(()) => {
                 self.confirmed.increment(1);

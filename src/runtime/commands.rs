@@ -1,10 +1,10 @@
-//! Commands that do one thing and end: migrate, prune, treat dead letters, import and export.
+//! The commands that are no roles: migrate, prune, dlq-drain, import, export, api-key, healthcheck.
 
-use super::{DATABASE, RunError, watch_signals};
+use super::{DATABASE, RunError, signals};
 use crate::config::{ApiKey, LogSettings, Scopes, Settings};
 use crate::dlq::{self, DlqError};
 use crate::domain::SHORTEST_RETENTION;
-use crate::queue::embedded::Beside;
+use crate::queue::embedded::EmbeddedDeadLetters;
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{DeadLetterQueue, QueueError};
 use crate::stop::{Cause, Stop};
@@ -12,7 +12,7 @@ use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Pruned, Store, StoreError};
 use crate::telemetry::{self, Health};
-use crate::transfer::{self, Ended, TransferError};
+use crate::transfer::{self, TransferError, TransferOutcome};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The database that commands outside the roles work on.
+/// Opens the database of a data folder or of `database.url`.
 fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
     Ok(match (data_dir, settings.database.url.reveal().strip_prefix("sqlite:")) {
         (Some(folder), _) => Box::new(Sqlite::new(&folder.join(DATABASE))?),
@@ -30,10 +30,11 @@ fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn St
     })
 }
 
-/// Forgets what ended before `older_than` ago, step by step, and says how far it is.
+/// Removes finished operations and tombstones older than `older_than`, in steps of `batch` rows, and prints the
+/// progress.
 pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Option<&Path>) -> Result<(), RunError> {
     let age = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
-    // The clocks of producers may differ by as much as the shortest retention.
+    // The clocks of two producers may differ by the shortest retention.
     if age < SHORTEST_RETENTION * 2 {
         return Err(RunError::Failed(
             "--older-than must be at least 1h: younger operations may still be delivered".into(),
@@ -41,15 +42,15 @@ pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Op
     }
     let horizon = chrono::Utc::now()
         .checked_sub_signed(age)
-        .ok_or_else(|| RunError::Failed("--older-than is longer than time".into()))?;
+        .ok_or_else(|| RunError::Failed("--older-than is too long".into()))?;
     let store = open_store(settings, data_dir)?;
     store.check()?;
     store.set_pruned_before(horizon)?;
-    let (mut sum, mut said) = (Pruned::default(), Instant::now());
-    let say = |sum: Pruned, done| {
+    let (mut sum, mut last_report) = (Pruned::default(), Instant::now());
+    let report = |sum: Pruned, done| {
         let Pruned { operations, tombstones } = sum;
         let so_far = if done { "" } else { " so far" };
-        // Nobody may be listening.
+        // Standard output may be closed.
         let _ = writeln!(std::io::stdout(), "pruned {operations} operations and {tombstones} deleted contacts{so_far}");
     };
     loop {
@@ -57,12 +58,12 @@ pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Op
         sum.operations += step.operations;
         sum.tombstones += step.tombstones;
         if step == Pruned::default() {
-            say(sum, true);
+            report(sum, true);
             return Ok(());
         }
-        if said.elapsed() > Duration::from_secs(2) {
-            say(sum, false);
-            said = Instant::now();
+        if last_report.elapsed() > Duration::from_secs(2) {
+            report(sum, false);
+            last_report = Instant::now();
         }
     }
 }
@@ -70,29 +71,29 @@ pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Op
 impl From<DlqError> for RunError {
     fn from(error: DlqError) -> Self {
         match error {
-            DlqError::Usage(why) => Self::Usage(why),
-            DlqError::Queue(QueueError::Misconfigured(why)) => Self::Misconfigured(why),
+            DlqError::Usage(reason) => Self::Usage(reason),
+            DlqError::Queue(QueueError::Misconfigured(reason)) => Self::Misconfigured(reason),
             other => Self::Failed(other.to_string()),
         }
     }
 }
 
-/// Treats the dead letters of the broker, or of a folder of `standalone`.
+/// Runs `dlq-drain` on the dead letter queue of the broker or of a data folder.
 pub fn dlq(
     settings: &Settings,
     data_dir: Option<&Path>,
     format: dlq::Format,
     operation: &dlq::Operation,
 ) -> Result<dlq::Completion, RunError> {
-    // What is asked for is said on standard output; the log only says what goes wrong.
+    // Results go to standard output. The log only contains errors.
     let level = if settings.log.level == "info" { "error".to_owned() } else { settings.log.level.clone() };
     let _logs = telemetry::init_logs(&LogSettings { level, ..settings.log.clone() }, "dlq-drain")?;
     let (health, stop) = (Health::default(), Stop::default());
-    let (component, waiting) = (health.component("queue"), settings.broker.max_waiting);
-    let (letters, publisher, thread): (Box<dyn DeadLetterQueue>, _, _) = match data_dir {
+    let (component, max_waiting) = (health.component("queue"), settings.broker.max_waiting);
+    let (queue, publisher, thread): (Box<dyn DeadLetterQueue>, _, _) = match data_dir {
         Some(folder) => {
-            let (letters, publisher, thread) = Beside::open(folder, waiting, component, &stop)?;
-            (Box::new(letters), publisher, thread)
+            let (queue, publisher, thread) = EmbeddedDeadLetters::open(folder, max_waiting, component, &stop)?;
+            (Box::new(queue), publisher, thread)
         }
         None => {
             let rabbit = RabbitMq::new(&settings.broker)?;
@@ -107,13 +108,13 @@ pub fn dlq(
     let watch_signals = {
         let stop = stop.clone();
         move || {
-            if let Err(error) = watch_signals_in_thread(stop.clone()) {
-                tracing::warn!(%error, "Ctrl-C will end this at once");
+            if let Err(error) = signals::watch_in_thread(stop.clone()) {
+                tracing::warn!(%error, "signals cannot be handled, Ctrl-C stops the command at once");
             }
         }
     };
     let context = dlq::Context {
-        letters,
+        queue,
         publisher,
         open_store: Box::new(open_store),
         stop: stop.clone(),
@@ -122,96 +123,81 @@ pub fn dlq(
     };
     let result = dlq::run(&context, operation);
     drop(context);
-    // With nobody left to publish it ends, unless it waits for a broker that is away: the process ends anyway.
+    // Without a publisher the thread ends, unless it waits for an unavailable broker. Then the process exits without
+    // it.
     if thread.is_finished() || result.is_ok() {
         let _ = thread.join();
     }
     match stop.cause() {
-        Some(Cause::Misconfigured(why)) => Err(RunError::Misconfigured(why)),
-        Some(Cause::Broken(why)) => Err(RunError::Failed(why)),
-        Some(Cause::Asked) | None => Ok(result?),
+        Some(Cause::Misconfigured(reason)) => Err(RunError::Misconfigured(reason)),
+        Some(Cause::Failed(reason)) => Err(RunError::Failed(reason)),
+        Some(Cause::Requested) | None => Ok(result?),
     }
 }
 
 impl From<TransferError> for RunError {
     fn from(error: TransferError) -> Self {
         match error {
-            TransferError::Usage(why) => Self::Usage(why),
-            TransferError::Failed(why) => Self::Failed(why),
+            TransferError::Usage(reason) => Self::Usage(reason),
+            TransferError::Failed(reason) => Self::Failed(reason),
             TransferError::Output(error) => Self::Failed(error.to_string()),
         }
     }
 }
 
-/// Sends a file of contacts to a service.
+/// Imports a file of contacts into a service.
 pub fn import(arguments: &transfer::Import) -> Result<dlq::Completion, RunError> {
     transfer(|stop| transfer::import(arguments, stop))
 }
 
-/// Brings contacts from a service to a file.
+/// Exports contacts from a service to a file.
 pub fn export(arguments: &transfer::Export) -> Result<dlq::Completion, RunError> {
     transfer(|stop| transfer::export(arguments, stop))
 }
 
-fn transfer(work: impl FnOnce(&Stop) -> Result<Ended, TransferError>) -> Result<dlq::Completion, RunError> {
+fn transfer(work: impl FnOnce(&Stop) -> Result<TransferOutcome, TransferError>) -> Result<dlq::Completion, RunError> {
     let stop = Stop::default();
-    watch_signals_in_thread(stop.clone())?;
+    signals::watch_in_thread(stop.clone())?;
     Ok(match work(&stop)? {
-        Ended::Well => dlq::Completion::Complete,
-        Ended::SomeInvalid => dlq::Completion::Partial,
+        TransferOutcome::Complete => dlq::Completion::Complete,
+        TransferOutcome::SomeInvalid => dlq::Completion::Partial,
     })
 }
 
-/// For commands that are no role: they work in threads and have no reactor.
-fn watch_signals_in_thread(stop: Stop) -> Result<(), RunError> {
-    let (ready, watching) = crossbeam_channel::bounded(1);
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let system = actix_web::rt::System::new();
-        let result = system.block_on(async { watch_signals(stop) });
-        let started = result.is_ok();
-        let _ = ready.send(result);
-        if started {
-            // Until the process ends.
-            let _ = system.run();
-        }
-    })?;
-    watching.recv().unwrap_or(Ok(()))
-}
-
-/// Makes a key: itself on one line and its entry for `http.api_keys` on the next, so that a script can tell them apart.
+/// Creates an API key. Prints the key on the first line and its entry for `http.api_keys` on the second, for scripts.
 pub fn api_key(name: &str, scopes: Scopes) -> Result<(), RunError> {
     let mut random = [0; 32];
     getrandom::fill(&mut random)
-        .map_err(|error| RunError::Failed(format!("no randomness from the system: {error}")))?;
-    // The beginning is for programs that look for secrets in the wrong places.
+        .map_err(|error| RunError::Failed(format!("the system provides no random bytes: {error}")))?;
+    // The prefix helps programs that search files for secrets.
     let key = format!("ctk_{}", URL_SAFE_NO_PAD.encode(random));
     let mut out = std::io::stdout().lock();
     writeln!(out, "{key}\n{}", ApiKey::entry(name, scopes, &key))?;
-    // Nobody may be there to read it.
+    // Standard error may be closed.
     let _ = writeln!(
         std::io::stderr(),
-        "The first line is the key: give it to the caller, it is shown only now. The second is its entry: add it to \
-         http.api_keys, as to the file that CONTACTS__HTTP__API_KEYS_FILE names (entries apart by commas or line ends); a \
-         running role takes it within 10 s."
+        "The first line is the key. Give it to the caller; it is not shown again.\n\
+         The second line is its entry. Add it to http.api_keys, for example in the file of CONTACTS__HTTP__API_KEYS_FILE.\n\
+         Separate entries by commas or line breaks. A running role reads the entry within 10 s."
     );
     Ok(())
 }
 
-/// How long a role may take to answer a health check.
+/// How long a role may take to answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks the role whose admin port is where the settings say.
+/// Checks the liveness, or the readiness, of the role at `admin.listen`.
 pub fn healthcheck(settings: &Settings, ready: bool) -> Result<(), RunError> {
     let mut address = settings.admin.listen;
-    // "Everywhere" is an address to listen at, not one to ask.
+    // The unspecified address is for listening only.
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
     let path = if ready { "/readyz" } else { "/livez" };
-    let answer =
-        ask(address, path).map_err(|error| RunError::Failed(format!("no answer at {address}{path}: {error}")))?;
+    let answer = http_get(address, path)
+        .map_err(|error| RunError::Failed(format!("no answer from {address}{path}: {error}")))?;
     let status = answer.split(' ').nth(1).unwrap_or_default();
     if status == "200" {
         return Ok(());
@@ -220,17 +206,17 @@ pub fn healthcheck(settings: &Settings, ready: bool) -> Result<(), RunError> {
     Err(RunError::Failed(format!("{address}{path} answers {status}: {body}")))
 }
 
-fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+fn http_get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
     let mut answer = String::new();
-    // The role is ours; whatever else listens there is not waited for without an end.
+    // Limited, because another program may listen there.
     stream.take(64 * 1024).read_to_string(&mut answer)?;
     Ok(answer)
 }
 
-/// Migrates the database of `database.url` and says what was done.
+/// Migrates the database of `database.url` and prints each migration.
 pub fn migrate(settings: &Settings, direction: Direction) -> Result<(), RunError> {
     let migrations = open_store(settings, None)?.migrate(direction)?;
     let done = match direction {

@@ -1,7 +1,7 @@
-//! Keys that change while a role runs: looked for every ten seconds, and on SIGHUP.
+//! Reloads the credentials while a role runs: every ten seconds, and on SIGHUP.
 //!
-//! The rule this file keeps: only the keys of callers and of the identity provider are taken; what cannot be used is said
-//! once and changes nothing.
+//! The rule of this file: only API keys and token keys are reloaded. If they cannot be used, the old ones stay in
+//! effect and the error is logged once.
 
 use super::RunError;
 use crate::config::Layers;
@@ -9,46 +9,47 @@ use crate::producer::Credentials;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often files are read again.
-const EVERY: Duration = Duration::from_secs(10);
+/// The time between two reloads.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Watches until the process ends.
+/// Starts to reload the credentials until the process exits.
 pub(super) fn start(layers: Layers, credentials: Credentials) -> Result<(), RunError> {
     let mut hangup = signal(SignalKind::hangup())?;
     actix_web::rt::spawn(async move {
-        let mut said = None;
+        let mut last_error = None;
         loop {
-            let asked = tokio::select! {
+            let requested = tokio::select! {
                 _ = hangup.recv() => true,
-                () = tokio::time::sleep(EVERY) => false,
+                () = tokio::time::sleep(RELOAD_INTERVAL) => false,
             };
             let (layers, credentials) = (layers.clone(), credentials.clone());
-            // Files may lie on a disk that hangs, and signals must still be heard.
-            let Ok(result) = tokio::task::spawn_blocking(move || renew(layers, &credentials)).await else { continue };
+            // In a blocking thread, because a file may be on a disk that hangs.
+            let Ok(result) = tokio::task::spawn_blocking(move || reload(layers, &credentials)).await else { continue };
             match result {
-                Ok(true) => said = None,
+                Ok(true) => last_error = None,
                 Ok(false) => {
-                    said = None;
-                    if asked {
-                        tracing::info!("the keys are the same");
+                    last_error = None;
+                    if requested {
+                        tracing::info!("credentials are unchanged");
                     }
                 }
-                Err(why) if asked || said.as_ref() != Some(&why) => {
-                    tracing::error!(why, "the keys stay as they were");
-                    said = Some(why);
+                Err(why) if requested || last_error.as_ref() != Some(&why) => {
+                    tracing::error!(why, "credentials cannot be reloaded");
+                    last_error = Some(why);
                 }
-                Err(_said_already) => {}
+                Err(_logged_before) => {}
             }
         }
     });
     Ok(())
 }
 
-fn renew(layers: Layers, credentials: &Credentials) -> Result<bool, String> {
+/// Returns whether the credentials changed.
+fn reload(layers: Layers, credentials: &Credentials) -> Result<bool, String> {
     let settings = layers.load().map_err(|error| error.to_string())?;
     let changed = credentials.reload(&settings.http).map_err(|error| error.to_string())?;
     if changed {
-        tracing::info!(callers = %credentials, "the keys have changed");
+        tracing::info!(callers = %credentials, "credentials changed");
     }
     Ok(changed)
 }

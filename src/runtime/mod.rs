@@ -1,23 +1,25 @@
-//! What every role shares at its start and its end: logs, metrics, the admin port, signals, the deadline.
+//! Starts and stops the roles: logs, metrics, the admin port, signals and the deadline for the shutdown.
 //!
-//! The rule this room keeps: a role starts with whatever is away and becomes ready by itself, but ends at once, with one
-//! clear line, on what no waiting can heal. Asked to end, it finishes what it has begun within `shutdown.grace`.
+//! The rule of this module: a role also starts while the broker or the database is unavailable, and becomes ready
+//! later. It stops at once, with one clear line, on an error that waiting cannot fix. A graceful shutdown takes at most
+//! `shutdown.grace`.
 
 mod commands;
 mod key_reload;
 mod monitor;
+mod signals;
 
 use crate::config::{Layers, Settings};
 use crate::consumer::{self, LagTracker};
 use crate::producer::{self, Credentials, CredentialsError, CursorKey, ServeError};
-use crate::queue::embedded::Embedded;
+use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Publisher, QueueError};
 use crate::stop::{Cause, Stop};
 use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Store, StoreError};
-use crate::telemetry::metrics::{BUILD_INFO, Exposition, LOG_LINES_DROPPED};
+use crate::telemetry::metrics::{BUILD_INFO, LOG_LINES_DROPPED, MetricsExporter};
 use crate::telemetry::spans::{self, SpansError};
 use crate::telemetry::{self, Health, LogError, Logs};
 use actix_web::dev::{Server, ServerHandle};
@@ -30,25 +32,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit code when a second signal cuts the end short: 128 and the number of SIGTERM, as a shell shows it.
-const KILLED: i32 = 143;
-/// Signals this close together are one wish: `timeout`, for example, signals its child and then its group.
-const SAME_WISH: Duration = Duration::from_millis(500);
-/// The database's file name in the data folder.
+/// The file name of the database in the data folder.
 const DATABASE: &str = "contacts.db";
-/// The file name of what seals cursors.
+/// The file name of the cursor key in the data folder.
 const CURSOR_KEY: &str = "cursor.key";
 
-/// The roles that run until they are asked to end.
+/// What a process does until a signal stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The HTTP API.
     Producer,
-    /// The worker.
+    /// The workers that apply messages.
     Consumer,
-    /// Both, on SQLite and the embedded queue.
+    /// Both in one process, on SQLite and the embedded queue.
     Standalone,
 }
 
@@ -62,16 +59,16 @@ impl Role {
     }
 }
 
-/// Why a role ended or did not start.
+/// Why a role or a command stopped or did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Settings, queues or schema are not what this version needs.
+    /// A setting, a queue or the schema is wrong.
     #[error("{0}")]
     Misconfigured(String),
-    /// The command line asks for something that cannot be.
+    /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// Anything else.
+    /// Any other failure.
     #[error("{0}")]
     Failed(String),
 }
@@ -79,8 +76,8 @@ pub enum RunError {
 impl From<QueueError> for RunError {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Misconfigured(why) => Self::Misconfigured(why),
-            QueueError::Lost(why) => Self::Failed(why),
+            QueueError::Misconfigured(reason) => Self::Misconfigured(reason),
+            QueueError::Lost(reason) => Self::Failed(reason),
         }
     }
 }
@@ -88,8 +85,8 @@ impl From<QueueError> for RunError {
 impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Misconfigured(why) => Self::Misconfigured(why),
-            StoreError::Unavailable(why) | StoreError::Rejected(why) => Self::Failed(why),
+            StoreError::Misconfigured(reason) => Self::Misconfigured(reason),
+            StoreError::Unavailable(reason) | StoreError::Rejected(reason) => Self::Failed(reason),
         }
     }
 }
@@ -103,8 +100,8 @@ impl From<CredentialsError> for RunError {
 impl From<ServeError> for RunError {
     fn from(error: ServeError) -> Self {
         match error {
-            ServeError::Unsafe(why) => Self::Misconfigured(why),
-            ServeError::Credentials(why) => why.into(),
+            ServeError::Unsafe(reason) => Self::Misconfigured(reason),
+            ServeError::Credentials(reason) => reason.into(),
             error @ ServeError::Listen(..) => Self::Failed(error.to_string()),
         }
     }
@@ -128,120 +125,92 @@ impl From<std::io::Error> for RunError {
     }
 }
 
-/// A started role: what must be ended, in the order of ending.
+/// The parts of a running role, in the order of their shutdown.
 #[derive(Default)]
 struct Running {
     http: Option<ServerHandle>,
-    /// Workers first, then what they publish with.
+    /// The workers first, then their publisher.
     threads: Vec<JoinHandle<()>>,
-    /// Held until the role has ended.
+    /// Held until the role has stopped.
     _lock: Option<File>,
 }
 
-/// Runs a role until it is asked to end, or cannot go on. From `layers` the keys of callers are read again.
+/// Runs a role until a signal or an error stops it. The API keys are read again from `layers` while it runs.
 pub fn run(role: Role, settings: &Settings, layers: &Layers) -> Result<(), RunError> {
-    // Held to the end, so that the last lines are written.
+    // Dropped last, so that the last lines are written.
     let logs = telemetry::init_logs(&settings.log, role.name())?;
     spans::start(&settings.trace, &format!("contacts-{}", role.name()))?;
     let system = actix_web::rt::System::new();
     let result = system.block_on(serve(role, settings, layers, &logs));
-    // Dropped, it would wait without a limit for reads that still hang in a database. The process ends instead.
+    // Not dropped: it would wait without a limit for reads that the database does not answer.
     std::mem::forget(system);
     spans::finish();
     result
 }
 
 async fn serve(role: Role, settings: &Settings, layers: &Layers, logs: &Logs) -> Result<(), RunError> {
-    let exposition = Exposition::install().map_err(|error| RunError::Failed(error.to_string()))?;
+    let exporter = MetricsExporter::install().map_err(|error| RunError::Failed(error.to_string()))?;
     metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "role" => role.name()).set(1.0);
     let (health, stop) = (Health::default(), Stop::default());
-    watch_signals(stop.clone())?;
+    signals::watch(stop.clone())?;
     let process = health.component("process");
 
-    let (upkeep, parts) = (exposition.clone(), health.clone());
-    exposition.before_scrape(move || parts.export());
-    let (dropped, lines) = (logs.dropped(), metrics::counter!(LOG_LINES_DROPPED));
-    exposition.before_scrape(move || lines.absolute(dropped()));
+    let (upkeep, components) = (exporter.clone(), health.clone());
+    exporter.before_scrape(move || components.export());
+    let (dropped, counter) = (logs.dropped(), metrics::counter!(LOG_LINES_DROPPED));
+    exporter.before_scrape(move || counter.absolute(dropped()));
     actix_web::rt::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
             upkeep.run_upkeep();
         }
     });
-    let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), exposition.clone())
+    let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), exporter.clone())
         .map_err(|error| RunError::Failed(format!("cannot listen on {} (admin): {error}", settings.admin.listen)))?;
     actix_web::rt::spawn(admin);
     tracing::info!(role = role.name(), version = env!("CARGO_PKG_VERSION"), admin = %address, "starting");
 
     let running = match role {
-        Role::Producer => start_producer(settings, layers, &health, &stop, &exposition)?,
-        Role::Consumer => start_consumer(settings, &health, &stop, &exposition)?,
-        Role::Standalone => start_standalone(settings, layers, &health, &stop, &exposition)?,
+        Role::Producer => start_producer(settings, layers, &health, &stop, &exporter)?,
+        Role::Consumer => start_consumer(settings, &health, &stop, &exporter)?,
+        Role::Standalone => start_standalone(settings, layers, &health, &stop, &exporter)?,
     };
-    process.ready();
+    process.set_ready();
 
     stop.wait().await;
-    process.not_ready("ending");
-    let finished = running.end(settings).await;
+    process.set_not_ready("ending");
+    let finished = running.shut_down(settings).await;
     match stop.cause() {
-        Some(Cause::Misconfigured(why)) => Err(RunError::Misconfigured(why)),
-        Some(Cause::Broken(why)) => Err(RunError::Failed(why)),
-        Some(Cause::Asked) | None if finished => {
-            tracing::info!("ended");
+        Some(Cause::Misconfigured(reason)) => Err(RunError::Misconfigured(reason)),
+        Some(Cause::Failed(reason)) => Err(RunError::Failed(reason)),
+        Some(Cause::Requested) | None if finished => {
+            tracing::info!("stopped");
             Ok(())
         }
-        Some(Cause::Asked) | None => Err(RunError::Failed(
-            "shutdown.grace is over and not everything was finished; nothing accepted is lost".into(),
+        Some(Cause::Requested) | None => Err(RunError::Failed(
+            "shutdown.grace is over before all work was finished; no accepted change is lost".into(),
         )),
     }
 }
 
-/// The first SIGTERM or SIGINT asks everything to end; a second ends the process at once.
-fn watch_signals(stop: Stop) -> Result<(), RunError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    actix_web::rt::spawn(async move {
-        let mut asked: Option<Instant> = None;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            match asked {
-                None => {
-                    // First: a log that nobody reads must not hold up the end.
-                    stop.ask();
-                    tracing::info!("asked to end: finishing what has begun");
-                    asked = Some(Instant::now());
-                }
-                Some(first) if first.elapsed() < SAME_WISH => {}
-                Some(_) => {
-                    tracing::warn!("asked a second time: ending at once");
-                    std::process::exit(KILLED);
-                }
-            }
-        }
-    });
-    Ok(())
-}
-
 impl Running {
-    /// Finishes requests, then workers, then what they published. False if the grace was too short for it.
-    async fn end(mut self, settings: &Settings) -> bool {
+    /// Finishes the requests, then the workers, then the publisher. Returns false if `shutdown.grace` was too short.
+    async fn shut_down(mut self, settings: &Settings) -> bool {
         let deadline = Instant::now() + settings.shutdown.grace;
-        let ending = async {
+        let shutdown = async {
             if let Some(http) = self.http.take() {
                 http.stop(true).await;
             }
             let threads = std::mem::take(&mut self.threads);
             let joining = tokio::task::spawn_blocking(move || {
                 for thread in threads {
-                    // One that panicked has said so itself.
+                    // A thread that panicked has set the stop signal.
                     let _ = thread.join();
                 }
             });
             let _ = joining.await;
         };
-        tokio::time::timeout_at(deadline.into(), ending).await.is_ok()
+        tokio::time::timeout_at(deadline.into(), shutdown).await.is_ok()
     }
 }
 
@@ -250,18 +219,18 @@ fn start_producer(
     layers: &Layers,
     health: &Health,
     stop: &Stop,
-    exposition: &Exposition,
+    exporter: &MetricsExporter,
 ) -> Result<Running, RunError> {
-    let credentials = open_door(settings)?;
+    let credentials = load_credentials(settings)?;
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
-    // All replicas have the same database, and so the same key.
+    // All replicas of the producer have the same database URL, so they have the same cursor key.
     let cursors = CursorKey::new(settings.database.url.reveal());
-    let door = Door { layers, credentials };
-    let http = start_http(settings, door, publisher, store.clone(), cursors, stop)?;
-    monitor::start(rabbit.monitor(), store, stop, exposition)?;
+    let access = ReloadableCredentials { layers, credentials };
+    let http = start_http(settings, access, publisher, store.clone(), cursors, stop)?;
+    monitor::start(rabbit.monitor(), store, stop, exporter)?;
     Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
 }
 
@@ -269,14 +238,14 @@ fn start_consumer(
     settings: &Settings,
     health: &Health,
     stop: &Stop,
-    exposition: &Exposition,
+    exporter: &MetricsExporter,
 ) -> Result<Running, RunError> {
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("publisher"), stop.clone())?;
-    monitor::start(rabbit.monitor(), store.clone(), stop, exposition)?;
-    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lag: shown_lateness(exposition) };
+    monitor::start(rabbit.monitor(), store.clone(), stop, exporter)?;
+    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lag: export_lag(exporter) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: None, threads, _lock: None })
@@ -287,9 +256,9 @@ fn start_standalone(
     layers: &Layers,
     health: &Health,
     stop: &Stop,
-    exposition: &Exposition,
+    exporter: &MetricsExporter,
 ) -> Result<Running, RunError> {
-    let credentials = open_door(settings)?;
+    let credentials = load_credentials(settings)?;
     let folder = &settings.standalone.data_dir;
     let lock = open_data_folder(folder)?;
     let store = Sqlite::new(&folder.join(DATABASE))?;
@@ -298,82 +267,83 @@ fn start_standalone(
     }
     let store: Arc<dyn Store> = Arc::new(store);
     let (queue, publisher, thread) =
-        Embedded::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
-    // The port first: if it is taken, nothing has begun.
-    let cursors = cursor_key(folder)?;
-    let door = Door { layers, credentials };
-    let http = start_http(settings, door, publisher.clone(), store.clone(), cursors, stop)?;
-    monitor::start(queue.monitor()?, store.clone(), stop, exposition)?;
-    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: shown_lateness(exposition) };
-    // SQLite has one writer, so more workers would only wait for each other.
+        EmbeddedQueue::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
+    // The port before the workers: if another process uses it, no message was taken.
+    let cursors = load_cursor_key(folder)?;
+    let access = ReloadableCredentials { layers, credentials };
+    let http = start_http(settings, access, publisher.clone(), store.clone(), cursors, stop)?;
+    monitor::start(queue.monitor()?, store.clone(), stop, exporter)?;
+    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: export_lag(exporter) };
+    // SQLite allows one writer, so more workers would only wait for each other.
     let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
     let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: Some(http), threads, _lock: Some(lock) })
 }
 
-fn shown_lateness(exposition: &Exposition) -> LagTracker {
+/// A lag tracker that is exported before each scrape.
+fn export_lag(exporter: &MetricsExporter) -> LagTracker {
     let lag = LagTracker::default();
-    let shown = lag.clone();
-    exposition.before_scrape(move || shown.export());
+    let exported = lag.clone();
+    exporter.before_scrape(move || exported.export());
     lag
 }
 
-/// An older schema ends the start; a database that does not answer does not: roles wait for it.
+/// Fails if the schema is too old. An unavailable database is no failure, because the role waits for it.
 fn require_schema(store: &dyn Store) -> Result<(), RunError> {
     match store.check() {
         Err(error @ StoreError::Misconfigured(_)) => Err(error.into()),
-        Err(StoreError::Unavailable(why) | StoreError::Rejected(why)) => {
-            tracing::warn!(reason = why, "the database does not answer yet");
+        Err(StoreError::Unavailable(reason) | StoreError::Rejected(reason)) => {
+            tracing::warn!(reason, "database is not available yet");
             Ok(())
         }
         Ok(()) => Ok(()),
     }
 }
 
-/// The key of the data folder's cursors, made with its first start: cursors outlive a restart.
-fn cursor_key(folder: &Path) -> Result<CursorKey, RunError> {
+/// Reads the cursor key of the data folder. The first start creates it, so that cursors stay valid after a restart.
+fn load_cursor_key(folder: &Path) -> Result<CursorKey, RunError> {
     let path = folder.join(CURSOR_KEY);
-    let cannot = |error: std::io::Error| RunError::Failed(format!("{}: {error}", path.display()));
+    let failed = |error: std::io::Error| RunError::Failed(format!("{}: {error}", path.display()));
     match fs::read_to_string(&path) {
         Ok(secret) if !secret.is_empty() => return Ok(CursorKey::new(&secret)),
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(cannot(error)),
+        Err(error) => return Err(failed(error)),
     }
     let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let mut options = fs::OpenOptions::new();
-    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&path).map_err(cannot)?;
-    file.write_all(secret.as_bytes()).map_err(cannot)?;
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&path).map_err(failed)?;
+    file.write_all(secret.as_bytes()).map_err(failed)?;
     Ok(CursorKey::new(&secret))
 }
 
-/// Who is let in, and where that is read anew.
-struct Door<'a> {
+/// The credentials in effect, and the layers from which they are read again.
+struct ReloadableCredentials<'a> {
     layers: &'a Layers,
     credentials: Credentials,
 }
 
-/// Who will be let in; the end of the start if that would be everyone by mistake.
-fn open_door(settings: &Settings) -> Result<Credentials, RunError> {
+/// Reads the credentials. Fails if a public address would need none.
+fn load_credentials(settings: &Settings) -> Result<Credentials, RunError> {
     producer::require_authentication(&settings.http)?;
     let credentials = Credentials::new(&settings.http)?;
-    tracing::info!(callers = %credentials, "who may call");
+    tracing::info!(callers = %credentials, "credentials loaded");
     Ok(credentials)
 }
 
 fn start_http(
     settings: &Settings,
-    door: Door<'_>,
+    access: ReloadableCredentials<'_>,
     publisher: Publisher,
     store: Arc<dyn Store>,
     cursors: CursorKey,
     stop: &Stop,
 ) -> Result<ServerHandle, RunError> {
-    // As many again may wait for a connection, so that the pool shows when it is too small.
+    // More readers than connections, so that the metrics of the pool show when it is too small.
     let readers = settings.database.max_connections as usize * 2;
     let grace = settings.shutdown.grace;
-    let Door { layers, credentials } = door;
+    let ReloadableCredentials { layers, credentials } = access;
     let parts = producer::Parts {
         credentials: credentials.clone(),
         publisher,
@@ -389,29 +359,31 @@ fn start_http(
     tracing::info!(%address, "listening");
     let key = if credentials.asks_callers() { " -H 'Authorization: Bearer KEY'" } else { "" };
     key_reload::start(layers.clone(), credentials)?;
-    // For the person at the terminal; a closed standard output is nobody.
+    // For the person at the terminal. Standard output may be closed.
     let _ = writeln!(
         std::io::stdout(),
-        "Listening on http://{address}: a page to work with there, the API to try at /docs. Or:\n  curl -i http://{address}/contacts{key} -H 'Content-Type: application/json' \
+        "Listening on http://{address}: web page at /, API documentation at /docs. Example:\n  \
+         curl -i http://{address}/contacts{key} -H 'Content-Type: application/json' \
          -d '{{\"name\":\"Ana Souza\",\"phone\":\"(11) 98765-4321\",\"email\":\"ana@example.com\"}}'"
     );
     Ok(handle)
 }
 
-/// Makes the folder, for its owner only, and takes its lock: two processes on one queue would hand messages out twice.
+/// Creates the data folder, for its owner only, and locks it: two processes with one queue would deliver messages
+/// twice.
 fn open_data_folder(folder: &Path) -> Result<File, RunError> {
-    let cannot = |error: std::io::Error| RunError::Failed(format!("data folder {}: {error}", folder.display()));
+    let failed = |error: std::io::Error| RunError::Failed(format!("data folder {}: {error}", folder.display()));
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
-        return Err(cannot(error));
+        return Err(failed(error));
     }
     let lock =
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(cannot)?;
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(RunError::Failed(format!(
-            "data folder {} is used by another process: end it, or take another folder with --data-dir",
+            "data folder {} is used by another process: stop that process, or choose another folder with --data-dir",
             folder.display()
         ))),
-        Err(TryLockError::Error(error)) => Err(cannot(error)),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }

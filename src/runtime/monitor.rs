@@ -1,80 +1,81 @@
-//! What a role shows of its neighbours: what waits in the queues, and whether the database answers.
+//! Exposes the backlog of the queues and the state of the database as metrics.
 //!
-//! These threads only look. Nothing waits for them at the end of the role, and nothing depends on what they find.
+//! The threads only read. The role does not wait for them when it stops, and nothing depends on their results.
 
 use crate::domain::Timestamp;
 use crate::queue::{Backlog, Monitor, QueueKind};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{
-    DATABASE_UP, Exposition, QUEUE_CONSUMERS, QUEUE_MESSAGES, QUEUE_OLDEST_AGE, SCHEMA_CURRENT,
+    DATABASE_UP, MetricsExporter, QUEUE_CONSUMERS, QUEUE_MESSAGES, QUEUE_OLDEST_AGE, SCHEMA_CURRENT,
 };
 use metrics::{Gauge, gauge};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often to look, unless looking takes long.
-const PERIOD: Duration = Duration::from_secs(2);
-/// The least part of the time that is spent without looking: this many times as long as the look took.
-const REST: u32 = 20;
-/// No look is older than this, besides the time it took.
-const LONGEST_REST: Duration = Duration::from_secs(5);
+/// The time between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// The pause after a check is at least this many times as long as the check took, up to [`MAX_PAUSE`].
+const PAUSE_FACTOR: u32 = 20;
+/// The maximum pause that a slow check causes.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// What was found longer ago than this is not known any more: whoever is asked may hang instead of refusing.
-const STALE: Duration = Duration::from_secs(12);
+/// A result older than this is no longer shown: the broker or the database may not answer at all.
+const STALE_AFTER: Duration = Duration::from_secs(12);
 
-/// Starts to look until the role ends.
+/// Starts the threads. They run until the role stops.
 pub(super) fn start(
     mut monitor: impl Monitor + 'static,
     store: Arc<dyn Store>,
     stop: &Stop,
-    exposition: &Exposition,
+    exporter: &MetricsExporter,
 ) -> std::io::Result<()> {
-    let (queue_seen, database_seen) = (Seen::default(), Seen::default());
-    let lanes = QueueKind::ALL.map(Shown::new);
+    let (queue_check, database_check) = (LastCheck::default(), LastCheck::default());
+    let queues = QueueKind::ALL.map(QueueGauges::new);
     let (up, current) = (gauge!(DATABASE_UP), gauge!(SCHEMA_CURRENT));
-    let (queue, database) = (queue_seen.clone(), database_seen.clone());
-    exposition.before_scrape(move || {
-        if queue.is_stale() {
-            lanes.iter().for_each(|lane| lane.set(None));
+    let (last_queue_check, last_database_check) = (queue_check.clone(), database_check.clone());
+    exporter.before_scrape(move || {
+        if last_queue_check.is_stale() {
+            queues.iter().for_each(|queue| queue.set(None));
         }
-        if database.is_stale() {
+        if last_database_check.is_stale() {
             up.set(0.0);
             current.set(f64::NAN);
         }
     });
-    let watching = stop.clone();
-    let lanes = QueueKind::ALL.map(|lane| (lane, Shown::new(lane)));
+    let stop_signal = stop.clone();
+    let queues = QueueKind::ALL.map(|kind| (kind, QueueGauges::new(kind)));
     stop.spawn("watch-queue".into(), move || {
         loop {
-            let began = Instant::now();
-            let backlogs = monitor.backlogs().inspect_err(|error| tracing::debug!(%error, "the queues cannot be seen"));
-            for (lane, shown) in &lanes {
-                let backlog = backlogs.as_ref().ok().and_then(|all| all.iter().find(|(of, _)| of == lane));
-                shown.set(backlog.map(|(_, backlog)| backlog));
+            let started = Instant::now();
+            let backlogs =
+                monitor.backlogs().inspect_err(|error| tracing::debug!(%error, "queues cannot be monitored"));
+            for (kind, gauges) in &queues {
+                let backlog = backlogs.as_ref().ok().and_then(|all| all.iter().find(|(queue, _)| queue == kind));
+                gauges.set(backlog.map(|(_, backlog)| backlog));
             }
-            queue_seen.now();
-            if rest(&watching, began) {
+            queue_check.record();
+            if pause(&stop_signal, started) {
                 return;
             }
         }
     })?;
-    let watching = stop.clone();
+    let stop_signal = stop.clone();
     let (up, current) = (gauge!(DATABASE_UP), gauge!(SCHEMA_CURRENT));
     up.set(f64::NAN);
     current.set(f64::NAN);
     stop.spawn("watch-database".into(), move || {
         loop {
-            let began = Instant::now();
-            let (answers, fits) = match store.check() {
+            let started = Instant::now();
+            let (is_up, is_current) = match store.check() {
                 Ok(()) => (1.0, 1.0),
                 Err(StoreError::Misconfigured(_)) => (1.0, 0.0),
                 Err(StoreError::Unavailable(_) | StoreError::Rejected(_)) => (0.0, f64::NAN),
             };
-            up.set(answers);
-            current.set(fits);
-            database_seen.now();
-            if rest(&watching, began) {
+            up.set(is_up);
+            current.set(is_current);
+            database_check.record();
+            if pause(&stop_signal, started) {
                 return;
             }
         }
@@ -82,45 +83,45 @@ pub(super) fn start(
     Ok(())
 }
 
-/// When something was last seen; clones share it.
+/// The time of the last check; clones share it.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Option<Instant>>>);
+struct LastCheck(Arc<Mutex<Option<Instant>>>);
 
-impl Seen {
-    fn now(&self) {
+impl LastCheck {
+    fn record(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Not while nothing was seen yet: that is another state.
+    /// Whether the last check is too old. Before the first check there is no result to hide, so this is false.
     fn is_stale(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|seen| seen.elapsed() > STALE)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|checked| checked.elapsed() > STALE_AFTER)
     }
 }
 
-/// Waits for the time of the next look; true if the role ends.
-fn rest(stop: &Stop, began: Instant) -> bool {
-    stop.sleep(PERIOD.max((began.elapsed() * REST).min(LONGEST_REST)))
+/// Waits until the next check. Returns true if the role stops.
+fn pause(stop: &Stop, started: Instant) -> bool {
+    stop.sleep(CHECK_INTERVAL.max((started.elapsed() * PAUSE_FACTOR).min(MAX_PAUSE)))
 }
 
-/// The gauges of a lane.
-struct Shown {
+/// The gauges of one queue.
+struct QueueGauges {
     messages: Gauge,
     consumers: Gauge,
     oldest_age: Gauge,
 }
 
-impl Shown {
-    fn new(lane: QueueKind) -> Self {
-        let shown = Self {
-            messages: gauge!(QUEUE_MESSAGES, "queue" => lane.name()),
-            consumers: gauge!(QUEUE_CONSUMERS, "queue" => lane.name()),
-            oldest_age: gauge!(QUEUE_OLDEST_AGE, "queue" => lane.name()),
+impl QueueGauges {
+    fn new(kind: QueueKind) -> Self {
+        let gauges = Self {
+            messages: gauge!(QUEUE_MESSAGES, "queue" => kind.name()),
+            consumers: gauge!(QUEUE_CONSUMERS, "queue" => kind.name()),
+            oldest_age: gauge!(QUEUE_OLDEST_AGE, "queue" => kind.name()),
         };
-        shown.set(None);
-        shown
+        gauges.set(None);
+        gauges
     }
 
-    /// What is not known is not a number: neither 0 nor the last value would be true.
+    /// Sets an unknown value to NaN, because 0 or the last value would be wrong.
     fn set(&self, backlog: Option<&Backlog>) {
         self.messages.set(backlog.map_or(f64::NAN, |backlog| backlog.messages as f64));
         self.consumers.set(backlog.and_then(|backlog| backlog.consumers).map_or(f64::NAN, f64::from));
@@ -132,6 +133,7 @@ impl Shown {
     }
 }
 
+/// The age of a timestamp, in seconds.
 fn age(since: Timestamp) -> f64 {
     let age = chrono::Utc::now().signed_duration_since(since);
     age.num_milliseconds().max(0) as f64 / 1_000.0

@@ -1,10 +1,11 @@
-//! What columns of both databases mean: text for people who read the tables, domain types for us.
+//! The meaning of the columns in both databases: converts them to and from domain types.
 
 use super::StoreError;
 use crate::domain::{
-    Action, Attempt, Command, ContactId, Details, Email, EndedOperation, Name, OperationId, OperationKind, Phone,
+    Action, Attempt, Command, ContactId, Details, FinishedOperation, Lifecycle, NameKey, OperationId, OperationKind,
     Reason, Stamp, Status, Timestamp,
 };
+use std::convert::Infallible;
 use uuid::Uuid;
 
 /// The columns `status` and `reason`.
@@ -16,19 +17,20 @@ pub(super) const fn status_text(status: Status) -> (&'static str, Option<&'stati
     }
 }
 
-pub(super) fn status(status: &str, reason: Option<&str>) -> Result<Status, StoreError> {
+fn parse_status(status: &str, reason: Option<&str>) -> Result<Status, StoreError> {
     match (status, reason.and_then(Reason::parse)) {
         ("applied", _) => Ok(Status::Applied),
         ("superseded", _) => Ok(Status::Superseded),
         ("failed", Some(reason)) => Ok(Status::Failed(reason)),
-        // Written by a newer version: what it means to us is that the operation failed.
+        // A newer version wrote a reason that this version does not know. The operation failed in any case.
         ("failed", None) => Ok(Status::Failed(Reason::Invalid)),
         _ => Err(unreadable("operations.status")),
     }
 }
 
-pub(super) fn finished(state: &str, reason: Option<&str>, replays: i32) -> Result<EndedOperation, StoreError> {
-    Ok(EndedOperation { status: status(state, reason)?, replays: u32::try_from(replays).unwrap_or_default() })
+pub(super) fn finished(status: &str, reason: Option<&str>, replays: i32) -> Result<FinishedOperation, StoreError> {
+    let status = parse_status(status, reason)?;
+    Ok(FinishedOperation { status, replays: u32::try_from(replays).unwrap_or_default() })
 }
 
 pub(super) fn kind(text: &str) -> Result<OperationKind, StoreError> {
@@ -39,23 +41,54 @@ pub(super) fn stamp(raw: i64) -> Result<Stamp, StoreError> {
     Stamp::new(raw).ok_or_else(|| unreadable("contacts.stamp"))
 }
 
-/// The details of a live row.
-pub(super) fn details(name: Option<&str>, phone: Option<&str>, email: Option<&str>) -> Result<Details, StoreError> {
-    let read = |column: &'static str| move |_invalid| unreadable(column);
-    Ok(Details {
-        name: Name::parse(name.unwrap_or_default()).map_err(read("contacts.name"))?,
-        phone: Phone::parse(phone.unwrap_or_default()).map_err(read("contacts.phone"))?,
-        email: Email::parse(email.unwrap_or_default()).map_err(read("contacts.email"))?,
-    })
+/// The lifecycle of a contact, from the columns of its row.
+pub(super) fn lifecycle(
+    deleted_at: Option<Timestamp>,
+    name: Option<&str>,
+    phone: Option<&str>,
+    email: Option<&str>,
+) -> Result<Lifecycle, StoreError> {
+    if let Some(at) = deleted_at {
+        return Ok(Lifecycle::Deleted { at });
+    }
+    let details = Details::parse(name.unwrap_or_default(), phone.unwrap_or_default(), email.unwrap_or_default());
+    details.map(Lifecycle::Live).map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))
+}
+
+/// The columns that a live contact fills and a tombstone leaves empty, and `deleted_at`.
+pub(super) struct LifecycleColumns<'a> {
+    pub(super) deleted_at: Option<Timestamp>,
+    pub(super) name: Option<&'a str>,
+    pub(super) name_key: Option<String>,
+    pub(super) phone: Option<String>,
+    pub(super) ddd: Option<u8>,
+    pub(super) email: Option<&'a str>,
+}
+
+impl<'a> LifecycleColumns<'a> {
+    pub(super) fn new(life: &'a Lifecycle) -> Self {
+        let (deleted_at, details) = match life {
+            Lifecycle::Live(details) => (None, Some(details)),
+            Lifecycle::Deleted { at } => (Some(*at), None),
+        };
+        Self {
+            deleted_at,
+            name: details.map(|details| details.name.as_str()),
+            name_key: details.map(|details| NameKey::of(&details.name).into()),
+            phone: details.map(|details| details.phone.to_string()),
+            ddd: details.map(|details| details.phone.area().number()),
+            email: details.map(|details| details.email.as_str()),
+        }
+    }
 }
 
 fn unreadable(column: &str) -> StoreError {
-    StoreError::Misconfigured(format!("{column} holds a value this version does not know"))
+    StoreError::Misconfigured(format!("{column} has a value that this version does not know"))
 }
 
-/// A batch that shows whether one can be applied. It is always undone.
-pub(super) fn probe() -> Result<Vec<Attempt>, StoreError> {
-    let details = details(Some("probe"), Some("+5511900000000"), Some("probe@example.com"))?;
+/// A batch that shows whether a batch can be applied. It is always rolled back.
+pub(super) fn probe_batch() -> Result<Vec<Attempt>, StoreError> {
+    let details = Details::parse("probe", "+5511900000000", "probe@example.com");
     let command = Command {
         operation_id: OperationId::new(Uuid::now_v7()),
         contact_id: ContactId::new(Uuid::now_v7()),
@@ -63,42 +96,42 @@ pub(super) fn probe() -> Result<Vec<Attempt>, StoreError> {
         expects: None,
         accepted_at: Timestamp::default(),
         fingerprint: None,
-        action: Action::Create(details),
+        action: Action::Create(details.map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))?),
     };
     Ok(vec![Attempt { command, replays: 0, last_attempt: false, must_fail: None }])
 }
 
-/// How a probe ends: with a failure, or undone.
-pub(super) enum Probed {
-    /// A batch could be applied.
-    Undone,
-    /// It could not.
+/// The error that rolls back the transaction of a probe.
+pub(super) enum ProbeRollback {
+    /// The batch could be applied.
+    Applied,
+    /// The batch could not be applied.
     Failed(StoreError),
 }
 
-impl From<diesel::result::Error> for Probed {
+impl From<diesel::result::Error> for ProbeRollback {
     fn from(error: diesel::result::Error) -> Self {
         Self::Failed(error.into())
     }
 }
 
-impl Probed {
-    /// What a transaction that never commits has shown.
-    pub(super) fn result(ended: Result<std::convert::Infallible, Self>) -> Result<(), StoreError> {
-        match ended {
+impl ProbeRollback {
+    /// The result of a probe.
+    pub(super) fn into_result(transaction: Result<Infallible, Self>) -> Result<(), StoreError> {
+        match transaction {
             Ok(never) => match never {},
-            Err(Self::Undone) => Ok(()),
+            Err(Self::Applied) => Ok(()),
             Err(Self::Failed(error)) => Err(error),
         }
     }
 }
 
-/// The contacts that a batch names, each once, in order: the order in which rows are locked.
+/// The contacts of a batch, without duplicates, in the order in which rows are locked.
 pub(super) fn contact_ids(batch: &[Attempt]) -> Vec<ContactId> {
     sorted(batch.iter().map(|attempt| attempt.command.contact_id))
 }
 
-/// The operations that a batch names or expects, each once, in order.
+/// The operations that a batch contains or expects, without duplicates, in order.
 pub(super) fn operation_ids(batch: &[Attempt]) -> Vec<OperationId> {
     sorted(batch.iter().flat_map(|attempt| [Some(attempt.command.operation_id), attempt.command.expects]).flatten())
 }

@@ -1,17 +1,17 @@
-//! What can go wrong in SQL, classed where it arises: the class decides between waiting and the dead letters.
+//! Classifies the errors of the databases. The class decides: wait, dead-letter the message, or stop.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
-/// A failure of the store.
+/// An error of the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It may work later: unreachable, overloaded, a deadlock, a disk that is full.
+    /// It may work later: the database is unreachable or overloaded, a deadlock, a full disk.
     #[error("{0}")]
     Unavailable(String),
-    /// The data of a command in the batch breaks a rule of the schema.
+    /// The data of a command in the batch violates a constraint of the schema.
     #[error("{0}")]
     Rejected(String),
-    /// It can never work as it is set up: an older schema, a URL that is none, a row that this version cannot read.
+    /// Waiting does not help: the schema is older, the URL is not valid, or this version cannot read a row.
     #[error("{0}")]
     Misconfigured(String),
 }
@@ -29,14 +29,14 @@ impl StoreError {
 }
 
 impl From<DieselError> for StoreError {
-    /// Only what is known to lie in the data is a rejection: everything unknown is held to be temporary, because waiting
-    /// loses nothing. A unique violation is a race with another worker, which the next try will see.
+    /// Only an error that is known to come from the data is `Rejected`. Every unknown error is `Unavailable`, because
+    /// waiting loses nothing. A unique violation is a race with another worker; the next try sees the other row.
     ///
-    /// A database's words may quote the row, also those of a trigger, so only some of them are kept.
+    /// The message of a database, also of a trigger, can contain the row. So only known messages are kept.
     fn from(error: DieselError) -> Self {
         match &error {
             DieselError::DatabaseError(kind, information) => {
-                let message = words(kind, &**information);
+                let message = safe_message(kind, &**information);
                 match kind {
                     DatabaseErrorKind::NotNullViolation
                     | DatabaseErrorKind::CheckViolation
@@ -50,14 +50,15 @@ impl From<DieselError> for StoreError {
                 Self::Rejected("a value cannot be sent to the database".into())
             }
             DieselError::DeserializationError(_) => {
-                Self::Misconfigured("a row cannot be read: was it written by something else?".into())
+                Self::Misconfigured("a row cannot be read: another program may have written it".into())
             }
             other => Self::Unavailable(one_line(&other.to_string())),
         }
     }
 }
 
-/// How messages begin that PostgreSQL and SQLite have about themselves, and that an operator needs.
+/// The starts of messages of PostgreSQL and SQLite about their own state. They contain no data, and an operator needs
+/// them.
 const OPERATIONAL: &[&str] = &[
     "canceling ",
     "cannot execute ",
@@ -90,21 +91,21 @@ const OPERATIONAL: &[&str] = &[
     "attempt to write a readonly database",
 ];
 
-/// What may be said of a database's error: the rule that was broken, by its name, or a message that is about the database
-/// itself. Any other may quote a value, as those of triggers and conversions do.
-fn words(kind: &DatabaseErrorKind, information: &dyn DatabaseErrorInformation) -> String {
+/// A message without data: the name of the violated constraint, or a message about the state of the database. Other
+/// messages, such as those of triggers and conversions, can contain a value.
+fn safe_message(kind: &DatabaseErrorKind, information: &dyn DatabaseErrorInformation) -> String {
     let message = one_line(information.message());
-    let rule = information.constraint_name().or_else(|| information.column_name());
-    match (kind, rule) {
+    let constraint = information.constraint_name().or_else(|| information.column_name());
+    match (kind, constraint) {
         (DatabaseErrorKind::Unknown | DatabaseErrorKind::ClosedConnection, _)
         | (DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ReadOnlyTransaction, _)
         | (DatabaseErrorKind::UnableToSendCommand, _)
-            if OPERATIONAL.iter().any(|beginning| message.starts_with(beginning)) =>
+            if OPERATIONAL.iter().any(|start| message.starts_with(start)) =>
         {
             message
         }
-        (_, Some(rule)) => format!("{kind:?} of {rule}"),
-        (kind, None) => format!("{kind:?}; the database's own log has its words, which may quote data"),
+        (_, Some(constraint)) => format!("{kind:?} of {constraint}"),
+        (kind, None) => format!("{kind:?}; the message is only in the database's log, because it can contain data"),
     }
 }
 

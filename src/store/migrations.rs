@@ -1,5 +1,6 @@
-//! Migrations are embedded in the binary; the schema a version needs is its newest migration. A newer schema is fine:
-//! migrations first expand, and contract only once no older version runs.
+//! Runs and checks the migrations. They are embedded in the binary, and a version needs its newest migration.
+//!
+//! A newer schema is valid: a migration only adds to the schema while older versions can still run.
 
 use super::{Direction, StoreError};
 use diesel::backend::Backend;
@@ -12,30 +13,30 @@ use diesel::sql_query;
 use diesel::sql_types::Text;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
-/// Where the versions of applied migrations are kept.
+/// The table of applied migrations.
 pub(super) const TABLE: &str = "__diesel_schema_migrations";
 
-/// A row of that table.
+/// A row of [`TABLE`].
 #[derive(QueryableByName)]
-pub(super) struct Applied {
+pub(super) struct AppliedMigration {
     #[diesel(sql_type = Text)]
     version: String,
 }
 
-/// Holds the applied migrations against the known ones. It only reads: a role may have no right to do more.
+/// Checks that all migrations are applied. It only reads, because a role may have no right to write here.
 pub(super) fn check<C>(connection: &mut C, exists: bool, migrations: &EmbeddedMigrations) -> Result<(), StoreError>
 where
     C: Connection,
     C::Backend: Backend,
-    SqlQuery: for<'q> LoadQuery<'q, C, Applied>,
+    SqlQuery: for<'q> LoadQuery<'q, C, AppliedMigration>,
 {
-    let applied: Vec<Applied> =
+    let applied: Vec<AppliedMigration> =
         if exists { sql_query(format!("SELECT version FROM {TABLE}")).load(connection)? } else { Vec::new() };
-    let needed = names::<C::Backend>(migrations)?;
+    let known = names::<C::Backend>(migrations)?;
     let missing = |(version, _): &&(MigrationVersion<'static>, String)| {
         !applied.iter().any(|applied| MigrationVersion::from(applied.version.as_str()) == *version)
     };
-    match needed.iter().rev().find(missing) {
+    match known.iter().rev().find(missing) {
         None => Ok(()),
         Some((_, name)) => Err(StoreError::Misconfigured(format!(
             "the database's schema is older than this version needs (migration {name} is missing): run `contacts migrate`"
@@ -43,7 +44,7 @@ where
     }
 }
 
-/// Runs all pending migrations, or reverts the newest one.
+/// Runs all pending migrations, or reverts the newest migration.
 pub(super) fn migrate<DB: Backend>(
     connection: &mut (impl MigrationHarness<DB> + MigrationConnection),
     migrations: EmbeddedMigrations,
@@ -70,7 +71,7 @@ pub(super) fn migrate<DB: Backend>(
 
 fn names<DB: Backend>(migrations: &EmbeddedMigrations) -> Result<Vec<(MigrationVersion<'static>, String)>, StoreError> {
     let all: Vec<Box<dyn Migration<DB>>> = migrations.migrations().map_err(failed)?;
-    Ok(all.iter().map(|one| (one.name().version().as_owned(), one.name().to_string())).collect())
+    Ok(all.iter().map(|migration| (migration.name().version().as_owned(), migration.name().to_string())).collect())
 }
 
 fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {

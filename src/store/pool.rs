@@ -1,4 +1,4 @@
-//! A pool of connections that shows how busy it is.
+//! A pool of connections with metrics.
 
 use super::StoreError;
 use crate::telemetry::metrics::{
@@ -11,14 +11,14 @@ use diesel::r2d2::{
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::time::Duration;
 
-/// What a pool is for, as its metrics name it.
+/// The purpose of a pool, as in its metrics.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Use {
-    /// Everything, or what the other does not take.
+pub(super) enum Purpose {
+    /// Writes, and reads if there is no pool for reads.
     Writes,
-    /// Reads that go elsewhere.
+    /// Reads.
     Reads,
-    /// Looking whether the database answers, which must not wait for what the others do. Not shown.
+    /// Checks whether the database answers. They must not wait for other work. This pool has no metrics.
     Checks,
 }
 
@@ -35,18 +35,18 @@ impl<C: R2D2Connection + 'static> Clone for Connections<C> {
 }
 
 impl<C: R2D2Connection + 'static> Connections<C> {
-    /// Prepares a pool; the first use connects.
+    /// Creates a pool. It connects at the first use.
     pub(super) fn new(
-        purpose: Use,
+        purpose: Purpose,
         url: String,
         size: u32,
         timeout: Duration,
         session: impl CustomizeConnection<C, Error>,
     ) -> Self {
         let (waiting, events) = match purpose {
-            Use::Writes => shown("writes", size),
-            Use::Reads => shown("reads", size),
-            Use::Checks => (Gauge::noop(), Events::none()),
+            Purpose::Writes => metrics_of("writes", size),
+            Purpose::Reads => metrics_of("reads", size),
+            Purpose::Checks => (Gauge::noop(), Events::noop()),
         };
         let pool = Pool::builder()
             .max_size(size)
@@ -59,17 +59,17 @@ impl<C: R2D2Connection + 'static> Connections<C> {
         Self { pool, waiting }
     }
 
-    /// A connection, once one is free or could be made.
+    /// Waits for a free or a new connection.
     pub(super) fn get(&self) -> Result<PooledConnection<ConnectionManager<C>>, StoreError> {
         self.waiting.increment(1.0);
-        let got = self.pool.get();
+        let connection = self.pool.get();
         self.waiting.decrement(1.0);
-        got.map_err(StoreError::pool)
+        connection.map_err(StoreError::pool)
     }
 }
 
 /// The metrics of a pool.
-fn shown(pool: &'static str, size: u32) -> (Gauge, Events) {
+fn metrics_of(pool: &'static str, size: u32) -> (Gauge, Events) {
     gauge!(CONNECTIONS_LIMIT, "pool" => pool).set(f64::from(size));
     let events = Events {
         in_use: gauge!(CONNECTIONS, "pool" => pool),
@@ -79,7 +79,7 @@ fn shown(pool: &'static str, size: u32) -> (Gauge, Events) {
     (gauge!(CONNECTIONS_WAITING, "pool" => pool), events)
 }
 
-/// What the pool tells of itself.
+/// Counts the events of a pool.
 #[derive(Debug)]
 struct Events {
     in_use: Gauge,
@@ -88,7 +88,7 @@ struct Events {
 }
 
 impl Events {
-    fn none() -> Self {
+    fn noop() -> Self {
         Self { in_use: Gauge::noop(), wait: Histogram::noop(), timeouts: Counter::noop() }
     }
 }

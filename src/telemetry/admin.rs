@@ -1,22 +1,22 @@
-//! The admin port: `/livez`, `/readyz` and `/metrics`, never on the public one.
+//! The admin port: `/livez`, `/readyz` and `/metrics`. The public port never serves these paths.
 
 use super::Health;
-use super::metrics::Exposition;
+use super::metrics::MetricsExporter;
 use actix_web::dev::Server;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use std::net::{SocketAddr, TcpListener};
 
-/// Binds the admin port and makes its server; the caller runs it.
-pub fn server(listen: SocketAddr, health: Health, metrics: Exposition) -> std::io::Result<(Server, SocketAddr)> {
+/// Binds the admin port and creates its server. The caller runs the server.
+pub fn server(listen: SocketAddr, health: Health, exporter: MetricsExporter) -> std::io::Result<(Server, SocketAddr)> {
     let listener = TcpListener::bind(listen)?;
     let address = listener.local_addr()?;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(health.clone()))
-            .app_data(web::Data::new(metrics.clone()))
-            .route("/livez", web::get().to(live))
-            .route("/readyz", web::get().to(ready))
-            .route("/metrics", web::get().to(render))
+            .app_data(web::Data::new(exporter.clone()))
+            .route("/livez", web::get().to(livez))
+            .route("/readyz", web::get().to(readyz))
+            .route("/metrics", web::get().to(metrics))
     })
     .workers(1)
     .max_connections(64)
@@ -27,19 +27,19 @@ pub fn server(listen: SocketAddr, health: Health, metrics: Exposition) -> std::i
     Ok((server, address))
 }
 
-/// The process answers: nothing outside it is asked, so that a broken dependency never gets it killed.
-async fn live() -> HttpResponse {
+/// Liveness. The handler checks no dependency, so a broken dependency never causes a restart of the process.
+async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("live\n")
 }
 
-/// 200 when every part can work, else 503; the parts either way.
-async fn ready(health: web::Data<Health>) -> HttpResponse {
-    let parts = health.report();
-    let ready = parts.iter().all(|part| part.ready);
+/// Readiness: 200 if every component can work, else 503. The body lists the components.
+async fn readyz(health: web::Data<Health>) -> HttpResponse {
+    let components = health.statuses();
+    let ready = components.iter().all(|component| component.ready);
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.json(serde_json::json!({ "ready": ready, "parts": parts }))
+    answer.json(serde_json::json!({ "ready": ready, "parts": components }))
 }
 
-async fn render(metrics: web::Data<Exposition>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render())
+async fn metrics(exporter: web::Data<MetricsExporter>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(exporter.render())
 }

@@ -1,4 +1,4 @@
-//! Readiness: each part of a role says whether it can work, and why not.
+//! Readiness: each component of a role reports whether it can work, and why not.
 
 use super::metrics::COMPONENT_READY;
 use metrics::gauge;
@@ -6,11 +6,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The parts of a role that must be ready; clones share them.
+/// The components of a role that must be ready. Clones share them.
 #[derive(Clone, Default)]
 pub struct Health(Arc<Mutex<Vec<Component>>>);
 
-/// One part, such as the connection to the broker; clones share its state.
+/// One component, for example the connection to the broker. Clones share its state.
 #[derive(Clone)]
 pub struct Component {
     name: &'static str,
@@ -34,36 +34,36 @@ impl State {
     }
 }
 
-/// A part's state as `/readyz` shows it.
+/// The state of a component in the answer of `/readyz`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// The part.
+pub struct ComponentStatus {
+    /// The name of the component.
     pub name: String,
-    /// Whether it can work.
+    /// Whether the component can work.
     pub ready: bool,
-    /// Why it cannot.
+    /// Why the component cannot work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Health {
-    /// Adds a part, not ready until it says so.
+    /// Adds a component. It is not ready until [`Component::set_ready`].
     pub fn component(&self, name: &'static str) -> Component {
         let component = Component { name, state: Arc::new(Mutex::new(State::Starting)) };
         lock(&self.0).push(component.clone());
         component
     }
 
-    /// Each part's state.
-    pub fn report(&self) -> Vec<Report> {
-        let report = |component: &Component| {
+    /// The state of each component.
+    pub fn statuses(&self) -> Vec<ComponentStatus> {
+        let status = |component: &Component| {
             let reason = component.reason();
-            Report { name: component.name.to_owned(), ready: reason.is_none(), reason }
+            ComponentStatus { name: component.name.to_owned(), ready: reason.is_none(), reason }
         };
-        lock(&self.0).iter().map(report).collect()
+        lock(&self.0).iter().map(status).collect()
     }
 
-    /// Sets the gauge of each part; of several of one name, that of the least ready.
+    /// Sets the gauge of each component. Components with the same name share a gauge: 1 if all of them are ready.
     pub fn export(&self) {
         let mut ready = BTreeMap::new();
         for component in lock(&self.0).iter() {
@@ -76,18 +76,18 @@ impl Health {
 }
 
 impl Component {
-    /// Reports that it can work. Says whether that is news.
-    pub fn ready(&self) -> bool {
+    /// Reports that the component can work. Returns whether its state changed.
+    pub fn set_ready(&self) -> bool {
         std::mem::replace(&mut *lock(&self.state), State::Ready) != State::Ready
     }
 
-    /// Reports why it cannot work. Says whether that is news: it could before, or has not said anything yet.
-    pub fn not_ready(&self, reason: impl Into<String>) -> bool {
+    /// Reports why the component cannot work. Returns whether it was ready or starting before.
+    pub fn set_not_ready(&self, reason: impl Into<String>) -> bool {
         let before = std::mem::replace(&mut *lock(&self.state), State::NotReady(reason.into()));
         matches!(before, State::Starting | State::Ready)
     }
 
-    /// Why it cannot work, if so.
+    /// Why the component cannot work. `None` if it is ready.
     pub fn reason(&self) -> Option<String> {
         lock(&self.state).reason()
     }
@@ -102,13 +102,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_changes_are_news() {
+    fn setters_return_whether_the_state_changed() {
         let health = Health::default();
-        let part = health.component("part");
-        assert_eq!(part.reason(), Some("starting".into()));
-        assert!(part.not_ready("away") && !part.not_ready("still away"));
-        assert_eq!(health.report(), [Report { name: "part".into(), ready: false, reason: Some("still away".into()) }]);
-        assert!(part.ready() && !part.ready());
-        assert!(part.not_ready("away again"));
+        let component = health.component("test");
+        assert_eq!(component.reason(), Some("starting".into()));
+        assert!(component.set_not_ready("unavailable") && !component.set_not_ready("still unavailable"));
+        assert_eq!(
+            health.statuses(),
+            [ComponentStatus { name: "test".into(), ready: false, reason: Some("still unavailable".into()) }]
+        );
+        assert!(component.set_ready() && !component.set_ready());
+        assert!(component.set_not_ready("unavailable again"));
     }
 }

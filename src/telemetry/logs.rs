@@ -1,4 +1,4 @@
-//! Logs: one line each, text for a person at a terminal, JSON for machines, and files that outlive the process.
+//! Logs: text on a terminal, otherwise JSON with one event on each line. Optionally also log files.
 
 use super::json_line::JsonLine;
 use crate::config::{LogFormat, LogSettings};
@@ -12,19 +12,20 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-/// The target of the lines for each request and each batch, which `log.traffic` turns off.
+/// The target of the lines for each request and each batch. `log.traffic` turns these lines off.
 pub const TRAFFIC: &str = "contacts::traffic";
 
-/// Lines that may wait to be written. More are dropped and counted: a log that nobody reads must not stop the work.
-const WAITING: usize = 8_192;
-/// How long lines gather after some were written: under load, waking up for each costs more than writing it.
-const GATHER: Duration = Duration::from_millis(5);
+/// How many lines may wait to be written. Further lines are dropped and counted, so that a slow log never blocks the
+/// process.
+const MAX_PENDING_LINES: usize = 8_192;
+/// How long the log thread waits after it wrote several lines. Under load, a wake-up costs more than writing a line.
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
-/// How long the last lines may take to be written.
-const LAST: Duration = Duration::from_secs(2);
+/// How long the shutdown waits until the last lines are written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What writes the logs, as long as this lives; when it ends, what waits is written, for two seconds at most.
-#[must_use = "without it, lines that wait are lost"]
+/// Keeps the log threads running. When it is dropped, it writes the remaining lines for at most two seconds.
+#[must_use = "without it, waiting lines are lost"]
 pub struct Logs {
     dropped: Vec<ErrorCounter>,
     writers: Vec<WorkerGuard>,
@@ -33,43 +34,44 @@ pub struct Logs {
 impl Drop for Logs {
     fn drop(&mut self) {
         let writers = std::mem::take(&mut self.writers);
-        let (ended, waiting) = crossbeam_channel::bounded::<()>(0);
-        // Its own end may wait for whoever does not read.
-        let ending = std::thread::Builder::new().name("log-end".into()).spawn(move || {
+        let (finished, receiver) = crossbeam_channel::bounded::<()>(0);
+        // To drop the writers may block, if nothing reads the output.
+        let flush = std::thread::Builder::new().name("log-flush".into()).spawn(move || {
             drop(writers);
-            drop(ended);
+            drop(finished);
         });
-        if ending.is_ok() {
-            let _ = waiting.recv_timeout(LAST);
+        if flush.is_ok() {
+            let _ = receiver.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
 impl Logs {
-    /// How many lines were dropped because too many waited; can be asked at any time.
+    /// Returns a function that counts the lines that were dropped so far.
     pub fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
         let counters = self.dropped.clone();
         move || counters.iter().map(|counter| counter.dropped_lines() as u64).sum()
     }
 
-    /// A writer that never waits, in front of a thread that does.
-    fn behind(&mut self, writer: impl Write + Send + 'static) -> NonBlocking {
-        let builder = NonBlockingBuilder::default().thread_name("log").buffered_lines_limit(WAITING).lossy(true);
-        let (writer, guard) = builder.finish(Gathering { writer: BufWriter::new(writer), lines: 0 });
+    /// A writer that never blocks. A thread writes the lines.
+    fn non_blocking(&mut self, writer: impl Write + Send + 'static) -> NonBlocking {
+        let builder =
+            NonBlockingBuilder::default().thread_name("log").buffered_lines_limit(MAX_PENDING_LINES).lossy(true);
+        let (writer, guard) = builder.finish(BatchingWriter { writer: BufWriter::new(writer), lines: 0 });
         self.dropped.push(writer.error_counter());
         self.writers.push(guard);
         writer
     }
 }
 
-/// Its thread flushes when no line waits. If there were several since the last time, it lets more gather before it looks
-/// again.
-struct Gathering<W: Write> {
+/// Delays the log thread after a flush, so that it writes several lines together. The thread flushes when no line
+/// waits. The delay applies if there were several lines since the last flush.
+struct BatchingWriter<W: Write> {
     writer: BufWriter<W>,
     lines: usize,
 }
 
-impl<W: Write> Write for Gathering<W> {
+impl<W: Write> Write for BatchingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.lines += 1;
         self.writer.write(line)
@@ -78,7 +80,7 @@ impl<W: Write> Write for Gathering<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.writer.flush()?;
         if std::mem::take(&mut self.lines) > 1 {
-            sleep(GATHER);
+            sleep(BATCH_DELAY);
         }
         Ok(())
     }
@@ -91,12 +93,12 @@ pub struct LogError(String);
 
 impl From<InitError> for LogError {
     fn from(error: InitError) -> Self {
-        // The error itself only says that it failed.
+        // The source of the error has the reason.
         Self(error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
     }
 }
 
-/// Starts logging to standard error, and to files for `process` if there is a folder for them.
+/// Starts logging to standard error, and to files if `log.dir` is set. The names of the files contain `process`.
 pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
     let mut logs = Logs { dropped: Vec::new(), writers: Vec::new() };
     let level = match settings.level.as_str() {
@@ -107,7 +109,7 @@ pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
         _ => LevelFilter::INFO,
     };
     let traffic = if settings.traffic { level } else { LevelFilter::OFF };
-    // The libraries below say at "warn" what matters to an operator; more only drowns our own lines.
+    // Libraries log what matters to an operator at "warn". Lower levels would hide our own lines.
     let filter =
         Targets::new().with_default(LevelFilter::WARN).with_target("contacts", level).with_target(TRAFFIC, traffic);
     let terminal = io::stderr().is_terminal();
@@ -116,32 +118,33 @@ pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let console = fmt::layer().with_writer(logs.behind(io::stderr()));
+    let colors = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let console = fmt::layer().with_writer(logs.non_blocking(io::stderr()));
     let console = if text {
-        console.with_ansi(colours).with_target(false).boxed()
+        console.with_ansi(colors).with_target(false).boxed()
     } else {
         console.with_ansi(false).event_format(JsonLine).boxed()
     };
     let files = match &settings.dir {
         Some(folder) => {
-            // Pods that share a volume have folders of their own: old files are told by how their names begin.
+            // Pods may share a volume. Each one needs its own folder, because the library finds old files by their
+            // prefix.
             let host = std::env::var("HOSTNAME").unwrap_or_default();
-            let named = !host.is_empty() && !host.starts_with('.') && !host.contains('/');
-            let folder = if named { folder.join(host) } else { folder.clone() };
+            let is_folder_name = !host.is_empty() && !host.starts_with('.') && !host.contains('/');
+            let folder = if is_folder_name { folder.join(host) } else { folder.clone() };
             std::fs::create_dir_all(&folder)
-                .map_err(|error| LogError(format!("cannot make {}: {error}", folder.display())))?;
+                .map_err(|error| LogError(format!("cannot create {}: {error}", folder.display())))?;
             let appender = RollingFileAppender::builder()
                 .rotation(Rotation::DAILY)
                 .filename_prefix(format!("contacts-{process}"))
                 .filename_suffix("log")
                 .max_log_files(settings.keep)
                 .build(folder)?;
-            Some(fmt::layer().with_ansi(false).event_format(JsonLine).with_writer(logs.behind(appender)))
+            Some(fmt::layer().with_ansi(false).event_format(JsonLine).with_writer(logs.non_blocking(appender)))
         }
         None => None,
     };
-    // Only tests start two roles in one process; the first one's logging stays.
+    // Only tests start two roles in one process. They keep the logging of the first role.
     let _ = tracing_subscriber::registry().with(filter).with(console).with(files).try_init();
     Ok(logs)
 }

@@ -1,6 +1,6 @@
-//! What a role shows of itself: logs, metrics, health, and the admin port that serves them.
+//! Logs, metrics, traces and health of a process, and the admin port that serves them.
 //!
-//! The rule this room keeps: no name, phone or e-mail address in a log line, a label or a health text.
+//! Rule of this module: no log line, label or health text contains a name, a phone number or an e-mail address.
 
 pub mod admin;
 mod health;

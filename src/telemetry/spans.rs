@@ -1,28 +1,28 @@
-//! Spans: what happened at a place of a trace, sent to an OpenTelemetry collector where one is set.
+//! Spans: the steps of a trace. A build with the feature `otlp` sends them to an OpenTelemetry collector.
 //!
-//! Without the feature `otlp` nothing is recorded; traces still travel and are named in the log.
+//! Without this feature no spans are recorded. Messages still carry the trace context, and the log still has trace ids.
 
 use super::trace::Trace;
 use crate::config::TraceSettings;
 use std::time::SystemTime;
 
-/// What a span is, as OpenTelemetry names it.
+/// The kind of a span, as defined by OpenTelemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A request that came in.
+    /// Handles a request.
     Server,
-    /// A message given to a queue.
+    /// Publishes a message.
     Producer,
-    /// A message taken from a queue.
+    /// Processes a message.
     Consumer,
-    /// A request to another system.
+    /// Sends a request to another system.
     Client,
 }
 
-/// An attribute's value.
+/// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text that holds no personal data.
+    /// A text without personal data.
     Text(String),
     /// A whole number.
     Number(i64),
@@ -31,21 +31,21 @@ pub enum Value {
 /// One finished span.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// Its place.
+    /// The trace context of the span.
     pub trace: Trace,
-    /// The place above it, if any.
+    /// The id of the parent span.
     pub parent: Option<u64>,
-    /// What happened.
+    /// The name.
     pub name: String,
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
-    /// When it began.
+    /// The start time.
     pub began: SystemTime,
-    /// When it ended.
+    /// The end time.
     pub ended: SystemTime,
-    /// Details, by OpenTelemetry's names where there is one.
+    /// Attributes, with the names of OpenTelemetry if there is one.
     pub attributes: Vec<(&'static str, Value)>,
-    /// Whether it went wrong.
+    /// Whether the step failed.
     pub failed: bool,
 }
 
@@ -55,7 +55,7 @@ pub struct Span {
 pub struct SpansError(String);
 
 #[cfg(not(feature = "otlp"))]
-mod sending {
+mod otlp {
     use super::{Span, SpansError, TraceSettings};
 
     pub(super) fn start(settings: &TraceSettings, _service: &str) -> Result<(), SpansError> {
@@ -75,7 +75,7 @@ mod sending {
 }
 
 #[cfg(feature = "otlp")]
-mod sending {
+mod otlp {
     use super::{Kind, Span, SpansError, TraceSettings, Value};
     use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
     use opentelemetry::{InstrumentationScope, KeyValue};
@@ -85,7 +85,7 @@ mod sending {
     use std::sync::OnceLock;
     use std::time::Duration;
 
-    /// How long one try to send may take.
+    /// The timeout of one export.
     const TIMEOUT: Duration = Duration::from_secs(5);
 
     static SENDER: OnceLock<Sender> = OnceLock::new();
@@ -113,7 +113,7 @@ mod sending {
                 .build(),
         );
         let scope = InstrumentationScope::builder("contacts").with_version(env!("CARGO_PKG_VERSION")).build();
-        // Only tests start two roles in one process; the first one's stays.
+        // Only tests start two roles in one process. They keep the sender of the first role.
         let _ = SENDER.set(Sender { processor, ratio: settings.sample_ratio, scope });
         Ok(())
     }
@@ -155,29 +155,29 @@ mod sending {
         if let Some(sender) = SENDER.get()
             && let Err(error) = sender.processor.shutdown_with_timeout(TIMEOUT)
         {
-            tracing::warn!(%error, "the last spans were not sent");
+            tracing::warn!(%error, "the last spans could not be sent");
         }
     }
 }
 
-/// Prepares to send spans to `trace.otlp_url`, if it is set.
+/// Starts to send spans to `trace.otlp_url`, if it is set.
 pub fn start(settings: &TraceSettings, service: &str) -> Result<(), SpansError> {
-    sending::start(settings, service)
+    otlp::start(settings, service)
 }
 
-/// Whether a trace that begins here is to be recorded.
+/// Decides whether a new trace is sampled.
 pub fn sample() -> bool {
-    sending::sample()
+    otlp::sample()
 }
 
-/// Sends the span that `describe` makes if its trace is recorded; never waits.
+/// Sends the span that `describe` returns, if its trace is sampled. Never blocks.
 pub fn record(trace: &Trace, describe: impl FnOnce() -> Span) {
     if cfg!(feature = "otlp") && trace.sampled {
-        sending::send(describe());
+        otlp::send(describe());
     }
 }
 
-/// Sends what has not been sent yet, for a few seconds at most.
+/// Sends the remaining spans. Blocks for a few seconds at most.
 pub fn finish() {
-    sending::finish();
+    otlp::finish();
 }

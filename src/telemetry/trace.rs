@@ -1,38 +1,38 @@
-//! W3C Trace Context: where a request or a message stands in a trace. Source: the recommendation "Trace Context".
+//! The trace context of requests and messages, as defined by the W3C recommendation "Trace Context".
 
 use std::fmt;
 
-/// The header's name, in HTTP and in messages.
+/// The name of the trace context header, in HTTP and in messages.
 pub const TRACEPARENT: &str = "traceparent";
-/// The header of what other systems add to a trace; carried along, never read.
+/// The name of the header that other systems use for their data. We copy its value.
 pub const TRACESTATE: &str = "tracestate";
-/// The most bytes of `tracestate` that are carried along, as the recommendation asks for at least.
+/// The maximum length of a `tracestate`, in bytes. It is the minimum that the recommendation requires.
 pub const MAX_TRACESTATE: usize = 512;
 
-/// A place in a trace.
+/// The trace context of one span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// Names the whole trace; never 0.
+    /// The id of the trace. Never 0.
     pub trace_id: u128,
-    /// Names this place; never 0.
+    /// The id of the span. Never 0.
     pub span_id: u64,
-    /// Whether spans of it are recorded.
+    /// Whether the spans of the trace are recorded.
     pub sampled: bool,
 }
 
 impl Trace {
-    /// The first place of a new trace.
+    /// Starts a new trace.
     pub fn begin(sampled: bool) -> Self {
         Self { trace_id: fastrand::u128(1..), span_id: new_span_id(), sampled }
     }
 
-    /// A new place below this one.
+    /// A new span in the same trace, below this one.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { span_id: new_span_id(), ..*self }
     }
 
-    /// Reads a `traceparent`. A version we do not know is read as far as version 00 goes, as the recommendation asks.
+    /// Parses a `traceparent`. An unknown version is parsed like version 00, as the recommendation requires.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let (version, rest) = (text.get(..2)?, bytes.get(55));
@@ -55,7 +55,7 @@ impl Trace {
         (trace.trace_id != 0 && trace.span_id != 0).then_some(trace)
     }
 
-    /// The trace's id as text.
+    /// The id of the trace, for the log.
     pub fn id(&self) -> TraceId {
         TraceId(self.trace_id)
     }
@@ -71,7 +71,7 @@ impl fmt::Display for Trace {
     }
 }
 
-/// Shows the id of a trace as other systems write it.
+/// The id of a trace. It is displayed in hexadecimal.
 #[derive(Clone, Copy, Debug)]
 pub struct TraceId(u128);
 
@@ -89,7 +89,7 @@ mod tests {
     const EXAMPLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn the_recommendations_examples() {
+    fn examples_of_the_recommendation_are_parsed() {
         let trace = Trace::parse(EXAMPLE).unwrap();
         assert_eq!(trace.to_string(), EXAMPLE);
         assert!(trace.sampled && trace.id().to_string() == "4bf92f3577b34da6a3ce929d0e0e4736");
@@ -115,13 +115,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(trace_id in 1u128.., span_id in 1u64.., sampled: bool) {
+        fn a_formatted_trace_context_is_parsed_again(trace_id in 1u128.., span_id in 1u64.., sampled: bool) {
             let trace = Trace { trace_id, span_id, sampled };
             prop_assert_eq!(Trace::parse(&trace.to_string()), Some(trace));
         }
 
         #[test]
-        fn no_text_is_too_strange(text in "\\PC{0,60}") {
+        fn any_text_is_parsed_without_a_panic(text in "\\PC{0,60}") {
             let _ = Trace::parse(&text);
         }
     }

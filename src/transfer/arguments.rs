@@ -1,4 +1,4 @@
-//! What can be asked for, as the command line reads it.
+//! The options of `contacts import` and `contacts export`.
 
 use super::TransferError;
 use crate::formats;
@@ -6,140 +6,140 @@ use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a file of contacts is written in.
+/// The format of a file to import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// One JSON object on each line
+    /// One JSON object per line
     Ndjson,
-    /// A table with a line of names first
+    /// A table with a header line
     Csv,
-    /// Cards of version 3.0 or 4.0
+    /// vCards of version 3.0 or 4.0
     Vcard,
 }
 
-/// What an export is written in.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// One JSON object on each line
+    /// One JSON object per line
     Ndjson,
-    /// A table with a line of names first
+    /// A table with a header line
     Csv,
-    /// Cards of version 4.0
+    /// vCards of version 4.0
     Vcard,
-    /// Cards of version 3.0, for older programs
+    /// vCards of version 3.0, for older programs
     Vcard3,
 }
 
-/// How results are written.
+/// The format of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people
+    /// A table for people
     #[default]
     Table,
     /// One JSON object, for scripts
     Json,
 }
 
-/// Where the service is, and how to be let in.
+/// The address of the service and the API key.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "The service")]
+#[command(next_help_heading = "Service")]
 pub struct Service {
-    /// Where its API is; https needs a build with `--features tls`
+    /// The address of the API. https needs a build with `--features tls`
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// A file that holds the key to it; without, the key is what CONTACTS_API_KEY holds, if anything
+    /// A file with the API key. Default: the environment variable CONTACTS_API_KEY, if it is set
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 }
 
-/// A file to the service.
+/// The options of an import.
 #[derive(Args, Clone, Debug)]
 pub struct Import {
-    /// The file; - for standard input, with --format
+    /// The file to import. Use - with --format for standard input
     pub file: PathBuf,
-    /// What it is written in; if not given its name tells: .ndjson or .jsonl, .csv, .vcf
+    /// The format of the file. Default: by the file name (.ndjson, .jsonl, .csv, .vcf)
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub format: Option<Format>,
-    /// Only check every record; nothing is sent on to be kept
+    /// Check every record, create nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// The column of a CSV that holds the name; if not given the service knows the usual names
+    /// The CSV column with the name. Default: the service finds the usual column names
     #[arg(long, value_name = "NAME")]
     pub name_column: Option<String>,
-    /// The column that holds the phone number
+    /// The CSV column with the phone number
     #[arg(long, value_name = "NAME")]
     pub phone_column: Option<String>,
-    /// The column that holds the e-mail address
+    /// The CSV column with the e-mail address
     #[arg(long, value_name = "NAME")]
     pub email_column: Option<String>,
-    /// Write why each record that is not valid is not, as {"line", "errors"}, one on a line, to this new file
-    #[arg(long, value_name = "FILE")]
-    pub rejects: Option<PathBuf>,
-    /// Write the records that are not valid, as they are, to this new file: to mend them there and import it
-    #[arg(long, value_name = "FILE")]
-    pub mend: Option<PathBuf>,
-    /// Go on with this line of the file, as an import that ended early says
+    /// Write the errors of the invalid records to this new file, one {"line", "errors"} per line
+    #[arg(long, alias = "rejects", value_name = "FILE")]
+    pub errors: Option<PathBuf>,
+    /// Write the invalid records unchanged to this new file. Fix them there and import the file
+    #[arg(long, alias = "mend", value_name = "FILE")]
+    pub rejected: Option<PathBuf>,
+    /// Continue at this line of the file. An import that stops early prints the line
     #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_line: u64,
-    /// The most records in one request; what is imported again must be with the same number, or it is created again
+    /// The maximum number of records in one request. A repeated import must use the same number
     #[arg(long, value_name = "RECORDS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
-    /// How long to try again while the service is away or busy, before giving up: 30s or 5m
+    /// How long to retry a request while the service is unavailable or busy, for example 30s or 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime_serde::re::humantime::parse_duration)]
     pub retry_for: Duration,
-    /// How to write the result: a table for people, or one JSON object for scripts
+    /// The format of the result: a table for people, or JSON for scripts
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub output: Output,
-    /// Where to.
+    /// The service.
     #[command(flatten)]
     pub service: Service,
 }
 
-/// Contacts to a file.
+/// The options of an export.
 #[derive(Args, Clone, Debug)]
 pub struct Export {
-    /// The file; - for standard output
+    /// The file to write. Use - for standard output
     pub file: PathBuf,
-    /// What to write; if not given the file's name tells: .ndjson or .jsonl, .csv, .vcf; for - it is ndjson
+    /// The format to write. Default: by the file name (.ndjson, .jsonl, .csv, .vcf), ndjson for -
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub format: Option<ExportFormat>,
-    /// Replace the file if it exists, once the export is complete
+    /// Replace the file if it exists, after the export is complete
     #[arg(long)]
     pub force: bool,
-    /// Which contacts.
+    /// The filters.
     #[command(flatten)]
     pub filters: Filters,
-    /// Where from.
+    /// The service.
     #[command(flatten)]
     pub service: Service,
 }
 
-/// Contacts that meet all of these; without any, all contacts.
+/// Exports only contacts that match all filters. Without a filter, all contacts are exported.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Which contacts")]
+#[command(next_help_heading = "Filters")]
 pub struct Filters {
-    /// Those of this area code, as 11
+    /// Only contacts with this area code, for example 11
     #[arg(long, value_name = "CODE")]
     pub ddd: Option<String>,
-    /// Those of this state, as SP
+    /// Only contacts in this state, for example SP
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
-    /// Those of this region, as Sudeste
+    /// Only contacts in this region, for example Sudeste
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Those whose name begins with this, whatever its case and accents
+    /// Only contacts whose name starts with this text. Case and accents do not matter
     #[arg(long, value_name = "TEXT")]
     pub q: Option<String>,
-    /// Those with this e-mail address
+    /// Only contacts with this e-mail address
     #[arg(long, value_name = "ADDRESS")]
     pub email: Option<String>,
-    /// Those with this phone number
+    /// Only contacts with this phone number
     #[arg(long, value_name = "NUMBER")]
     pub phone: Option<String>,
 }
 
 impl Filters {
-    /// As the API names them.
+    /// The query parameters of the API.
     pub(super) fn query(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all = [
             ("ddd", &self.ddd),
@@ -154,8 +154,8 @@ impl Filters {
 }
 
 impl Format {
-    /// As a file's name tells.
-    fn of(path: &Path) -> Option<Self> {
+    /// The format that a file name ends with.
+    fn of_file_name(path: &Path) -> Option<Self> {
         Some(match formats::Format::of_file_name(path.file_name()?.to_str()?)? {
             formats::Format::Ndjson => Self::Ndjson,
             formats::Format::Csv => Self::Csv,
@@ -163,20 +163,20 @@ impl Format {
         })
     }
 
-    /// Its media type, without parameters.
+    /// The media type, without parameters.
     pub(super) fn media_type(self) -> &'static str {
         let format = match self {
             Self::Ndjson => formats::Format::Ndjson,
             Self::Csv => formats::Format::Csv,
             Self::Vcard => formats::Format::VCard4,
         };
-        let full = format.media_type();
-        full.split_once(';').map_or(full, |(essence, _)| essence)
+        let media_type = format.media_type();
+        media_type.split_once(';').map_or(media_type, |(essence, _)| essence)
     }
 }
 
 impl ExportFormat {
-    /// As the API names it.
+    /// The name in the API.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ndjson => formats::Format::Ndjson,
@@ -187,7 +187,8 @@ impl ExportFormat {
         .name()
     }
 
-    pub(super) const fn kind(self) -> Format {
+    /// The format without the version of a vCard.
+    pub(super) const fn format(self) -> Format {
         match self {
             Self::Ndjson => Format::Ndjson,
             Self::Csv => Format::Csv,
@@ -196,20 +197,22 @@ impl ExportFormat {
     }
 }
 
-/// Whether a path stands for standard input or output.
+/// Whether a path means standard input or standard output.
 pub(super) fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
 }
 
 impl Import {
     pub(super) fn chosen_format(&self) -> Result<Format, TransferError> {
-        self.format.or_else(|| Format::of(&self.file)).ok_or_else(|| unknown_format(&self.file, "ndjson, csv or vcard"))
+        self.format
+            .or_else(|| Format::of_file_name(&self.file))
+            .ok_or_else(|| unknown_format(&self.file, "ndjson, csv or vcard"))
     }
 }
 
 impl Export {
     pub(super) fn chosen_format(&self) -> Result<ExportFormat, TransferError> {
-        let by_name = || match Format::of(&self.file) {
+        let by_name = || match Format::of_file_name(&self.file) {
             Some(Format::Ndjson) => Some(ExportFormat::Ndjson),
             Some(Format::Csv) => Some(ExportFormat::Csv),
             Some(Format::Vcard) => Some(ExportFormat::Vcard),
@@ -219,11 +222,11 @@ impl Export {
     }
 }
 
-fn unknown_format(path: &Path, choice: &str) -> TransferError {
-    let why = if is_standard(path) {
-        "standard input has no name that would tell its format".to_owned()
+fn unknown_format(path: &Path, choices: &str) -> TransferError {
+    let reason = if is_standard(path) {
+        "standard input has no file name".to_owned()
     } else {
-        format!("the name {} does not tell the format", path.display())
+        format!("the file name {} does not show the format", path.display())
     };
-    TransferError::Usage(format!("{why}: add --format with {choice}"))
+    TransferError::Usage(format!("{reason}: add --format with {choices}"))
 }

@@ -1,8 +1,8 @@
-//! Many contacts at once, from a terminal: a file to the API of a running service, and back.
+//! `contacts import` and `contacts export`: transfer a file of contacts to a running service, or from it.
 //!
-//! The rule this room keeps: what is sent again is the same request, byte for byte and key for key, so that an import ended
-//! at any moment is gone on with by running it again; and an export either is there whole or not at all. It speaks to the
-//! API only: it must not know queues, stores or settings.
+//! The rules of this module: a repeated import sends the same requests with the same keys, so it can run again at any
+//! time; an exported file is complete or does not exist. This module uses only the API. It does not know queues, stores
+//! or settings.
 
 mod arguments;
 mod client;
@@ -15,35 +15,35 @@ pub use arguments::{Export, Import};
 
 use crate::stop::Stop;
 
-/// Why a transfer ended before its end, or did not begin.
+/// Why a transfer did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    /// The command line asks for something that cannot be.
+    /// The command line is not valid.
     #[error("{0}")]
     Usage(String),
-    /// It failed; what was done is said.
+    /// The transfer failed.
     #[error("{0}")]
     Failed(String),
-    /// Nobody reads what we write.
+    /// The output cannot be written.
     #[error("{0}")]
     Output(#[from] std::io::Error),
 }
 
-/// How a transfer that came to its end did.
+/// The outcome of a complete transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Every record was accepted, or is valid, or was exported.
-    Well,
-    /// Some records are not valid; all others were accepted.
+pub enum TransferOutcome {
+    /// Every record is accepted, valid (dry run) or exported.
+    Complete,
+    /// Some records are not valid. All other records are accepted.
     SomeInvalid,
 }
 
-/// Sends a file to the service.
-pub fn import(arguments: &Import, stop: &Stop) -> Result<Ended, TransferError> {
+/// Sends a file of contacts to the service.
+pub fn import(arguments: &Import, stop: &Stop) -> Result<TransferOutcome, TransferError> {
     import::run(arguments, stop)
 }
 
-/// Brings contacts from the service to a file.
-pub fn export(arguments: &Export, stop: &Stop) -> Result<Ended, TransferError> {
+/// Writes contacts from the service to a file.
+pub fn export(arguments: &Export, stop: &Stop) -> Result<TransferOutcome, TransferError> {
     export::run(arguments, stop)
 }

@@ -1,66 +1,66 @@
-//! How far a transfer is: a bar at a terminal, else a line now and then. All on standard error.
+//! Shows the progress of a transfer on standard error: a bar on a terminal, otherwise a line at intervals.
 
-use crate::terminal::harmless;
+use crate::terminal::sanitize;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::Cell;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// How often it is said where there is no terminal to draw it on.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// The interval of lines without a terminal, and of repeated notes.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Progress {
     bar: ProgressBar,
-    what: &'static str,
+    activity: &'static str,
     total: Option<u64>,
-    began: Instant,
-    said: Cell<Instant>,
-    noted: Cell<Option<Instant>>,
+    started: Instant,
+    last_line: Cell<Instant>,
+    last_note: Cell<Option<Instant>>,
     terminal: bool,
 }
 
 impl Progress {
-    /// Of work with so many bytes, if that is known.
-    pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
+    /// Starts an activity. `total` is its size in bytes, if known.
+    pub(super) fn new(activity: &'static str, total: Option<u64>) -> Self {
         let terminal = stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(total, target).with_prefix(what);
+        let bar = ProgressBar::with_draw_target(total, target).with_prefix(activity);
         let template = match total {
             Some(_) => "{prefix} {wide_bar} {percent}%  {msg}  {eta} left",
             None => "{spinner} {prefix}  {msg}",
         };
-        // The template is ours and right; a plain bar would be as good.
+        // The template is constant and valid; the default bar only avoids a panic.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let now = Instant::now();
-        Self { bar, what, total, began: now, said: Cell::new(now), noted: Cell::new(None), terminal }
+        Self { bar, activity, total, started: now, last_line: Cell::new(now), last_note: Cell::new(None), terminal }
     }
 
-    /// So many bytes and things are done.
-    pub(super) fn at(&self, bytes: u64, count: u64, things: &str) {
-        let rate = count as f64 / self.began.elapsed().as_secs_f64().max(0.001);
-        self.bar.set_message(format!("{count} {things}  {rate:.0}/s"));
+    /// Shows how many bytes and items are done. `items` names the items in the plural.
+    pub(super) fn update(&self, bytes: u64, count: u64, items: &str) {
+        let rate = count as f64 / self.started.elapsed().as_secs_f64().max(0.001);
+        self.bar.set_message(format!("{count} {items}  {rate:.0}/s"));
         self.bar.set_position(bytes);
-        if self.terminal || self.said.get().elapsed() < SAY_EVERY {
+        if self.terminal || self.last_line.get().elapsed() < INTERVAL {
             return;
         }
-        self.said.set(Instant::now());
+        self.last_line.set(Instant::now());
         let share = match self.total {
             Some(total) if total > 0 => format!(", {} %", bytes.min(total).saturating_mul(100) / total),
             Some(_) | None => String::new(),
         };
-        self.note(&format!("{}: {count} {things}{share}", self.what));
+        self.note(&format!("{}: {count} {items}{share}", self.activity));
     }
 
-    /// For people, besides the result.
+    /// Prints a line.
     pub(super) fn note(&self, text: &str) {
-        // A closed standard error is nobody.
-        self.bar.suspend(|| drop(writeln!(stderr(), "{}", harmless(text))));
+        // Standard error may be closed.
+        self.bar.suspend(|| drop(writeln!(stderr(), "{}", sanitize(text))));
     }
 
-    /// What would else be said again and again.
-    pub(super) fn note_now_and_then(&self, text: &str) {
-        if self.noted.get().is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-            self.noted.set(Some(Instant::now()));
+    /// Prints a line that would repeat often, at most once per interval.
+    pub(super) fn note_at_intervals(&self, text: &str) {
+        if self.last_note.get().is_none_or(|last| last.elapsed() >= INTERVAL) {
+            self.last_note.set(Some(Instant::now()));
             self.note(text);
         }
     }

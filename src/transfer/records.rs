@@ -1,114 +1,118 @@
-//! Cuts a file into its records, as raw bytes, with the lines they stand on; reads no further ahead than one record.
+//! Splits a file into records of raw bytes with their line numbers. It reads only one record ahead.
 //!
-//! The rule: every byte of the file is in exactly one record (blank lines are in the one after them), so that a line of any
-//! run of records is found again in the file by counting. What a record says it must not know: that is the service's to judge.
+//! The rule: each byte of the file is in exactly one record; blank lines belong to the next record. So line numbers in
+//! a request can be converted to line numbers in the file. This file does not check the content; the service does.
 
 use super::arguments::Format;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 
-/// The longest card, or line of NDJSON: a photo on a card has some 100 KiB.
-const LONGEST: usize = 4 * 1024 * 1024;
-/// The longest row. The service reads no more of a CSV after a longer one: all from there on may lie within a quotation mark
-/// that is not closed. So that is found before anything of its batch is sent.
-const LONGEST_ROW: usize = 64 * 1024;
+/// The maximum length of a card or a line of NDJSON, in bytes. A photo in a card has about 100 KiB.
+const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// The maximum length of a row, in bytes. The service stops at a longer row, because a quotation mark may not be
+/// closed. This check finds such a row before its batch is sent.
+const MAX_ROW_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why there is no next record.
+/// Why the next record cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RecordError {
+pub(super) enum ReadError {
     #[error("{0}")]
-    Read(#[from] std::io::Error),
-    #[error("the record that begins at line {line} {what}")]
-    Unreadable { line: u64, what: &'static str },
+    Io(#[from] std::io::Error),
+    #[error("the record at line {line} {problem}")]
+    Malformed { line: u64, problem: &'static str },
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
-    /// In the file, from 1.
+    /// The line in the file, from 1.
     pub(super) first_line: u64,
+    /// The number of lines.
     pub(super) lines: u64,
     pub(super) bytes: Vec<u8>,
 }
 
-/// The records of a source, one after another; of a CSV the first is its header.
-pub(super) struct Records<R> {
+/// Reads the records of a source in order. The first record of a CSV is its header.
+pub(super) struct RecordReader<R> {
     source: BufReader<R>,
     format: Format,
     next_line: u64,
-    /// What stands between the fields of a CSV, once the header has shown it.
+    /// The delimiter of a CSV, after the header has shown it.
     delimiter: Option<u8>,
 }
 
-/// Where in a CSV's field one is, as RFC 4180 has it; a quotation mark within an unquoted field is only a character.
+/// The position in a cell of a CSV (RFC 4180). In an unquoted cell, a quotation mark is a normal character.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    FieldStart,
+enum CellState {
+    Start,
     Unquoted,
     Quoted,
-    /// After a quotation mark within a quoted field: its end, or the first of two.
-    Closing,
+    /// After a quotation mark in a quoted cell. It ends the cell, or it is the first of two.
+    QuoteInQuoted,
 }
 
-impl Place {
-    fn after(self, byte: u8, delimits: impl Fn(u8) -> bool) -> Self {
+impl CellState {
+    fn after(self, byte: u8, is_delimiter: impl Fn(u8) -> bool) -> Self {
         match (self, byte) {
-            (Self::FieldStart | Self::Closing, b'"') => Self::Quoted,
-            (Self::Quoted, b'"') => Self::Closing,
+            (Self::Start | Self::QuoteInQuoted, b'"') => Self::Quoted,
+            (Self::Quoted, b'"') => Self::QuoteInQuoted,
             (Self::Quoted, _) => Self::Quoted,
-            (_, byte) if delimits(byte) => Self::FieldStart,
+            (_, byte) if is_delimiter(byte) => Self::Start,
             _ => Self::Unquoted,
         }
     }
 }
 
-/// What may stand between fields: spreadsheets of countries that write 1,5 use a semicolon.
-const fn may_delimit(byte: u8) -> bool {
+/// The possible delimiters. Spreadsheets use the semicolon in countries with a decimal comma.
+const fn can_delimit(byte: u8) -> bool {
     matches!(byte, b',' | b';' | b'\t')
 }
 
-/// What delimits most in a header, the comma where none does.
+/// The most frequent delimiter of a header, or the comma.
 fn delimiter_of(header: &[u8]) -> u8 {
     let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
-    let mut place = Place::FieldStart;
+    let mut cell = CellState::Start;
     for &byte in header {
-        if !matches!(place, Place::Quoted) {
+        if !matches!(cell, CellState::Quoted) {
             for (delimiter, count) in &mut counts {
                 *count += usize::from(*delimiter == byte);
             }
         }
-        place = place.after(byte, may_delimit);
+        cell = cell.after(byte, can_delimit);
     }
-    // Of equals the last would be taken, and the comma is to be.
+    // `max_by_key` takes the last of equal elements. That must be the comma.
     counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
-impl<R: Read> Records<R> {
+impl<R: Read> RecordReader<R> {
     pub(super) fn new(source: R, format: Format) -> Self {
         Self { source: BufReader::with_capacity(64 * 1024, source), format, next_line: 1, delimiter: None }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Record>, RecordError> {
+    /// The next record, or `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Record>, ReadError> {
         let mut record = Record { first_line: self.next_line, ..Record::default() };
         let found = match self.format {
-            Format::Ndjson => self.lines(&mut record, |line| !line.trim_ascii().is_empty())?,
-            Format::Vcard => self.lines(&mut record, |line| line.trim_ascii().eq_ignore_ascii_case(b"END:VCARD"))?,
-            Format::Csv => self.row(&mut record)?,
+            Format::Ndjson => self.read_lines(&mut record, |line| !line.trim_ascii().is_empty())?,
+            Format::Vcard => {
+                self.read_lines(&mut record, |line| line.trim_ascii().eq_ignore_ascii_case(b"END:VCARD"))?
+            }
+            Format::Csv => self.read_row(&mut record)?,
         };
         self.next_line += record.lines;
         Ok(found.then_some(record))
     }
 
-    /// Takes lines up to the last of a record. False at the end; blank lines there belong to nothing.
-    fn lines(&mut self, record: &mut Record, is_last: impl Fn(&[u8]) -> bool) -> Result<bool, RecordError> {
+    /// Reads lines up to the last line of a record. Returns false at the end; blank lines at the end are no record.
+    fn read_lines(&mut self, record: &mut Record, is_last: impl Fn(&[u8]) -> bool) -> Result<bool, ReadError> {
         loop {
-            let before = record.bytes.len();
-            let room = (LONGEST - before) as u64 + 1;
-            self.source.by_ref().take(room).read_until(b'\n', &mut record.bytes)?;
-            if record.bytes.len() > LONGEST {
-                let what = "has more than 4 MiB: is its end missing?";
-                return Err(RecordError::Unreadable { line: record.first_line, what });
+            let start = record.bytes.len();
+            let limit = (MAX_RECORD_BYTES - start) as u64 + 1;
+            self.source.by_ref().take(limit).read_until(b'\n', &mut record.bytes)?;
+            if record.bytes.len() > MAX_RECORD_BYTES {
+                let problem = "has more than 4 MiB: is its end missing?";
+                return Err(ReadError::Malformed { line: record.first_line, problem });
             }
-            let line = record.bytes.get(before..).unwrap_or_default();
+            let line = record.bytes.get(start..).unwrap_or_default();
             if line.is_empty() {
                 return Ok(record.bytes.iter().any(|byte| !byte.is_ascii_whitespace()));
             }
@@ -119,22 +123,22 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Takes one row, which ends, as for the service, at LF, CRLF or CR outside of quotation marks. False at the end.
-    fn row(&mut self, record: &mut Record) -> Result<bool, RecordError> {
-        let unreadable = |record: &Record, what| RecordError::Unreadable { line: record.first_line, what };
-        let (mut place, mut begun) = (Place::FieldStart, false);
+    /// Reads one row. It ends at LF, CRLF or CR outside quotation marks, as in the service. Returns false at the end.
+    fn read_row(&mut self, record: &mut Record) -> Result<bool, ReadError> {
+        let malformed = |record: &Record, problem| ReadError::Malformed { line: record.first_line, problem };
+        let (mut cell, mut started) = (CellState::Start, false);
         while let Some(byte) = self.peek()? {
             self.take(byte, record);
-            if record.bytes.len() > LONGEST_ROW {
-                return Err(unreadable(record, "has more than 64 KiB: is a quotation mark not closed?"));
+            if record.bytes.len() > MAX_ROW_BYTES {
+                return Err(malformed(record, "has more than 64 KiB: is a quotation mark not closed?"));
             }
-            if place == Place::Quoted || !matches!(byte, b'\r' | b'\n') {
+            if cell == CellState::Quoted || !matches!(byte, b'\r' | b'\n') {
                 record.lines += u64::from(byte == b'\n');
                 let delimiter = self.delimiter;
-                place = place.after(byte, |byte| delimiter.map_or_else(|| may_delimit(byte), |known| known == byte));
-                begun = true;
+                cell = cell.after(byte, |byte| delimiter.map_or_else(|| can_delimit(byte), |known| known == byte));
+                started = true;
                 if record.first_line == 1 && record.bytes == BYTE_ORDER_MARK {
-                    (place, begun) = (Place::FieldStart, false);
+                    (cell, started) = (CellState::Start, false);
                 }
                 continue;
             }
@@ -142,16 +146,16 @@ impl<R: Read> Records<R> {
                 self.take(b'\n', record);
             }
             record.lines += 1;
-            if begun {
+            if started {
                 self.delimiter.get_or_insert_with(|| delimiter_of(&record.bytes));
                 return Ok(true);
             }
         }
-        if place == Place::Quoted {
-            return Err(unreadable(record, "has a quotation mark that is not closed before the end of the file"));
+        if cell == CellState::Quoted {
+            return Err(malformed(record, "has a quotation mark that is not closed before the end of the file"));
         }
-        record.lines += u64::from(begun);
-        Ok(begun)
+        record.lines += u64::from(started);
+        Ok(started)
     }
 
     fn peek(&mut self) -> std::io::Result<Option<u8>> {
@@ -164,7 +168,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Takes the byte that was seen.
+    /// Takes the byte that [`Self::peek`] returned.
     fn take(&mut self, byte: u8, record: &mut Record) {
         self.source.consume(1);
         record.bytes.push(byte);
@@ -176,8 +180,8 @@ mod tests {
     use super::*;
     use crate::formats::{self, Columns, Reader};
 
-    fn cut(text: &str, format: Format) -> Vec<(u64, u64, String)> {
-        let mut records = Records::new(text.as_bytes(), format);
+    fn split(text: &str, format: Format) -> Vec<(u64, u64, String)> {
+        let mut records = RecordReader::new(text.as_bytes(), format);
         let mut all = Vec::new();
         while let Some(Record { first_line, lines, bytes }) = records.next().unwrap() {
             all.push((first_line, lines, String::from_utf8(bytes).unwrap()));
@@ -186,18 +190,18 @@ mod tests {
     }
 
     fn texts(text: &str, format: Format) -> Vec<String> {
-        cut(text, format).into_iter().map(|(_, _, text)| text).collect()
+        split(text, format).into_iter().map(|(_, _, text)| text).collect()
     }
 
     #[test]
-    fn objects_by_line() {
+    fn each_line_of_ndjson_is_a_record() {
         let expected = [(1, 1, "{}\n"), (2, 2, " \r\n{\"a\":1}\r\n"), (4, 1, "{}")];
-        assert_eq!(cut("{}\n \r\n{\"a\":1}\r\n{}", Format::Ndjson), expected.map(|(a, b, c)| (a, b, c.to_owned())));
-        assert!(cut("\n \n", Format::Ndjson).is_empty());
+        assert_eq!(split("{}\n \r\n{\"a\":1}\r\n{}", Format::Ndjson), expected.map(|(a, b, c)| (a, b, c.to_owned())));
+        assert!(split("\n \n", Format::Ndjson).is_empty());
     }
 
     #[test]
-    fn rows_by_line_ends_outside_quotation_marks() {
+    fn a_row_ends_at_a_line_end_outside_quotation_marks() {
         let text = "\u{feff}\"na\nme\",note\nAna,\"two\nlines \"\"so\"\", \n\"\r\n\nBia \"B\",5\"\n\"x\"y\"\nz\n";
         let expected = [
             (1, 2, "\u{feff}\"na\nme\",note\n"),
@@ -206,11 +210,11 @@ mod tests {
             (8, 1, "\"x\"y\"\n"),
             (9, 1, "z\n"),
         ];
-        assert_eq!(cut(text, Format::Csv), expected.map(|(a, b, c)| (a, b, c.to_owned())));
+        assert_eq!(split(text, Format::Csv), expected.map(|(a, b, c)| (a, b, c.to_owned())));
     }
 
     #[test]
-    fn rows_with_semicolons_and_tabs() {
+    fn rows_can_have_semicolons_and_tabs() {
         assert_eq!(texts("a;b\n1;\"2\n3\"\n4;5,\"\n", Format::Csv), ["a;b\n", "1;\"2\n3\"\n", "4;5,\"\n"]);
         assert_eq!(texts("a\tb\n1\t\"2\n3\"\n", Format::Csv), ["a\tb\n", "1\t\"2\n3\"\n"]);
         assert_eq!(delimiter_of(b"\"a;b;c\",d\n"), b',');
@@ -218,58 +222,63 @@ mod tests {
     }
 
     #[test]
-    fn cards_by_their_end() {
+    fn a_card_ends_at_its_last_line() {
         let (one, two) =
             ("BEGIN:VCARD\r\nFN:Ana\r\nEND:VCARD\r\n", "\nBEGIN:VCARD\nFN:END:VCARD\n END:VCAR\nend:vcard");
         assert_eq!(texts(&format!("{one}{two}\n\n"), Format::Vcard), [one.to_owned(), format!("{two}\n")]);
-        assert_eq!(texts("BEGIN:VCARD\nFN:A", Format::Vcard), ["BEGIN:VCARD\nFN:A"], "the service says what it lacks");
+        assert_eq!(
+            texts("BEGIN:VCARD\nFN:A", Format::Vcard),
+            ["BEGIN:VCARD\nFN:A"],
+            "the service reports what is missing"
+        );
     }
 
     #[test]
-    fn rows_by_any_line_end_counted_as_the_service_does() {
+    fn rows_can_end_with_any_line_end() {
         let expected = [(1, 1, "a,b\r"), (2, 2, "\r1,2\r\n"), (4, 2, "3,\"\r\n\r\"\r"), (6, 1, "5")];
-        assert_eq!(cut("a,b\r\r1,2\r\n3,\"\r\n\r\"\r5", Format::Csv), expected.map(|(a, b, c)| (a, b, c.to_owned())));
+        assert_eq!(split("a,b\r\r1,2\r\n3,\"\r\n\r\"\r5", Format::Csv), expected.map(|(a, b, c)| (a, b, c.to_owned())));
     }
 
     #[test]
-    fn what_never_ends_is_told_with_its_line() {
-        for rest in ["x\n".to_owned(), "x\n".repeat(LONGEST_ROW)] {
+    fn a_record_without_end_is_an_error_with_its_line() {
+        for rest in ["x\n".to_owned(), "x\n".repeat(MAX_ROW_BYTES)] {
             let text = format!("name\nAna\n\"Bia\n{rest}");
-            let mut records = Records::new(text.as_bytes(), Format::Csv);
+            let mut records = RecordReader::new(text.as_bytes(), Format::Csv);
             records.next().unwrap();
             records.next().unwrap();
-            let why = records.next().unwrap_err().to_string();
-            assert!(why.contains("line 3") && why.contains("quotation mark"), "{why}");
+            let error = records.next().unwrap_err().to_string();
+            assert!(error.contains("line 3") && error.contains("quotation mark"), "{error}");
         }
-        let text = "x".repeat(LONGEST + 1);
-        let why = Records::new(text.as_bytes(), Format::Ndjson).next().unwrap_err().to_string();
-        assert!(why.contains("line 1") && why.contains("4 MiB"), "{why}");
+        let text = "x".repeat(MAX_RECORD_BYTES + 1);
+        let error = RecordReader::new(text.as_bytes(), Format::Ndjson).next().unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.contains("4 MiB"), "{error}");
     }
 
-    /// The service's own reader must see the same records at the same lines, or results would name the wrong ones.
+    /// The reader of the service must find the same records at the same lines. Otherwise a result would name a wrong
+    /// line.
     #[test]
     fn the_service_finds_the_same_records() {
         let csv = "\u{feff}name;phone;\"no\nte\";email\r\n\n\"A; \"\"B\"\"\nC\";1;x\rD\"E\";2;\"\r\n\"\r\n\r\r;;\n\"F\"G\";3;y";
         let cards =
             "\nBEGIN:VCARD\nFN:A\nEND:VCARD\r\n\r\nbegin:vcard\r\nFN:B\r\nend:vcard\n\nBEGIN:VCARD\nFN:C\nEND:VCARD";
         let objects = "\u{feff}{}\n\r\n{\"name\":1}\r\n \n[]\nx";
-        for (format, theirs, text) in [
+        for (format, service_format, text) in [
             (Format::Csv, formats::Format::Csv, csv),
             (Format::Vcard, formats::Format::VCard4, cards),
             (Format::Ndjson, formats::Format::Ndjson, objects),
         ] {
-            let (mut reader, mut entries) = (Reader::new(theirs, Columns::default()), Vec::new());
+            let (mut reader, mut entries) = (Reader::new(service_format, Columns::default()), Vec::new());
             reader.push(text.as_bytes(), &mut entries).unwrap();
             reader.finish(&mut entries).unwrap();
             let header = usize::from(format == Format::Csv);
-            let ours = cut(text, format);
-            let begins: Vec<u64> = ours
+            let records = split(text, format);
+            let first_lines: Vec<u64> = records
                 .iter()
                 .skip(header)
-                // Without the blank lines before it.
+                // Without the blank lines before the record.
                 .map(|(first, _, text)| first + blank_lines(text))
                 .collect();
-            assert_eq!(begins, entries.iter().map(|entry| entry.line).collect::<Vec<_>>(), "{format:?}");
+            assert_eq!(first_lines, entries.iter().map(|entry| entry.line).collect::<Vec<_>>(), "{format:?}");
         }
     }
 

@@ -1,23 +1,23 @@
-//! Random clients: they create, change and delete a few contacts, try again until they are answered, and remember what
-//! was accepted.
+//! Random clients. They create, update and delete a few contacts, repeat each request until it is answered, and record
+//! the accepted requests.
 
 use super::random;
-use crate::support::{Answer, Client, PATIENCE, person};
+use crate::support::{Answer, Client, MAX_WAIT, person};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 const CLIENTS: u64 = 8;
-/// Contacts that are alive at one time: few, so that clients meet.
-const CONTACTS: usize = 8;
+/// How many contacts exist at one time. Few, so that clients change the same contacts.
+const MAX_CONTACTS: usize = 8;
 /// The longest pause of a client between two requests.
-const PAUSE_MILLIS: u64 = 80;
-/// The API promises an answer within 3 s here; the rest is the machine's.
-const HANG: Duration = Duration::from_secs(15);
+const MAX_PAUSE_MILLIS: u64 = 80;
+/// The longest time for an answer. The API's limit is 3 s here; the rest is a margin for a slow machine.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum RequestKind {
     Create,
     Update,
     Delete,
@@ -28,32 +28,36 @@ pub enum Wish {
 pub struct Accepted {
     pub operation: String,
     pub contact: String,
-    pub wish: Wish,
+    pub kind: RequestKind,
     pub name: String,
     pub expects: Option<String>,
 }
 
+/// A contact that the clients may update or delete.
 #[derive(Clone)]
-struct Known {
+struct KnownContact {
     contact: String,
     version: String,
 }
 
+/// The requests of all clients in one round, and their results.
 pub struct Traffic {
     seed: u64,
     addresses: Vec<String>,
-    /// Held for reading by every try.
-    tries: RwLock<()>,
-    enough: AtomicBool,
-    next: AtomicUsize,
-    pub done: AtomicUsize,
-    known: Mutex<Vec<Known>>,
+    /// Each attempt to send a request holds the lock for reading.
+    attempts: RwLock<()>,
+    stop: AtomicBool,
+    next_number: AtomicUsize,
+    pub finished_requests: AtomicUsize,
+    known: Mutex<Vec<KnownContact>>,
     pub accepted: Mutex<BTreeMap<String, Accepted>>,
+    /// Requests that were answered 412.
     pub refused: AtomicUsize,
-    /// Tries that were answered 503, or not at all.
-    pub tried_again: AtomicUsize,
+    /// Attempts that were answered 503 or not at all, and were repeated.
+    pub repeated: AtomicUsize,
     pub slowest: Mutex<Duration>,
-    pub wrong: Mutex<Vec<String>>,
+    /// Answers that break a promise of the API.
+    pub violations: Mutex<Vec<String>>,
 }
 
 impl Traffic {
@@ -61,49 +65,49 @@ impl Traffic {
         Self {
             seed,
             addresses,
-            tries: RwLock::default(),
-            enough: AtomicBool::new(false),
-            next: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
+            attempts: RwLock::default(),
+            stop: AtomicBool::new(false),
+            next_number: AtomicUsize::new(0),
+            finished_requests: AtomicUsize::new(0),
             known: Mutex::default(),
             accepted: Mutex::default(),
             refused: AtomicUsize::new(0),
-            tried_again: AtomicUsize::new(0),
+            repeated: AtomicUsize::new(0),
             slowest: Mutex::default(),
-            wrong: Mutex::default(),
+            violations: Mutex::default(),
         }
     }
 
-    /// Waits until so many more requests have ended.
+    /// Waits until so many more requests are finished.
     pub fn wait_for(&self, requests: usize) {
         let started = Instant::now();
-        let enough = self.done.load(Ordering::Relaxed) + requests;
-        while self.done.load(Ordering::Relaxed) < enough {
-            assert!(started.elapsed() < PATIENCE * 3, "the clients do not get on");
+        let target = self.finished_requests.load(Ordering::Relaxed) + requests;
+        while self.finished_requests.load(Ordering::Relaxed) < target {
+            assert!(started.elapsed() < MAX_WAIT * 3, "the clients make no progress");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// Waits for every try that has begun; none begins until what this answers is dropped.
+    /// Waits for the running attempts. No new attempt starts until the returned guard is dropped.
     pub fn pause(&self) -> RwLockWriteGuard<'_, ()> {
-        self.tries.write().unwrap()
+        self.attempts.write().unwrap()
     }
 
-    /// Lets the clients end.
-    pub fn finish(&self) {
-        self.enough.store(true, Ordering::Relaxed);
+    /// Stops the clients.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Runs the clients until [`Self::finish`].
+    /// Runs the clients until [`Self::stop`].
     pub fn run(&self) {
         std::thread::scope(|scope| {
             for _ in 0..CLIENTS {
                 scope.spawn(|| {
                     let clients: Vec<Client> = self.addresses.iter().map(|address| Client::new(address)).collect();
-                    while !self.enough.load(Ordering::Relaxed) {
-                        let number = self.next.fetch_add(1, Ordering::Relaxed);
+                    while !self.stop.load(Ordering::Relaxed) {
+                        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
                         self.request(number, &clients);
-                        self.done.fetch_add(1, Ordering::Relaxed);
+                        self.finished_requests.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
@@ -112,7 +116,7 @@ impl Traffic {
 
     fn request(&self, number: usize, clients: &[Client]) {
         let mut random = random(self.seed, 1_000 + number as u64);
-        let (wish, target, expects) = self.choose(&mut random);
+        let (kind, target, expects) = self.choose_request(&mut random);
         let name = format!("Ana {number}");
         let path = target.as_ref().map_or("/contacts".to_owned(), |known| format!("/contacts/{}", known.contact));
         let (key, tag) =
@@ -120,63 +124,67 @@ impl Traffic {
         let mut headers = vec![("idempotency-key", key.as_str())];
         headers.extend(tag.as_deref().map(|tag| ("if-match", tag)));
         let body = person(&name).to_string();
-        let (method, body) = match wish {
-            Wish::Create => ("POST", Some(body.as_bytes())),
-            Wish::Update => ("PUT", Some(body.as_bytes())),
-            Wish::Delete => ("DELETE", None),
+        let (method, body) = match kind {
+            RequestKind::Create => ("POST", Some(body.as_bytes())),
+            RequestKind::Update => ("PUT", Some(body.as_bytes())),
+            RequestKind::Delete => ("DELETE", None),
         };
         if body.is_some() {
             headers.push(("content-type", "application/json"));
         }
-        let answer = self.insist(clients, &mut random, |client| client.send(method, &path, &headers, body));
+        let answer =
+            self.send_until_answered(clients, &mut random, |client| client.send(method, &path, &headers, body));
         match answer.status {
             202 => {
                 let accepted = Accepted {
                     operation: answer.text("operation_id"),
                     contact: answer.text("contact_id"),
-                    wish,
+                    kind,
                     name,
                     expects,
                 };
-                self.remember(&accepted);
-                if let Some(twice) = self.accepted.lock().unwrap().insert(accepted.operation.clone(), accepted) {
-                    self.complain(format!("two requests got operation {}", twice.operation));
+                self.update_known_contacts(&accepted);
+                if let Some(other) = self.accepted.lock().unwrap().insert(accepted.operation.clone(), accepted) {
+                    self.record_violation(format!("two requests got operation {}", other.operation));
                 }
             }
             412 if expects.is_some() => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
-            _ => self.complain(format!("{method} {path} was answered {answer:?}")),
+            _ => self.record_violation(format!("{method} {path} was answered {answer:?}")),
         }
-        std::thread::sleep(Duration::from_millis(random.u64(..PAUSE_MILLIS)));
+        std::thread::sleep(Duration::from_millis(random.u64(..MAX_PAUSE_MILLIS)));
     }
 
-    fn choose(&self, random: &mut fastrand::Rng) -> (Wish, Option<Known>, Option<String>) {
+    /// Chooses the kind of a request, its contact, and the version that it expects.
+    fn choose_request(&self, random: &mut fastrand::Rng) -> (RequestKind, Option<KnownContact>, Option<String>) {
         let known = self.known.lock().unwrap();
-        if known.len() < CONTACTS {
-            return (Wish::Create, None, None);
+        if known.len() < MAX_CONTACTS {
+            return (RequestKind::Create, None, None);
         }
         let target = known[random.usize(..known.len())].clone();
-        let wish = if random.u8(..10) == 0 { Wish::Delete } else { Wish::Update };
+        let kind = if random.u8(..10) == 0 { RequestKind::Delete } else { RequestKind::Update };
         let expects = (random.u8(..3) == 0).then(|| target.version.clone());
-        (wish, Some(target), expects)
+        (kind, Some(target), expects)
     }
 
-    fn remember(&self, accepted: &Accepted) {
+    fn update_known_contacts(&self, accepted: &Accepted) {
         let mut known = self.known.lock().unwrap();
-        match (accepted.wish, known.iter().position(|known| known.contact == accepted.contact)) {
-            (Wish::Create, _) => {
-                known.push(Known { contact: accepted.contact.clone(), version: accepted.operation.clone() });
+        match (accepted.kind, known.iter().position(|known| known.contact == accepted.contact)) {
+            (RequestKind::Create, _) => {
+                known.push(KnownContact { contact: accepted.contact.clone(), version: accepted.operation.clone() });
             }
-            (Wish::Update, Some(at)) => known[at].version = accepted.operation.clone(),
-            // Half of the time others still know a contact whose delete was accepted.
-            (Wish::Delete, Some(at)) if accepted.operation.ends_with(['0', '2', '4', '6', '8', 'a', 'c', 'e']) => {
-                drop(known.remove(at))
+            (RequestKind::Update, Some(index)) => known[index].version = accepted.operation.clone(),
+            // Half of the deleted contacts stay known, so that clients also send requests for deleted contacts.
+            (RequestKind::Delete, Some(index))
+                if accepted.operation.ends_with(['0', '2', '4', '6', '8', 'a', 'c', 'e']) =>
+            {
+                drop(known.remove(index))
             }
-            (Wish::Update | Wish::Delete, _) => {}
+            (RequestKind::Update | RequestKind::Delete, _) => {}
         }
     }
 
-    /// Sends until there is an answer that is no 503, each time to any of the producers.
-    fn insist(
+    /// Sends a request to random producers until the answer is not a 503.
+    fn send_until_answered(
         &self,
         clients: &[Client],
         random: &mut fastrand::Rng,
@@ -184,32 +192,32 @@ impl Traffic {
     ) -> Answer {
         let started = Instant::now();
         loop {
-            let trying = self.tries.read().unwrap();
-            let asked = Instant::now();
+            let guard = self.attempts.read().unwrap();
+            let sent = Instant::now();
             let answer = send(&clients[random.usize(..clients.len())]);
-            drop(trying);
-            let took = asked.elapsed();
+            drop(guard);
+            let took = sent.elapsed();
             let mut slowest = self.slowest.lock().unwrap();
             *slowest = took.max(*slowest);
             drop(slowest);
-            if took > HANG {
-                self.complain(format!("a request took {took:?}"));
+            if took > MAX_ANSWER_TIME {
+                self.record_violation(format!("a request took {took:?}"));
             }
             match answer {
                 Ok(answer) if answer.status != 503 => return answer,
                 Ok(answer) if answer.header("retry-after").is_empty() => {
-                    self.complain(format!("a 503 without Retry-After: {answer:?}"));
+                    self.record_violation(format!("a 503 without Retry-After: {answer:?}"));
                 }
-                // Refused for now, or the process is not there.
+                // A 503, or the process does not run.
                 Ok(_) | Err(_) => {}
             }
-            self.tried_again.fetch_add(1, Ordering::Relaxed);
-            assert!(started.elapsed() < PATIENCE * 3, "a request was never accepted");
+            self.repeated.fetch_add(1, Ordering::Relaxed);
+            assert!(started.elapsed() < MAX_WAIT * 3, "a request was never answered");
             std::thread::sleep(Duration::from_millis(random.u64(5..60)));
         }
     }
 
-    fn complain(&self, what: String) {
-        self.wrong.lock().unwrap().push(what);
+    fn record_violation(&self, violation: String) {
+        self.violations.lock().unwrap().push(violation);
     }
 }

@@ -1,8 +1,8 @@
-//! Two producers and three consumers, each behind proxies to the broker and to SQL.
+//! Two producers and three consumers. Proxies are between them and the broker and the database.
 
 use super::clients::Traffic;
 use super::services::Services;
-use crate::support::{PATIENCE, Process, Proxy, Stack};
+use crate::support::{MAX_WAIT, Process, Proxy, Stack};
 use contacts::queue::QueueKind;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -11,21 +11,21 @@ pub const PRODUCERS: usize = 2;
 const CONSUMERS: usize = 3;
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 
-struct Member {
+struct ClusterMember {
     role: &'static str,
     listen: String,
     process: Option<Process>,
-    /// A clock that is behind, for one of them.
-    late: bool,
+    /// The process's clock is 5 s behind.
+    late_clock: bool,
 }
 
 pub struct Cluster {
     pub stack: Stack,
     pub broker: Proxy,
     pub database: Proxy,
-    members: Vec<Member>,
-    /// Exit codes that were not what they should be.
-    pub wrong: Vec<String>,
+    members: Vec<ClusterMember>,
+    /// Unexpected exits, and operations that were not finished in time.
+    pub violations: Vec<String>,
     broker_url: String,
     database_url: String,
 }
@@ -35,35 +35,47 @@ impl Cluster {
         let stack = services.map_or_else(Stack::new, Services::stack);
         let broker = Proxy::to(stack.broker.address());
         let database = Proxy::to(stack.database.address());
-        let (broker_url, database_url) = (broker.in_url(&stack.broker.url), database.in_url(&stack.database.url));
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let producers =
-            (0..PRODUCERS).map(|number| Member { role: "producer", listen: free(), process: None, late: number == 1 });
-        let consumers = (0..CONSUMERS).map(|_| Member { role: "consumer", listen: free(), process: None, late: false });
+        let (broker_url, database_url) =
+            (broker.rewrite_url(&stack.broker.url), database.rewrite_url(&stack.database.url));
+        let free_address = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let producers = (0..PRODUCERS).map(|number| ClusterMember {
+            role: "producer",
+            listen: free_address(),
+            process: None,
+            late_clock: number == 1,
+        });
+        let consumers = (0..CONSUMERS).map(|_| ClusterMember {
+            role: "consumer",
+            listen: free_address(),
+            process: None,
+            late_clock: false,
+        });
         let members = producers.chain(consumers).collect();
-        let mut cluster = Self { stack, broker, database, members, wrong: Vec::new(), broker_url, database_url };
+        let mut cluster = Self { stack, broker, database, members, violations: Vec::new(), broker_url, database_url };
         cluster.start_missing();
         for member in &mut cluster.members {
-            member.process.as_mut().unwrap().ready();
+            member.process.as_mut().unwrap().wait_until_ready();
         }
         if services.is_some() {
-            // RabbitMQ 3.10, killed in the first second of a quorum queue, may forget the queue's log; see
-            // docs/RELIABILITY.md. Queues are made once in their life: the round begins after that.
+            // RabbitMQ 3.10 may lose the log of a quorum queue if it is killed within a second of the queue's
+            // declaration; see docs/RELIABILITY.md. Queues are declared only once, so the round starts later.
             std::thread::sleep(Duration::from_secs(3));
         }
         cluster
     }
 
+    /// The addresses of the producers.
     pub fn producers(&self) -> Vec<String> {
         self.members.iter().filter(|member| member.role == "producer").map(|member| member.listen.clone()).collect()
     }
 
+    /// Starts every member that does not run.
     pub fn start_missing(&mut self) {
         for member in &mut self.members {
             if let Some(process) = &mut member.process
-                && let Some(status) = process.ended()
+                && let Some(status) = process.exit_status()
             {
-                self.wrong.push(format!("a {} ended by itself with {status}:\n{}", member.role, process.log()));
+                self.violations.push(format!("a {} exited by itself with {status}:\n{}", member.role, process.log()));
                 member.process = None;
             }
             if member.process.is_none() {
@@ -78,8 +90,8 @@ impl Cluster {
                     ("CONTACTS__DATABASE__STATEMENT_TIMEOUT", statement_timeout.as_str()),
                     ("CONTACTS__CONSUMER__HOLD", "1s"),
                 ];
-                let library = late_clock();
-                if let (true, Some(library)) = (member.late, &library) {
+                let library = faketime_library();
+                if let (true, Some(library)) = (member.late_clock, &library) {
                     settings.extend([
                         ("LD_PRELOAD", library.as_str()),
                         ("FAKETIME", "-5s"),
@@ -91,67 +103,68 @@ impl Cluster {
         }
     }
 
-    fn any(&mut self, role: &str, random: &mut fastrand::Rng) -> &mut Member {
-        let those: Vec<usize> = (0..self.members.len()).filter(|index| self.members[*index].role == role).collect();
-        &mut self.members[those[random.usize(..those.len())]]
+    fn random_member(&mut self, role: &str, random: &mut fastrand::Rng) -> &mut ClusterMember {
+        let indices: Vec<usize> = (0..self.members.len()).filter(|index| self.members[*index].role == role).collect();
+        &mut self.members[indices[random.usize(..indices.len())]]
     }
 
     pub fn kill(&mut self, role: &str, random: &mut fastrand::Rng) {
-        if let Some(mut process) = self.any(role, random).process.take() {
+        if let Some(mut process) = self.random_member(role, random).process.take() {
             process.kill();
         }
     }
 
     pub fn kill_all(&mut self, role: &str) {
-        let those = self.members.iter_mut().filter(|member| member.role == role);
-        those.filter_map(|member| member.process.take()).for_each(|mut process| process.kill());
+        let members = self.members.iter_mut().filter(|member| member.role == role);
+        members.filter_map(|member| member.process.take()).for_each(|mut process| process.kill());
     }
 
     pub fn terminate(&mut self, role: &str, random: &mut fastrand::Rng) {
-        if let Some(mut process) = self.any(role, random).process.take() {
-            // It must have begun to listen to signals.
+        if let Some(mut process) = self.random_member(role, random).process.take() {
+            // Wait until the process handles signals.
             process.admin();
             process.signal("TERM");
             let status = process.wait();
             if status.code() != Some(0) {
-                self.wrong.push(format!("a {role} that was asked to end ended with {status}:\n{}", process.log()));
+                self.violations.push(format!("a {role} exited with {status} after SIGTERM:\n{}", process.log()));
             }
         }
     }
 
-    /// Stops and continues a process, as a machine does that is out of memory or being moved.
+    /// Suspends and continues a process, like a machine without memory or a virtual machine that is migrated.
     pub fn freeze(&mut self, role: &str, random: &mut fastrand::Rng, time: Duration) {
-        if let Some(process) = &self.any(role, random).process {
+        if let Some(process) = &self.random_member(role, random).process {
             process.signal("STOP");
             std::thread::sleep(time);
             process.signal("CONT");
         }
     }
 
-    /// Undoes every fault.
-    pub fn heal(&mut self, services: Option<&Services>) {
+    /// Removes every fault.
+    pub fn clear_faults(&mut self, services: Option<&Services>) {
         if let Some(services) = services {
-            services.heal();
+            services.clear_faults();
         }
-        self.broker.heal();
-        self.database.heal();
+        self.broker.clear_faults();
+        self.database.clear_faults();
         self.start_missing();
     }
 
-    /// Whether everything accepted has ended and the queues are empty.
-    pub fn all_ended(&self, traffic: &Traffic) -> bool {
+    /// Whether every accepted operation is finished and the queues are empty.
+    pub fn all_finished(&self, traffic: &Traffic) -> bool {
         let accepted = i64::try_from(traffic.accepted.lock().unwrap().len()).unwrap();
-        let empty = |lane| self.stack.broker.depth(lane) == 0;
+        let empty = |queue| self.stack.broker.depth(queue) == 0;
         self.stack.database.count("operations") >= accepted && empty(QueueKind::Work) && empty(QueueKind::Retry)
     }
 
-    /// Waits until everything has ended.
-    pub fn settle(&mut self, traffic: &Traffic) {
+    /// Waits until every accepted operation is finished, and stops all members.
+    pub fn finish(&mut self, traffic: &Traffic) {
         let started = Instant::now();
         self.start_missing();
-        while !self.all_ended(traffic) {
-            if started.elapsed() > PATIENCE {
-                self.wrong.push(format!("after {PATIENCE:?} not all has ended, or the queues are not empty"));
+        while !self.all_finished(traffic) {
+            if started.elapsed() > MAX_WAIT {
+                self.violations
+                    .push(format!("after {MAX_WAIT:?} an operation is not finished or a queue is not empty"));
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -163,14 +176,14 @@ impl Cluster {
             process.signal("TERM");
             let status = process.wait();
             if status.code() != Some(0) {
-                self.wrong.push(format!("a {} ended with {status}:\n{}", member.role, process.log()));
+                self.violations.push(format!("a {} exited with {status}:\n{}", member.role, process.log()));
             }
         }
     }
 }
 
-/// The library that moves a process's clock, if this machine has it (Debian: `libfaketime`).
-pub fn late_clock() -> Option<String> {
+/// The library that changes a process's clock, if this machine has it (Debian package `libfaketime`).
+pub fn faketime_library() -> Option<String> {
     let path = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
     std::path::Path::new(&path).exists().then_some(path)
 }

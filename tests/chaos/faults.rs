@@ -1,4 +1,4 @@
-//! What can break.
+//! The faults of a round.
 
 use super::clients::Traffic;
 use super::cluster::Cluster;
@@ -25,31 +25,31 @@ macro_rules! faults {
 faults! {
     KillProducer = "producer killed (SIGKILL)",
     KillConsumer = "consumer killed (SIGKILL)",
-    TerminateProducer = "producer ended (SIGTERM) under load",
-    TerminateConsumer = "consumer ended (SIGTERM) under load",
+    TerminateProducer = "producer stopped (SIGTERM) under load",
+    TerminateConsumer = "consumer stopped (SIGTERM) under load",
     FreezeProducer = "producer frozen for up to 3 s",
     FreezeConsumer = "consumer frozen for up to 3 s",
-    CutBroker = "connections to the broker cut",
-    SwallowBroker = "packets to the broker swallowed for up to 3 s",
-    SlowBroker = "30 ms more for each packet to the broker",
-    RefuseBroker = "broker not to be reached for up to 3 s",
-    CutDatabase = "connections to SQL cut",
-    SwallowDatabase = "packets to SQL swallowed for up to 3 s",
-    SlowDatabase = "30 ms more for each packet to SQL",
-    RefuseDatabase = "SQL not to be reached for up to 3 s",
-    TerminateBackends = "SQL sessions ended by the server",
+    DisconnectBroker = "connections to the broker closed",
+    StallBroker = "packets to the broker dropped for up to 3 s",
+    SlowBroker = "30 ms delay for each packet to the broker",
+    RefuseBroker = "broker unreachable for up to 3 s",
+    DisconnectDatabase = "connections to the database closed",
+    StallDatabase = "packets to the database dropped for up to 3 s",
+    SlowDatabase = "30 ms delay for each packet to the database",
+    RefuseDatabase = "database unreachable for up to 3 s",
+    TerminateBackends = "database sessions terminated by the server",
     LockRows = "all contacts locked for up to 5 s",
-    Deadlocks = "deadlocks with another user of SQL for up to 3 s",
-    StatementTimeouts = "statements that take longer than SQL allows for up to 3 s",
-    DeleteQueue = "queue for work or retry deleted while empty",
-    ExhaustConnections = "SQL out of connections for up to 3 s",
-    KillBroker = "broker killed (SIGKILL) and started",
-    RestartBroker = "broker stopped and started",
-    CloseConnections = "connections closed by the broker's own tool",
-    FullQueue = "queue full, publishes rejected for up to 3 s",
-    MemoryAlarm = "broker's memory alarm for up to 3 s",
-    KillDatabase = "SQL killed (SIGKILL) and started",
-    RestartDatabase = "SQL stopped and started",
+    Deadlocks = "deadlocks with another database user for up to 3 s",
+    StatementTimeouts = "statements longer than the statement timeout for up to 3 s",
+    DeleteQueue = "empty work queue or retry queue deleted",
+    ExhaustConnections = "database out of connections for up to 3 s",
+    KillBroker = "broker killed (SIGKILL) and restarted",
+    RestartBroker = "broker restarted",
+    CloseConnections = "connections closed with rabbitmqctl",
+    FullQueue = "work queue full, publishes rejected for up to 3 s",
+    MemoryAlarm = "memory alarm of the broker for up to 3 s",
+    KillDatabase = "database stopped immediately (SIGQUIT) and restarted",
+    RestartDatabase = "database restarted",
 }
 
 impl Fault {
@@ -68,63 +68,64 @@ impl Fault {
         )
     }
 
-    pub fn happen(
+    /// Injects the fault. [`Cluster::clear_faults`] removes it.
+    pub fn inject(
         self,
         cluster: &mut Cluster,
         traffic: &Traffic,
         random: &mut fastrand::Rng,
         services: Option<&Services>,
     ) {
-        let short = Duration::from_millis(random.u64(100..3_000));
+        let duration = Duration::from_millis(random.u64(100..3_000));
         let sleep = std::thread::sleep;
         match self {
             Self::KillProducer => cluster.kill("producer", random),
             Self::KillConsumer => cluster.kill("consumer", random),
             Self::TerminateProducer => cluster.terminate("producer", random),
             Self::TerminateConsumer => cluster.terminate("consumer", random),
-            Self::FreezeProducer => cluster.freeze("producer", random, short),
-            Self::FreezeConsumer => cluster.freeze("consumer", random, short),
-            Self::CutBroker => cluster.broker.cut(),
-            Self::CutDatabase => cluster.database.cut(),
-            Self::SwallowBroker => {
-                cluster.broker.swallow(true);
-                sleep(short);
-                // What was swallowed is lost with its connection.
-                cluster.broker.cut();
+            Self::FreezeProducer => cluster.freeze("producer", random, duration),
+            Self::FreezeConsumer => cluster.freeze("consumer", random, duration),
+            Self::DisconnectBroker => cluster.broker.close_connections(),
+            Self::DisconnectDatabase => cluster.database.close_connections(),
+            Self::StallBroker => {
+                cluster.broker.stall(true);
+                sleep(duration);
+                // Dropped packets are lost, so their connections must not continue.
+                cluster.broker.close_connections();
             }
-            Self::SwallowDatabase => {
-                cluster.database.swallow(true);
-                sleep(short);
-                cluster.database.cut();
+            Self::StallDatabase => {
+                cluster.database.stall(true);
+                sleep(duration);
+                cluster.database.close_connections();
             }
             Self::SlowBroker => {
                 cluster.broker.delay(Duration::from_millis(30));
-                sleep(short);
+                sleep(duration);
             }
             Self::SlowDatabase => {
                 cluster.database.delay(Duration::from_millis(30));
-                sleep(short);
+                sleep(duration);
             }
             Self::RefuseBroker => {
-                cluster.broker.refuse(true);
-                cluster.broker.cut();
-                sleep(short);
+                cluster.broker.refuse_connections(true);
+                cluster.broker.close_connections();
+                sleep(duration);
             }
             Self::RefuseDatabase => {
-                cluster.database.refuse(true);
-                cluster.database.cut();
-                sleep(short);
+                cluster.database.refuse_connections(true);
+                cluster.database.close_connections();
+                sleep(duration);
             }
-            Self::TerminateBackends => cluster.stack.database.end_sessions(),
+            Self::TerminateBackends => cluster.stack.database.terminate_sessions(),
             Self::LockRows => {
-                let lock = cluster.stack.database.hold("LOCK TABLE contacts IN SHARE ROW EXCLUSIVE MODE");
-                sleep(short * 5 / 3);
+                let lock = cluster.stack.database.open_transaction("LOCK TABLE contacts IN SHARE ROW EXCLUSIVE MODE");
+                sleep(duration * 5 / 3);
                 drop(lock);
             }
             Self::Deadlocks => {
-                let until = Instant::now() + short;
-                while Instant::now() < until {
-                    // Against the order in which consumers lock. Whom SQL ends is its choice.
+                let end = Instant::now() + duration;
+                while Instant::now() < end {
+                    // Locks rows in the opposite order of the consumers. The database chooses which transaction fails.
                     let _ = cluster.stack.database.try_execute(
                         "BEGIN; SELECT 1 FROM contacts WHERE id = (SELECT id FROM contacts ORDER BY id DESC LIMIT 1) FOR UPDATE; \
                          SELECT pg_sleep(0.2); SELECT 1 FROM contacts FOR UPDATE; COMMIT",
@@ -137,29 +138,29 @@ impl Fault {
                      $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$; \
                      CREATE TRIGGER slow AFTER INSERT ON operations EXECUTE FUNCTION slow()",
                 );
-                sleep(super::cluster::STATEMENT_TIMEOUT + short);
+                sleep(super::cluster::STATEMENT_TIMEOUT + duration);
                 cluster.stack.database.execute("DROP FUNCTION slow CASCADE");
             }
             Self::FullQueue => {
-                let queue = cluster.stack.broker.queue(QueueKind::Work);
-                services.unwrap().limit(&queue, 1);
-                // Their prefetch would keep the queue short.
+                let queue = cluster.stack.broker.queue_name(QueueKind::Work);
+                services.unwrap().set_queue_limit(&queue, 1);
+                // Running consumers would empty the queue by their prefetch.
                 cluster.kill_all("consumer");
-                sleep(short);
-                services.unwrap().limit(&queue, 1_000_000);
+                sleep(duration);
+                services.unwrap().set_queue_limit(&queue, 1_000_000);
             }
             Self::DeleteQueue => {
-                let lane = if random.bool() { QueueKind::Work } else { QueueKind::Retry };
-                // Deleting what holds messages loses them, whoever does it.
+                let queue = if random.bool() { QueueKind::Work } else { QueueKind::Retry };
+                // The queue must be empty: deleting it would lose its messages.
                 let _pause = traffic.pause();
-                eventually("all that was accepted has ended", || cluster.all_ended(traffic).then_some(()));
-                cluster.stack.broker.delete_queue(lane);
+                eventually("every accepted operation is finished", || cluster.all_finished(traffic).then_some(()));
+                cluster.stack.broker.delete_queue(queue);
             }
-            own => own.happen_to(services.unwrap(), short),
+            other => other.inject_into_services(services.unwrap(), duration),
         }
     }
 
-    fn happen_to(self, services: &Services, time: Duration) {
+    fn inject_into_services(self, services: &Services, time: Duration) {
         match self {
             Self::ExhaustConnections => services.exhaust_connections(time),
             Self::KillBroker => services.restart("broker", "KILL"),
@@ -171,7 +172,7 @@ impl Fault {
             }
             Self::KillDatabase => services.restart("database", "QUIT"),
             Self::RestartDatabase => services.restart("database", "INT"),
-            other => panic!("{other:?} needs no services"),
+            other => panic!("{other:?} does not need its own services"),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What must have come of a round, from what was accepted and what SQL and the dead letters hold.
+//! The model: checks the database and the dead letter queue against the accepted requests of a round.
 
-use super::clients::{Accepted, Traffic, Wish};
+use super::clients::{Accepted, RequestKind, Traffic};
 use super::cluster::Cluster;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 #[derive(Debug, QueryableByName)]
-struct Ended {
+struct FinishedOperation {
     #[diesel(sql_type = Text)]
     id: String,
     #[diesel(sql_type = Text)]
@@ -20,7 +20,7 @@ struct Ended {
 }
 
 #[derive(Debug, QueryableByName)]
-struct Row {
+struct ContactRow {
     #[diesel(sql_type = Text)]
     id: String,
     #[diesel(sql_type = Text)]
@@ -33,101 +33,107 @@ struct Row {
     name: Option<String>,
 }
 
-/// Everything that is not as it must be.
-pub fn faults_of(traffic: &Traffic, cluster: &Cluster) -> Vec<String> {
+/// Every difference between the expected and the actual result of a round.
+pub fn violations(traffic: &Traffic, cluster: &Cluster) -> Vec<String> {
     let accepted = traffic.accepted.lock().unwrap();
     let database = &cluster.stack.database;
-    let ended: BTreeMap<String, Ended> = database
-        .rows::<Ended>(
+    let finished: BTreeMap<String, FinishedOperation> = database
+        .rows::<FinishedOperation>(
             "SELECT id::text, status, reason, floor(extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_millis \
              FROM operations",
         )
         .into_iter()
-        .map(|ended| (ended.id.clone(), ended))
+        .map(|operation| (operation.id.clone(), operation))
         .collect();
-    let rows = database.rows::<Row>(
+    let rows = database.rows::<ContactRow>(
         "SELECT id::text, version::text, stamp >> 16 AS stamp_millis, deleted_at IS NOT NULL AS deleted, name FROM contacts",
     );
-    let letters: BTreeSet<String> = cluster.stack.dead_letters().into_iter().map(|letter| letter.id).collect();
+    let dead_letters: BTreeSet<String> =
+        cluster.stack.dead_letters().into_iter().map(|dead_letter| dead_letter.id).collect();
 
-    let mut wrong = traffic.wrong.lock().unwrap().clone();
-    wrong.extend(cluster.wrong.iter().cloned());
-    let mut complain = |what: String| wrong.push(what);
+    let mut violations = traffic.violations.lock().unwrap().clone();
+    violations.extend(cluster.violations.iter().cloned());
+    let mut report = |violation: String| violations.push(violation);
 
-    // P1, P4, P5: whatever was accepted has ended; what failed is a dead letter; nothing else is there.
-    for operation in accepted.keys().filter(|operation| !ended.contains_key(*operation)) {
-        complain(format!("operation {operation} was accepted and never ended"));
+    // P1, P4, P5: every accepted operation is finished, every failed operation is dead-lettered, and there is nothing
+    // else.
+    for operation in accepted.keys().filter(|operation| !finished.contains_key(*operation)) {
+        report(format!("operation {operation} was accepted and is not finished"));
     }
-    let unaccepted = ended.keys().filter(|operation| !accepted.contains_key(*operation)).count();
+    let unaccepted = finished.keys().filter(|operation| !accepted.contains_key(*operation)).count();
     if unaccepted > traffic.refused.load(Ordering::Relaxed) {
-        complain(format!("{unaccepted} operations ended that nobody was promised"));
+        report(format!("{unaccepted} operations are finished that were not accepted"));
     }
-    for operation in ended.values().filter(|operation| operation.status == "failed") {
-        if !letters.contains(&operation.id) {
-            complain(format!("{operation:?} failed and is no dead letter"));
+    for operation in finished.values().filter(|operation| operation.status == "failed") {
+        if !dead_letters.contains(&operation.id) {
+            report(format!("{operation:?} failed and is not dead-lettered"));
         }
         if !matches!(operation.reason.as_deref(), Some("contact_deleted" | "version_conflict")) {
-            complain(format!("{operation:?} failed without a cause in the round"));
+            report(format!("{operation:?} failed with an unexpected reason"));
         }
     }
-    for letter in &letters {
-        if ended.get(letter).is_none_or(|operation| operation.status != "failed") {
-            complain(format!("dead letter {letter} did not fail"));
+    for id in &dead_letters {
+        if finished.get(id).is_none_or(|operation| operation.status != "failed") {
+            report(format!("the operation of dead letter {id} did not fail"));
         }
     }
 
-    // P2, P3, contact by contact.
-    let mut asked: BTreeMap<&str, Vec<(&Accepted, &Ended)>> = BTreeMap::new();
-    for (operation, wish) in accepted.iter() {
-        if let Some(ended) = ended.get(operation) {
-            asked.entry(&wish.contact).or_default().push((wish, ended));
+    // P2, P3 for each contact.
+    let mut by_contact: BTreeMap<&str, Vec<(&Accepted, &FinishedOperation)>> = BTreeMap::new();
+    for (id, request) in accepted.iter() {
+        if let Some(operation) = finished.get(id) {
+            by_contact.entry(&request.contact).or_default().push((request, operation));
         }
     }
-    let rows: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
-    for (contact, asked) in asked {
+    let rows: BTreeMap<&str, &ContactRow> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
+    for (contact, changes) in by_contact {
         match rows.get(contact) {
-            None => complain(format!("contact {contact} is not there")),
-            Some(row) => check(row, &asked, &mut complain),
+            None => report(format!("contact {contact} does not exist")),
+            Some(row) => check_contact(row, &changes, &mut report),
         }
     }
-    wrong
+    violations
 }
 
-fn check(row: &Row, asked: &[(&Accepted, &Ended)], complain: &mut impl FnMut(String)) {
+fn check_contact(row: &ContactRow, changes: &[(&Accepted, &FinishedOperation)], report: &mut impl FnMut(String)) {
     let contact = &row.id;
-    let applied = |ended: &Ended| ended.status == "applied";
-    let deleted = asked.iter().any(|(wish, ended)| wish.wish == Wish::Delete && applied(ended));
+    let applied = |operation: &FinishedOperation| operation.status == "applied";
+    let deleted = changes.iter().any(|(request, operation)| request.kind == RequestKind::Delete && applied(operation));
     if row.deleted != deleted {
-        complain(format!("contact {contact}: deleted is {}, a delete applied is {deleted}", row.deleted));
+        report(format!("contact {contact}: deleted is {}, expected {deleted}", row.deleted));
     }
     let mut by_condition: BTreeMap<&str, usize> = BTreeMap::new();
-    for (wish, ended) in asked {
-        match (wish.wish, &wish.expects, ended.status.as_str()) {
-            (Wish::Create, _, "applied") => {}
-            (Wish::Create, ..) => complain(format!("contact {contact}: its create ended {ended:?}")),
-            (Wish::Delete, None, "failed") => complain(format!("contact {contact}: a plain delete ended {ended:?}")),
-            (Wish::Update, None, "failed") if !row.deleted => {
-                complain(format!("contact {contact}: a plain update ended {ended:?}"));
+    for (request, operation) in changes {
+        match (request.kind, &request.expects, operation.status.as_str()) {
+            (RequestKind::Create, _, "applied") => {}
+            (RequestKind::Create, ..) => {
+                report(format!("contact {contact}: its create was not applied: {operation:?}"))
+            }
+            (RequestKind::Delete, None, "failed") => {
+                report(format!("contact {contact}: an unconditional delete failed: {operation:?}"))
+            }
+            (RequestKind::Update, None, "failed") if !row.deleted => {
+                report(format!("contact {contact}: an unconditional update failed: {operation:?}"));
             }
             (_, Some(expects), "applied") => *by_condition.entry(expects).or_default() += 1,
             (_, Some(expects), "failed") if *expects == row.version => {
-                complain(format!("contact {contact}: its version is what {ended:?} expects"));
+                report(format!("contact {contact}: {operation:?} failed, but it expects the current version"));
             }
             _ => {}
         }
-        // The newest plain update decides, unless something that follows from a later state does.
-        let plain_update = wish.wish == Wish::Update && wish.expects.is_none();
-        if plain_update && !row.deleted && ended.accepted_millis > row.stamp_millis {
-            complain(format!("contact {contact}: {ended:?} is newer than its state, {row:?}"));
+        // The contact state must not be older than its newest unconditional update.
+        let unconditional_update = request.kind == RequestKind::Update && request.expects.is_none();
+        if unconditional_update && !row.deleted && operation.accepted_millis > row.stamp_millis {
+            report(format!("contact {contact}: {operation:?} is newer than {row:?}"));
         }
     }
     for (version, times) in by_condition.into_iter().filter(|(_, times)| *times > 1) {
-        complain(format!("contact {contact}: {times} changes took effect on version {version}"));
+        report(format!("contact {contact}: {times} changes took effect on version {version}"));
     }
     if !row.deleted {
-        match asked.iter().find(|(wish, _)| wish.operation == row.version) {
-            Some((wish, ended)) if applied(ended) && row.name.as_deref() == Some(&wish.name) => {}
-            found => complain(format!("contact {contact} shows {row:?}, its version is of {found:?}")),
+        match changes.iter().find(|(request, _)| request.operation == row.version) {
+            Some((request, operation)) if applied(operation) && row.name.as_deref() == Some(&request.name) => {}
+            found => report(format!("contact {contact} is {row:?}, but its version belongs to {found:?}")),
         }
     }
 }

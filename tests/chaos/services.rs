@@ -1,4 +1,4 @@
-//! A broker and a database that a round may kill: `make chaos` starts them with `tests/services`.
+//! A private broker and a private database, which a round may kill. `make chaos` starts them with `tests/services`.
 
 use crate::support::{Broker, Database, Stack};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// The services of `make chaos`, if it runs this.
+    /// The services of `make chaos`, or `None` if something else runs the tests.
     pub fn from_environment() -> Option<Self> {
         let variable = |name: &str| std::env::var(name).ok();
         variable("CONTACTS_CHAOS_OWN_SERVICES")?;
@@ -24,7 +24,7 @@ impl Services {
     }
 
     pub fn stack(&self) -> Stack {
-        Stack::on(Broker::at(&self.broker_url), Database::at(&self.database_url))
+        Stack::with(Broker::with_url(&self.broker_url), Database::with_url(&self.database_url))
     }
 
     fn run(&self, arguments: &[&str]) -> String {
@@ -33,7 +33,7 @@ impl Services {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Ends a service by a signal and starts it on the same data.
+    /// Stops a service with a signal and starts it again with the same data.
     pub fn restart(&self, service: &str, signal: &str) {
         self.run(&["restart", service, signal]);
     }
@@ -42,25 +42,25 @@ impl Services {
         self.run(&[&["rabbitmqctl"], arguments].concat())
     }
 
-    /// Lets a queue hold no more than so many messages. A limit that is lifted instead of raised leaves those who were
-    /// refused meanwhile waiting for ever, also the broker itself when it dead-letters; see docs/RELIABILITY.md.
-    pub fn limit(&self, queue: &str, messages: usize) {
+    /// Sets the maximum length of a queue. Raise the limit to end the fault: if the limit is removed, publishers that
+    /// were rejected before wait for ever; see docs/RELIABILITY.md.
+    pub fn set_queue_limit(&self, queue: &str, messages: usize) {
         let limit = format!(r#"{{"max-length": {messages}, "overflow": "reject-publish"}}"#);
         self.rabbitmqctl(&["set_policy", "full", &format!("^{queue}$"), &limit, "--apply-to", "queues"]);
     }
 
-    /// Takes every connection the database has left.
+    /// Opens all free connections of the database for a time.
     pub fn exhaust_connections(&self, time: Duration) {
-        let database = Database::at(&self.database_url);
-        let mut taken = Vec::new();
-        while let Some(connection) = database.try_hold() {
-            taken.push(connection);
+        let database = Database::with_url(&self.database_url);
+        let mut connections = Vec::new();
+        while let Some(connection) = database.try_connect() {
+            connections.push(connection);
         }
         std::thread::sleep(time);
     }
 
-    /// Undoes what does not end by itself.
-    pub fn heal(&self) {
+    /// Ends the memory alarm. The other faults end by themselves.
+    pub fn clear_faults(&self) {
         self.rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"]);
     }
 }

@@ -1,4 +1,4 @@
-//! A real Prometheus with our rules, in a hurry: a minute of theirs is a second here.
+//! A real Prometheus with the project's rules. Their durations are scaled: one minute becomes one second.
 
 use super::{root, texts};
 use crate::support::{Client, eventually};
@@ -15,18 +15,18 @@ pub struct Prometheus {
     folder: TempDir,
 }
 
-/// A port that was free a moment ago.
+/// A port on which nothing listens.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Prometheus {
-    /// Watches targets, each with its job, address, more of its configuration, and role.
-    pub fn watch(targets: &[(&str, &str, &str, &str)]) -> Self {
+    /// Starts Prometheus with these targets: job, address, additional configuration, role.
+    pub fn start(targets: &[(&str, &str, &str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for entry in std::fs::read_dir(root().join("deploy/prometheus/rules")).unwrap() {
             let path = entry.unwrap().path();
-            let rules = texts::in_a_hurry(&std::fs::read_to_string(&path).unwrap());
+            let rules = texts::scale_durations(&std::fs::read_to_string(&path).unwrap());
             std::fs::write(folder.path().join(path.file_name().unwrap()), rules).unwrap();
         }
         let mut configuration =
@@ -35,9 +35,9 @@ impl Prometheus {
         let mut jobs: Vec<&str> = targets.iter().map(|(job, ..)| *job).collect();
         jobs.dedup();
         for job in jobs {
-            let of_job: Vec<_> = targets.iter().filter(|(name, ..)| *name == job).collect();
-            writeln!(configuration, "- job_name: {job}\n  {}\n  static_configs:", of_job[0].2).unwrap();
-            for (_, address, _, role) in of_job {
+            let job_targets: Vec<_> = targets.iter().filter(|(name, ..)| *name == job).collect();
+            writeln!(configuration, "- job_name: {job}\n  {}\n  static_configs:", job_targets[0].2).unwrap();
+            for (_, address, _, role) in job_targets {
                 writeln!(
                     configuration,
                     "  - targets: ['{address}']\n    labels: {{namespace: test, pod: {role}-0, role: {role}}}"
@@ -45,7 +45,7 @@ impl Prometheus {
                 .unwrap();
             }
         }
-        // Its name does not end like those of the rules.
+        // Not `.yml`: Prometheus would load it as a rule file.
         std::fs::write(folder.path().join("prometheus.yaml"), configuration).unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let log = File::create(folder.path().join("log")).unwrap();
@@ -56,11 +56,11 @@ impl Prometheus {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .expect("prometheus comes with `make test`");
+            .expect("prometheus is missing: `make test` provides it");
         let mut prometheus = Self { child, client: Client::new(&address), folder };
         eventually("Prometheus is ready", || {
             if let Some(status) = prometheus.child.try_wait().unwrap() {
-                panic!("Prometheus ended with {status}:\n{}", prometheus.log());
+                panic!("Prometheus exited with {status}:\n{}", prometheus.log());
             }
             (prometheus.client.send("GET", "/-/ready", &[], None).ok()?.status == 200).then_some(())
         });
@@ -71,7 +71,7 @@ impl Prometheus {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// The values of a query, of each series.
+    /// The value of each series of a query.
     #[track_caller]
     pub fn query(&self, query: &str) -> Vec<f64> {
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
@@ -79,10 +79,10 @@ impl Prometheus {
         assert_eq!(answer.status, 200, "{query}: {}", answer.body);
         let answer = answer.json();
         let series = answer["data"]["result"].as_array().unwrap();
-        series.iter().map(|one| one["value"][1].as_str().unwrap().parse().unwrap()).collect()
+        series.iter().map(|entry| entry["value"][1].as_str().unwrap().parse().unwrap()).collect()
     }
 
-    /// The names of the alerts that fire.
+    /// The names of the firing alerts.
     pub fn firing(&self) -> BTreeSet<String> {
         let answer = self.client.get("/api/v1/alerts").json();
         let alerts = answer["data"]["alerts"].as_array().unwrap();
@@ -90,7 +90,7 @@ impl Prometheus {
         firing.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Every rule's name and expression.
+    /// The name and expression of every rule.
     pub fn rules(&self) -> Vec<(String, String)> {
         let answer = self.client.get("/api/v1/rules").json();
         let groups = answer["data"]["groups"].as_array().unwrap();
@@ -98,7 +98,7 @@ impl Prometheus {
         rules.map(|rule| (rule["name"].as_str().unwrap().into(), rule["query"].as_str().unwrap().into())).collect()
     }
 
-    /// What a failed test wants to know.
+    /// All alerts, for failure messages.
     pub fn state(&self) -> String {
         self.client.get("/api/v1/alerts").body
     }
@@ -110,7 +110,10 @@ impl Drop for Prometheus {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = self.log();
-            eprintln!("--- end of Prometheus' log:\n{}", log.lines().rev().take(5).collect::<Vec<_>>().join("\n"));
+            eprintln!(
+                "--- last lines of Prometheus' log:\n{}",
+                log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
+            );
         }
     }
 }

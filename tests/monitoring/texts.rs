@@ -1,4 +1,4 @@
-//! Rules and dashboards as texts: their durations, queries, selectors and the metrics they name.
+//! Checks of the texts of rules and dashboards: durations, queries, selectors and metric names.
 
 use super::root;
 use contacts::telemetry::metrics::CATALOGUE;
@@ -6,11 +6,12 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// How much faster than in production.
-const HURRY: u64 = 60;
+/// The factor by which durations are shorter than in production.
+const SPEEDUP: u64 = 60;
 
-/// The rules with every duration divided: ranges in brackets, and what follows `for:`, `interval:` and `offset`.
-pub fn in_a_hurry(rules: &str) -> String {
+/// Divides every duration in the rules by [`SPEEDUP`]: ranges in brackets, and the values of `for:`, `interval:` and
+/// `offset`.
+pub fn scale_durations(rules: &str) -> String {
     let mut out = String::new();
     let mut rest = rules;
     while let Some((at, opening)) =
@@ -19,15 +20,15 @@ pub fn in_a_hurry(rules: &str) -> String {
         let (before, after) = rest.split_at(at + opening.len());
         let length = after.find(|c: char| !c.is_ascii_alphanumeric() && c != ':').unwrap_or(after.len());
         out.push_str(before);
-        let parts: Vec<String> = after[..length].split(':').map(divided).collect();
+        let parts: Vec<String> = after[..length].split(':').map(scale_duration).collect();
         out.push_str(&parts.join(":"));
         rest = &after[length..];
     }
     out + rest
 }
 
-/// A duration divided; anything else as it is.
-fn divided(text: &str) -> String {
+/// Divides a duration by [`SPEEDUP`]. Returns any other text unchanged.
+fn scale_duration(text: &str) -> String {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let millis = match unit {
@@ -38,7 +39,7 @@ fn divided(text: &str) -> String {
         "d" => 86_400_000,
         _ => return text.to_owned(),
     };
-    number.parse::<u64>().map_or_else(|_| text.to_owned(), |number| format!("{}ms", (number * millis / HURRY).max(1)))
+    number.parse::<u64>().map_or_else(|_| text.to_owned(), |number| format!("{}ms", (number * millis / SPEEDUP).max(1)))
 }
 
 fn dashboards() -> Vec<(String, Value)> {
@@ -54,7 +55,7 @@ fn dashboards() -> Vec<(String, Value)> {
     found
 }
 
-/// Every panel of a dashboard, also those in rows.
+/// Every panel of a dashboard, also the panels in rows.
 fn panels(dashboard: &Value) -> Vec<&Value> {
     let own = dashboard["panels"].as_array().unwrap();
     own.iter()
@@ -62,8 +63,8 @@ fn panels(dashboard: &Value) -> Vec<&Value> {
         .collect()
 }
 
-/// Every query of every panel, with where it stands and its variables filled in.
-pub fn queries_of_the_dashboards(namespace: &str) -> Vec<(String, String)> {
+/// Every query of every panel, with the panel's name. The variables in the queries are replaced.
+pub fn dashboard_queries(namespace: &str) -> Vec<(String, String)> {
     let mut queries = Vec::new();
     for (file, dashboard) in dashboards() {
         for panel in panels(&dashboard) {
@@ -80,9 +81,9 @@ pub fn queries_of_the_dashboards(namespace: &str) -> Vec<(String, String)> {
                 .fold(query.to_owned(), |query, (name, value)| {
                     query.replace(&format!("${{{}}}", &name[1..]), value).replace(name, value)
                 });
-                // What is left may only be a group of a regular expression, as in label_replace.
-                let left = query.split('$').skip(1).find(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
-                assert_eq!(left, None, "{file}: a variable of what kind? {query}");
+                // Any other `$` must be a group of a regular expression, as in label_replace.
+                let unknown = query.split('$').skip(1).find(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+                assert_eq!(unknown, None, "{file}: unknown variable: {query}");
                 queries.push((format!("{file}, {}", panel["title"]), query));
             }
         }
@@ -90,15 +91,14 @@ pub fn queries_of_the_dashboards(namespace: &str) -> Vec<(String, String)> {
     queries
 }
 
-/// The selectors of an expression: metric names of ours with their labels. What other systems may or may not have is left
-/// out.
+/// The selectors of an expression with the project's metrics: names and labels. Metrics of other systems are left out.
 pub fn selectors(expression: &str) -> Vec<String> {
     let mut selectors = Vec::new();
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut rest = expression;
-    while let Some(at) = rest.find(word) {
-        rest = &rest[at..];
-        let (name, after) = rest.split_at(rest.find(|c| !word(c)).unwrap_or(rest.len()));
+    while let Some(start) = rest.find(is_name) {
+        rest = &rest[start..];
+        let (name, after) = rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len()));
         let braces = if after.starts_with('{') { after.find('}').unwrap() + 1 } else { 0 };
         if name.starts_with("contacts_") || name.starts_with("contacts:") || name == "up" {
             selectors.push(format!("{name}{}", &after[..braces]));
@@ -108,8 +108,8 @@ pub fn selectors(expression: &str) -> Vec<String> {
     selectors
 }
 
-/// The metrics of ours that a text names.
-fn named(text: &str) -> BTreeSet<String> {
+/// The project's metrics that a text names.
+fn metrics_in(text: &str) -> BTreeSet<String> {
     let known = |name: &str| CATALOGUE.iter().any(|metric| metric.name == name);
     text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
         .filter(|word| word.starts_with("contacts_") || word.starts_with("process_"))
@@ -124,7 +124,7 @@ fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root().join(folder)).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|of| of == extension) {
+        if path.extension().is_some_and(|other| other == extension) {
             found.push((path.display().to_string(), std::fs::read_to_string(path).unwrap()));
         }
     }
@@ -132,23 +132,23 @@ fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_metric_named_is_in_the_catalogue_and_each_of_those_is_shown() {
+fn every_metric_in_a_text_exists_and_every_metric_is_on_a_dashboard() {
     let all: BTreeSet<String> = CATALOGUE.iter().map(|metric| metric.name.to_owned()).collect();
     let dashboards = files("dashboards", "json");
     let others = ["deploy/prometheus/rules", "deploy/prometheus/tests"].map(|folder| files(folder, "yml")).concat();
     let documents = [files("docs", "md"), files(".", "md")].concat();
     for (file, text) in [&dashboards[..], &others, &documents].concat() {
-        let unknown: Vec<String> = named(&text).difference(&all).cloned().collect();
+        let unknown: Vec<String> = metrics_in(&text).difference(&all).cloned().collect();
         assert!(unknown.is_empty(), "{file} names {unknown:?}");
     }
-    let shown: BTreeSet<String> = dashboards.iter().flat_map(|(_, text)| named(text)).collect();
+    let shown: BTreeSet<String> = dashboards.iter().flat_map(|(_, text)| metrics_in(text)).collect();
     let unshown: Vec<&str> = all.difference(&shown).map(String::as_str).collect();
-    // What no panel shows, and why: a limit that is the same as the kernel's for every process.
+    // No panel shows these: the limit is the kernel's limit for every process.
     assert_eq!(unshown, ["process_virtual_memory_bytes", "process_virtual_memory_max_bytes"]);
 }
 
 #[test]
-fn every_alert_has_its_section_and_every_dashboard_its_place() {
+fn every_alert_has_a_runbook_section_and_a_dashboard() {
     let operations = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
     let rules = std::fs::read_to_string(root().join("deploy/prometheus/rules/alerts.yml")).unwrap();
     let headings: BTreeSet<&str> = operations.lines().filter_map(|line| line.strip_prefix("### Contacts")).collect();
@@ -171,34 +171,37 @@ fn every_alert_has_its_section_and_every_dashboard_its_place() {
 }
 
 #[test]
-fn dashboards_are_fit_to_be_provisioned() {
+fn dashboards_can_be_provisioned() {
     for (file, dashboard) in dashboards() {
         assert!(dashboard["id"].is_null() && dashboard["uid"].as_str().unwrap().starts_with("contacts-"), "{file}");
         assert!(dashboard.get("__inputs").is_none(), "{file}");
-        let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ids, mut cells) = (BTreeSet::new(), BTreeSet::new());
         for panel in panels(&dashboard) {
             let title = format!("{file}: {}", panel["title"]);
-            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is another's");
-            let place = &panel["gridPos"];
-            let number = |name: &str| place[name].as_u64().unwrap();
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: duplicate panel id");
+            let position = &panel["gridPos"];
+            let number = |name: &str| position[name].as_u64().unwrap();
             for x in number("x")..number("x") + number("w") {
                 for y in number("y")..number("y") + number("h") {
-                    assert!(x < 24 && places.insert((x, y)), "{title}: stands where another does");
+                    assert!(x < 24 && cells.insert((x, y)), "{title}: overlaps another panel");
                 }
             }
             let queries = panel["targets"].as_array().map_or(0, Vec::len);
             if queries > 0 {
                 assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
-                assert!(panel["description"].as_str().is_some_and(|text| text.len() > 20), "{title}: says too little");
+                assert!(
+                    panel["description"].as_str().is_some_and(|text| text.len() > 20),
+                    "{title}: the description is too short"
+                );
                 assert!(panel["fieldConfig"]["defaults"]["unit"].is_string() || panel["type"] == "table", "{title}");
             }
         }
     }
 }
 
-/// Ours are checked by Prometheus' own tool, and tried on made-up series.
+/// `promtool` checks the rules and runs their unit tests.
 #[test]
-fn the_rules_pass_their_own_tests() {
+fn the_rules_pass_promtool() {
     let folder = root().join("deploy/prometheus");
     let promtool = |arguments: &[&str], pattern: &str| {
         let files = files(pattern, "yml");
@@ -208,32 +211,32 @@ fn the_rules_pass_their_own_tests() {
             .args(files.iter().map(|(path, _)| path))
             .current_dir(&folder)
             .output()
-            .expect("promtool comes with `make test`");
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "promtool {arguments:?}: {said}");
+            .expect("promtool is missing: `make test` provides it");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "promtool {arguments:?}: {text}");
     };
     promtool(&["check", "rules", "--lint=all", "--lint-fatal"], "deploy/prometheus/rules");
     promtool(&["test", "rules"], "deploy/prometheus/tests");
 }
 
 #[test]
-fn the_configuration_is_one() {
+fn the_prometheus_configuration_is_valid() {
     let path = root().join("deploy/prometheus/prometheus.yml");
     let output = Command::new("promtool").args(["check", "config", "--syntax-only"]).arg(path).output();
-    let output = output.expect("promtool comes with `make test`");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    // Debian's Prometheus is built without Kubernetes; whatever else is wrong, it says.
-    let wrong = said.lines().filter(|line| line.contains("line ") || line.contains("FAILED"));
-    let wrong: Vec<&str> = wrong.filter(|line| !line.contains("kubernetes_sd_configs not found in type")).collect();
-    assert!(output.status.success() || wrong.iter().all(|line| line.contains("yaml: unmarshal errors:")), "{said}");
-    assert!(output.status.success() || said.contains("kubernetes_sd_configs"), "{said}");
+    let output = output.expect("promtool is missing: `make test` provides it");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // Debian's Prometheus is built without Kubernetes support, so this error is expected. Every other error is not.
+    let errors = text.lines().filter(|line| line.contains("line ") || line.contains("FAILED"));
+    let errors: Vec<&str> = errors.filter(|line| !line.contains("kubernetes_sd_configs not found in type")).collect();
+    assert!(output.status.success() || errors.iter().all(|line| line.contains("yaml: unmarshal errors:")), "{text}");
+    assert!(output.status.success() || text.contains("kubernetes_sd_configs"), "{text}");
 }
 
 #[test]
-fn hurrying_divides_durations_only() {
-    assert_eq!(in_a_hurry("for: 1m\nrate(x{le=\"5\"}[5m]) > 600"), "for: 1000ms\nrate(x{le=\"5\"}[5000ms]) > 600");
-    assert_eq!(in_a_hurry("ratio_rate1h[6h:30s] offset 2m"), "ratio_rate1h[360000ms:500ms] offset 2000ms");
-    assert_eq!(in_a_hurry("severity: page # [sic] for: ever"), "severity: page # [sic] for: ever");
+fn scaling_changes_only_durations() {
+    assert_eq!(scale_durations("for: 1m\nrate(x{le=\"5\"}[5m]) > 600"), "for: 1000ms\nrate(x{le=\"5\"}[5000ms]) > 600");
+    assert_eq!(scale_durations("ratio_rate1h[6h:30s] offset 2m"), "ratio_rate1h[360000ms:500ms] offset 2000ms");
+    assert_eq!(scale_durations("severity: page # [sic] for: ever"), "severity: page # [sic] for: ever");
     assert_eq!(
         selectors("sum(rate(contacts_x_total{a=\"b\"}[5m])) > up{job=\"c\"} and on (d) kube_x == 1"),
         ["contacts_x_total{a=\"b\"}", "up{job=\"c\"}"]

@@ -1,6 +1,6 @@
-//! RabbitMQ with queues of the test's own, deleted at its end.
+//! A connection to RabbitMQ for one test. The test's queues have their own prefix and are deleted at its end.
 
-use super::{host_and_port, service};
+use super::{environment_variable, host_and_port};
 use amiquip::{Connection, Error, Publish, QueueDeleteOptions};
 use contacts::config::{BrokerSettings, Url};
 use contacts::queue::QueueKind;
@@ -13,10 +13,10 @@ pub struct Broker {
 
 impl Broker {
     pub fn new() -> Self {
-        Self::at(&service("CONTACTS_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/%2f"))
+        Self::with_url(&environment_variable("CONTACTS_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/%2f"))
     }
 
-    pub fn at(url: &str) -> Self {
+    pub fn with_url(url: &str) -> Self {
         let broker = Self { url: url.to_owned(), prefix: format!("test.{}.", Uuid::now_v7().simple()) };
         broker.connect();
         broker
@@ -36,36 +36,36 @@ impl Broker {
             .unwrap_or_else(|error| panic!("RabbitMQ does not answer ({error}): run the tests with `make test`"))
     }
 
-    pub fn queue(&self, lane: QueueKind) -> String {
-        format!("{}{}", self.prefix, lane.name())
+    pub fn queue_name(&self, kind: QueueKind) -> String {
+        format!("{}{}", self.prefix, kind.name())
     }
 
-    /// How many messages are ready in a lane; none in one that was deleted.
-    pub fn depth(&self, lane: QueueKind) -> u32 {
+    /// The number of messages that are ready in a queue. 0 if the queue does not exist.
+    pub fn depth(&self, kind: QueueKind) -> u32 {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
-        match channel.queue_declare_passive(self.queue(lane)) {
+        match channel.queue_declare_passive(self.queue_name(kind)) {
             Ok(queue) => queue.declared_message_count().unwrap(),
             Err(Error::ServerClosedChannel { code: 404, .. }) => 0,
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// Publishes any bytes to the work lane, as a foreign program would.
+    /// Publishes arbitrary bytes to the work queue, as a foreign program could.
     pub fn publish_raw(&self, bodies: &[&[u8]]) {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
         for body in bodies {
-            channel.basic_publish("", Publish::new(body, self.queue(QueueKind::Work))).unwrap();
+            channel.basic_publish("", Publish::new(body, self.queue_name(QueueKind::Work))).unwrap();
         }
         channel.close().unwrap();
         connection.close().unwrap();
     }
 
-    pub fn delete_queue(&self, lane: QueueKind) {
+    pub fn delete_queue(&self, kind: QueueKind) {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
-        if let Ok(queue) = channel.queue_declare_passive(self.queue(lane)) {
+        if let Ok(queue) = channel.queue_declare_passive(self.queue_name(kind)) {
             queue.delete(QueueDeleteOptions::default()).unwrap();
         }
     }
@@ -74,10 +74,10 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         let Ok(mut connection) = Connection::insecure_open(&self.url) else { return };
-        for lane in [QueueKind::Work, QueueKind::Retry, QueueKind::DeadLetter] {
-            // A queue that was never made closes the channel; the next one gets its own.
+        for kind in [QueueKind::Work, QueueKind::Retry, QueueKind::DeadLetter] {
+            // RabbitMQ closes the channel if the queue does not exist, so each queue gets its own channel.
             let Ok(channel) = connection.open_channel(None) else { return };
-            if let Ok(queue) = channel.queue_declare_passive(self.queue(lane)) {
+            if let Ok(queue) = channel.queue_declare_passive(self.queue_name(kind)) {
                 let _ = queue.delete(QueueDeleteOptions::default());
             }
         }

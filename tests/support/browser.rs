@@ -1,6 +1,6 @@
 //! A headless Chromium, driven by WebDriver (W3C) over plain HTTP.
 //!
-//! Each browser has a chromedriver, a profile and a folder for downloads of its own, and takes all of them with it.
+//! Each browser has its own chromedriver, profile and download folder. They end with it.
 
 use super::eventually;
 use serde_json::{Value, json};
@@ -16,23 +16,23 @@ use ureq::Agent;
 pub const ENTER: char = '\u{E007}';
 pub const ESCAPE: char = '\u{E00C}';
 pub const TAB: char = '\u{E004}';
-/// Selects all of a field, so that the next key replaces it.
-const ALL: &str = "\u{E009}a\u{E000}";
+/// Control and A: selects the text of a field, so that the next key replaces it.
+const SELECT_ALL: &str = "\u{E009}a\u{E000}";
 const BACKSPACE: char = '\u{E003}';
 
-/// The name of an element's id in answers.
+/// The key of an element's id in WebDriver's answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const PACKAGES: &str = "the browser tests need Debian's packages chromium and chromium-driver: \
     apt-get install --no-install-recommends chromium chromium-driver \
     (or CONTACTS_TEST_CHROMEDRIVER with the path of another chromedriver)";
-/// Keeps what the policy of each page refuses, from before its own scripts begin.
-const WATCH: &str = "window.refused = []; addEventListener('securitypolicyviolation', \
-    (event) => refused.push(`${event.violatedDirective}: ${event.blockedURI}`));";
+/// Records what each page's content security policy refuses. It runs before the scripts of the page.
+const RECORD_VIOLATIONS: &str = "window.violations = []; addEventListener('securitypolicyviolation', \
+    (event) => violations.push(`${event.violatedDirective}: ${event.blockedURI}`));";
 
 pub struct Browser {
     driver: Child,
-    // Read no further, but it must stay open for what chromedriver may still say.
-    _said: BufReader<ChildStdout>,
+    // Not read after the port, but it stays open: chromedriver may still write to it.
+    _output: BufReader<ChildStdout>,
     agent: Agent,
     base: String,
     session: String,
@@ -40,34 +40,34 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser of somebody who reads English, with a page open.
+    /// Starts a browser with English as its language, and opens a page.
     #[track_caller]
     pub fn open(url: &str) -> Self {
         let path = std::env::var("CONTACTS_TEST_CHROMEDRIVER").unwrap_or_else(|_| "/usr/bin/chromedriver".to_owned());
         let mut command = Command::new(&path);
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = command.spawn().unwrap_or_else(|error| panic!("cannot start {path}: {error}; {PACKAGES}"));
-        let mut said = BufReader::new(driver.stdout.take().unwrap());
+        let mut output = BufReader::new(driver.stdout.take().unwrap());
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        let base = format!("http://127.0.0.1:{}", port(&mut said));
+        let base = format!("http://127.0.0.1:{}", port(&mut output));
         let mut browser =
-            Self { driver, _said: said, agent, base, session: String::new(), folder: tempfile::tempdir().unwrap() };
-        browser.begin();
+            Self { driver, _output: output, agent, base, session: String::new(), folder: tempfile::tempdir().unwrap() };
+        browser.start_session();
         browser.command(
             "/goog/cdp/execute",
             &json!({
-                "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": WATCH },
+                "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": RECORD_VIOLATIONS },
             }),
         );
-        browser.go(url);
+        browser.navigate(url);
         browser
     }
 
-    fn begin(&mut self) {
+    fn start_session(&mut self) {
         let profile = format!("--user-data-dir={}", self.folder.path().join("profile").display());
         let wanted = json!({
             "browserName": "chrome",
@@ -91,7 +91,7 @@ impl Browser {
         let answer = match method {
             "POST" => self.agent.post(url).header("content-type", "application/json").send(body.to_string()),
             "DELETE" => self.agent.delete(url).call(),
-            other => panic!("not used: {other}"),
+            other => panic!("unsupported method: {other}"),
         };
         let mut answer: Value = {
             let text = answer.and_then(|mut answer| answer.body_mut().with_config().limit(1 << 30).read_to_string());
@@ -104,84 +104,87 @@ impl Browser {
         }
     }
 
-    fn attempt(&self, path: &str, body: &Value) -> Result<Value, String> {
+    fn try_command(&self, path: &str, body: &Value) -> Result<Value, String> {
         self.call("POST", &format!("/session/{}{path}", self.session), body)
     }
 
     #[track_caller]
     fn command(&self, path: &str, body: &Value) -> Value {
-        self.attempt(path, body).unwrap_or_else(|error| panic!("{path} {body}: {error}"))
+        self.try_command(path, body).unwrap_or_else(|error| panic!("{path} {body}: {error}"))
     }
 
     #[track_caller]
-    pub fn go(&self, url: &str) {
+    pub fn navigate(&self, url: &str) {
         self.command("/url", &json!({ "url": url }));
     }
 
-    /// Where files go that a page lets a person save.
+    /// The folder for downloads.
     pub fn downloads(&self) -> PathBuf {
         self.folder.path().join("downloads")
     }
 
-    /// Runs a function's body in the page.
+    /// Runs a script in the page, as the body of a function, and returns its result.
     #[track_caller]
     pub fn script(&self, script: &str, arguments: Value) -> Value {
         self.command("/execute/sync", &json!({ "script": script, "args": arguments }))
     }
 
-    /// The text a person sees in all elements of a selector.
+    /// The visible text of all elements that match a selector.
     #[track_caller]
     pub fn text(&self, css: &str) -> String {
-        let script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText).join('\\n')";
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].map((element) => element.innerText).join('\\n')";
         self.script(script, json!([css])).as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until the text of a selector's elements has these words.
+    /// Waits until the visible text of the matching elements contains `words`.
     #[track_caller]
-    pub fn reads(&self, css: &str, words: &str) {
-        eventually(&format!("{css} reads {words:?}"), || self.text(css).contains(words).then_some(()));
+    pub fn wait_for_text(&self, css: &str, words: &str) {
+        eventually(&format!("{css} contains {words:?}"), || self.text(css).contains(words).then_some(()));
     }
 
-    /// Waits until there are so many elements of a selector.
+    /// Waits until exactly `count` elements match a selector.
     #[track_caller]
-    pub fn counts(&self, css: &str, count: usize) {
+    pub fn wait_for_count(&self, css: &str, count: usize) {
         let script = "return document.querySelectorAll(arguments[0]).length";
-        eventually(&format!("{count} of {css}"), || (self.script(script, json!([css])) == json!(count)).then_some(()));
+        eventually(&format!("{count} elements match {css}"), || {
+            (self.script(script, json!([css])) == json!(count)).then_some(())
+        });
     }
 
-    /// Waits until a function's body answers true.
+    /// Waits until a script returns true.
     #[track_caller]
-    pub fn until(&self, what: &str, script: &str) {
-        eventually(what, || (self.script(script, json!([])) == json!(true)).then_some(()));
+    pub fn wait_until(&self, expectation: &str, script: &str) {
+        eventually(expectation, || (self.script(script, json!([])) == json!(true)).then_some(()));
     }
 
-    /// Does something with the first element of a selector, once it is there and takes it.
+    /// Sends a command to the first matching element, as soon as the element exists and accepts it.
     #[track_caller]
-    fn with(&self, css: &str, what: &str, body: &Value) {
-        eventually(&format!("{what} {css}"), || {
-            let found = self.attempt("/element", &json!({ "using": "css selector", "value": css })).ok()?;
-            self.attempt(&format!("/element/{}/{what}", found[ELEMENT].as_str()?), body).ok()
+    fn element_command(&self, css: &str, command: &str, body: &Value) {
+        eventually(&format!("{command} {css}"), || {
+            let element = self.try_command("/element", &json!({ "using": "css selector", "value": css })).ok()?;
+            self.try_command(&format!("/element/{}/{command}", element[ELEMENT].as_str()?), body).ok()
         });
     }
 
     #[track_caller]
     pub fn click(&self, css: &str) {
-        self.with(css, "click", &json!({}));
+        self.element_command(css, "click", &json!({}));
     }
 
-    /// Types into a field, in place of what it has.
+    /// Replaces the text of a field.
     #[track_caller]
     pub fn fill(&self, css: &str, text: &str) {
-        self.with(css, "value", &json!({ "text": format!("{ALL}{BACKSPACE}{text}") }));
+        self.element_command(css, "value", &json!({ "text": format!("{SELECT_ALL}{BACKSPACE}{text}") }));
     }
 
-    /// Chooses a file in its field.
+    /// Chooses a file in a file field.
     #[track_caller]
-    pub fn choose(&self, css: &str, file: &Path) {
-        self.with(css, "value", &json!({ "text": file }));
+    pub fn choose_file(&self, css: &str, file: &Path) {
+        self.element_command(css, "value", &json!({ "text": file }));
     }
 
-    /// Presses keys, one after the other, wherever the focus is.
+    /// Presses keys, one after the other. The element with the focus receives them.
     #[track_caller]
     pub fn press(&self, keys: &str) {
         let key = |key: char| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
@@ -189,31 +192,33 @@ impl Browser {
         self.command("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }));
     }
 
-    /// Goes on with Tab until an element has the focus.
+    /// Presses Tab until the element has the focus.
     #[track_caller]
     pub fn tab_to(&self, css: &str) {
-        let there = || self.script("return document.activeElement.matches(arguments[0])", json!([css])) == json!(true);
+        let focused =
+            || self.script("return document.activeElement.matches(arguments[0])", json!([css])) == json!(true);
         for _ in 0..50 {
-            if there() {
+            if focused() {
                 return;
             }
             self.press(&TAB.to_string());
         }
-        panic!("Tab does not lead to {css}");
+        panic!("Tab does not reach {css}");
     }
 
-    /// The page kept its policy, asked nobody else, and logged nothing but requests answered with these statuses.
+    /// The page did not violate its policy, loaded nothing from other origins, and logged only answers with these
+    /// statuses.
     #[track_caller]
-    pub fn behaved(&self, statuses: &[u16]) {
-        assert_eq!(self.script("return window.refused", json!([])), json!([]));
-        let elsewhere = "return performance.getEntriesByType('resource').map((entry) => entry.name) \
+    pub fn assert_no_violations(&self, statuses: &[u16]) {
+        assert_eq!(self.script("return window.violations", json!([])), json!([]));
+        let other_origins = "return performance.getEntriesByType('resource').map((entry) => entry.name) \
             .filter((name) => !name.startsWith('data:') && new URL(name).origin !== location.origin)";
-        assert_eq!(self.script(elsewhere, json!([])), json!([]));
+        assert_eq!(self.script(other_origins, json!([])), json!([]));
         let log = self.command("/se/log", &json!({ "type": "browser" }));
         let expected = |entry: &Value| {
             let message = entry["message"].as_str().unwrap();
-            let answered = |status: &u16| message.contains(&format!("responded with a status of {status} "));
-            entry["source"] == "network" && statuses.iter().any(answered)
+            let has_status = |status: &u16| message.contains(&format!("responded with a status of {status} "));
+            entry["source"] == "network" && statuses.iter().any(has_status)
         };
         let unexpected: Vec<&Value> = log.as_array().unwrap().iter().filter(|entry| !expected(entry)).collect();
         assert!(unexpected.is_empty(), "{unexpected:#?}");
@@ -225,16 +230,16 @@ impl Drop for Browser {
         if !self.session.is_empty() {
             if std::thread::panicking() {
                 let page = "return location.href + '\\n' + document.body.innerText";
-                let seen = self.attempt("/execute/sync", &json!({ "script": page, "args": [] }));
-                eprintln!("--- the page: {}", seen.as_ref().ok().and_then(Value::as_str).unwrap_or_default());
+                let text = self.try_command("/execute/sync", &json!({ "script": page, "args": [] }));
+                eprintln!("--- page: {}", text.as_ref().ok().and_then(Value::as_str).unwrap_or_default());
                 eprintln!(
-                    "--- its log: {:#}",
-                    self.attempt("/se/log", &json!({ "type": "browser" })).unwrap_or_default()
+                    "--- browser log: {:#}",
+                    self.try_command("/se/log", &json!({ "type": "browser" })).unwrap_or_default()
                 );
             }
             let _ = self.call("DELETE", &format!("/session/{}", self.session), &Value::Null);
         }
-        // What still runs did not listen.
+        // Processes of the browser that did not exit.
         for child in children(self.driver.id()) {
             let _ = Command::new("kill").args(["-s", "KILL", &child]).stderr(Stdio::null()).status();
         }
@@ -243,20 +248,20 @@ impl Drop for Browser {
     }
 }
 
-/// The port that chromedriver took.
+/// Reads the port of chromedriver from its output.
 #[track_caller]
-fn port(said: &mut impl BufRead) -> String {
+fn port(output: &mut impl BufRead) -> String {
     let mut all = String::new();
-    while said.read_line(&mut all).unwrap() > 0 {
+    while output.read_line(&mut all).unwrap() > 0 {
         let port = all.lines().last().and_then(|line| line.split_once(" on port ")).map(|(_, rest)| rest);
         if let Some(port) = port.map(|rest| rest.trim_end_matches('.')).filter(|port| *port != "0") {
             return port.to_owned();
         }
     }
-    panic!("chromedriver ended:\n{all}");
+    panic!("chromedriver exited:\n{all}");
 }
 
-/// The ids of a process's children, each started by one of its threads.
+/// The ids of a process's children. Linux lists them by thread.
 fn children(id: u32) -> Vec<String> {
     let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| read_to_string(thread.path().join("children")).ok());

@@ -1,4 +1,4 @@
-//! A client of the API: every answer is an answer, also the errors.
+//! A client of the API. It returns error statuses as answers, not as `Err`.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -93,10 +93,10 @@ impl Client {
         self.write("POST", "/contacts", &[], &person(name))
     }
 
-    /// Waits until an operation has ended, and answers how.
+    /// Waits until an operation is finished, and returns it.
     #[track_caller]
-    pub fn ended(&self, operation: &str) -> Value {
-        super::eventually("the operation ends", || {
+    pub fn finished_operation(&self, operation: &str) -> Value {
+        super::eventually("the operation is finished", || {
             let answer = self.get(&format!("/operations/{operation}"));
             let operation = (answer.status == 200).then(|| answer.json())?;
             (operation["status"] != "pending").then_some(operation)
@@ -104,6 +104,7 @@ impl Client {
     }
 }
 
+/// The JSON body of a contact with this name.
 pub fn person(name: &str) -> Value {
     json!({ "name": name, "phone": "(11) 98765-4321", "email": "someone@example.com" })
 }

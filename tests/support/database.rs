@@ -1,6 +1,6 @@
-//! PostgreSQL with a schema of the test's own, dropped at its end.
+//! A PostgreSQL database for one test. The test has its own schema, which is dropped at its end.
 
-use super::{host_and_port, service};
+use super::{environment_variable, host_and_port};
 use contacts::config::{DatabaseSettings, Url};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -21,14 +21,17 @@ struct Count {
 
 impl Database {
     pub fn new() -> Self {
-        Self::at(&service("CONTACTS_TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres"))
+        Self::with_url(&environment_variable(
+            "CONTACTS_TEST_DATABASE_URL",
+            "postgres://postgres@127.0.0.1:5432/postgres",
+        ))
     }
 
-    pub fn at(base: &str) -> Self {
+    pub fn with_url(base: &str) -> Self {
         let base = base.to_owned();
         let schema = format!("test_{}", Uuid::now_v7().simple());
         let separator = if base.contains('?') { '&' } else { '?' };
-        // The name marks the sessions of this test's processes.
+        // `terminate_sessions` finds the sessions of this test by their application name.
         let url = format!("{base}{separator}options=-csearch_path%3D{schema}&application_name={schema}");
         let database = Self { url, base, schema };
         database.execute_in(&database.base, &format!("CREATE SCHEMA {}", database.schema));
@@ -58,26 +61,26 @@ impl Database {
         self.execute_in(&self.url, sql);
     }
 
-    /// The same for SQL that may fail.
+    /// Runs SQL that may fail in the test's schema.
     pub fn try_execute(&self, sql: &str) -> Result<(), String> {
         Self::connect(&self.url).batch_execute(sql).map_err(|error| error.to_string())
     }
 
-    /// Runs SQL in a transaction that stays open as long as the answer lives.
-    pub fn hold(&self, sql: &str) -> PgConnection {
+    /// Runs SQL in a transaction. It stays open until the returned connection is dropped.
+    pub fn open_transaction(&self, sql: &str) -> PgConnection {
         let mut connection = Self::connect(&self.url);
         connection.batch_execute("BEGIN").unwrap();
         connection.batch_execute(sql).unwrap();
         connection
     }
 
-    /// One more open connection, if the server has one left.
-    pub fn try_hold(&self) -> Option<PgConnection> {
+    /// Opens one more connection. `None` if the server refuses it.
+    pub fn try_connect(&self) -> Option<PgConnection> {
         PgConnection::establish(&self.url).ok()
     }
 
-    /// Ends the sessions of our roles, as an administrator can.
-    pub fn end_sessions(&self) {
+    /// Terminates the sessions of the test's roles, as an administrator can.
+    pub fn terminate_sessions(&self) {
         self.execute(&format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE application_name = '{}' AND pid <> pg_backend_pid()",
@@ -85,12 +88,12 @@ impl Database {
         ));
     }
 
-    /// Reads rows of the test's schema.
+    /// Reads rows from the test's schema.
     pub fn rows<T: QueryableByName<diesel::pg::Pg> + 'static>(&self, sql: &str) -> Vec<T> {
         diesel::sql_query(sql).load(&mut Self::connect(&self.url)).unwrap()
     }
 
-    /// Counts the rows of a table in the test's schema that meet a condition.
+    /// Counts rows in the test's schema: `contacts WHERE name = 'Ana'`.
     pub fn count(&self, rows: &str) -> i64 {
         let query = diesel::sql_query(format!("SELECT count(*) AS count FROM {rows}"));
         query.get_result::<Count>(&mut Self::connect(&self.url)).unwrap().count

@@ -1,4 +1,4 @@
-//! What tests share: services, processes of ours, a client, commands.
+//! Helpers that tests share: services, `contacts` processes, an API client, a browser, commands.
 
 mod broker;
 mod browser;
@@ -11,37 +11,37 @@ pub use broker::Broker;
 pub use browser::{Browser, ENTER, ESCAPE, TAB};
 pub use client::{Answer, Client, json, person};
 pub use database::Database;
-pub use process::{Process, Stack, all_letters, standalone};
+pub use process::{Process, Stack, all_dead_letters, start_standalone};
 pub use proxy::Proxy;
 
 use contacts::domain::{Action, Command, ContactId, Details, Email, Name, OperationId, Phone, Stamp, Timestamp};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// The longest a test waits for anything; only a failure takes that long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time that a test waits for a condition. Only a failing test waits that long.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Waits until a condition holds.
+/// Waits until a condition returns `Some`. `expectation` is for the failure message.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(expectation: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(started.elapsed() < PATIENCE, "still not after {PATIENCE:?}: {what}");
+        assert!(started.elapsed() < MAX_WAIT, "not within {MAX_WAIT:?}: {expectation}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Where the server of a URL listens.
+/// Host and port of a URL.
 pub fn host_and_port(url: &str, default: u16) -> String {
     let url = url::Url::parse(url).unwrap();
     format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(default))
 }
 
-/// An address of a service: from the environment (as `make test` sets it), else the usual local one.
-fn service(variable: &str, default: &str) -> String {
+/// The value of an environment variable (`make test` sets the services' URLs), or a default.
+fn environment_variable(variable: &str, default: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| default.to_owned())
 }
 

@@ -1,6 +1,6 @@
-//! Processes of ours: started on free ports, watched by their log, ended by their id.
+//! `contacts` processes: started on free ports, observed through their log, stopped by their id.
 
-use super::{Broker, Client, Database, PATIENCE, eventually};
+use super::{Broker, Client, Database, MAX_WAIT, eventually};
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
 use contacts::queue::{DeadLetterQueue, QueueKind};
@@ -20,13 +20,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `contacts` with these arguments, on free ports, with settings by environment.
+    /// Starts `contacts` with these arguments, on free ports. Settings are environment variables.
     pub fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        Self::of(Self::command(arguments, settings))
+        Self::from_command(Self::command(arguments, settings))
     }
 
-    /// Starts a command that runs `contacts` in the end.
-    pub fn of(mut command: Command) -> Self {
+    /// Starts a command, for example a script that runs `contacts`.
+    pub fn from_command(mut command: Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let out = File::create(&log).unwrap();
@@ -34,7 +34,7 @@ impl Process {
         Self { child: command.spawn().unwrap(), log, _folder: folder }
     }
 
-    /// `contacts` with these arguments, on free ports, with settings by environment, not started yet.
+    /// The command that [`Self::start`] starts.
     pub fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_contacts"));
         command
@@ -48,7 +48,7 @@ impl Process {
         command
     }
 
-    /// Runs to the end and answers how it ended, and everything it said.
+    /// Runs `contacts` until it exits. Returns its exit status and its output.
     pub fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (ExitStatus, String) {
         let mut process = Self::start(arguments, settings);
         let status = process.wait();
@@ -59,8 +59,8 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The log's lines with this message.
-    pub fn said(&self, message: &str) -> Vec<Value> {
+    /// The log lines with this message.
+    pub fn log_lines(&self, message: &str) -> Vec<Value> {
         let lines = self.log();
         let parsed = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         parsed.filter(|line| line["message"] == message).collect()
@@ -70,31 +70,34 @@ impl Process {
     fn field(&mut self, message: &str, field: &str) -> String {
         eventually(&format!("{message:?} in the log"), || {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("ended with {status}:\n{}", self.log());
+                panic!("exited with {status}:\n{}", self.log());
             }
-            Some(self.said(message).first()?[field].as_str()?.to_owned())
+            Some(self.log_lines(message).first()?[field].as_str()?.to_owned())
         })
     }
 
-    /// A client of its API.
+    /// A client of the process's API.
     #[track_caller]
     pub fn client(&mut self) -> Client {
         Client::new(&self.field("listening", "address"))
     }
 
-    /// A client of its admin port.
+    /// A client of the process's admin port.
     #[track_caller]
     pub fn admin(&mut self) -> Client {
         Client::new(&self.field("starting", "admin"))
     }
 
+    /// Waits until `/readyz` answers 200.
     #[track_caller]
-    pub fn ready(&mut self) {
+    pub fn wait_until_ready(&mut self) {
         let admin = self.admin();
-        eventually("ready", || (admin.send("GET", "/readyz", &[], None).ok()?.status == 200).then_some(()));
+        eventually("the process is ready", || {
+            (admin.send("GET", "/readyz", &[], None).ok()?.status == 200).then_some(())
+        });
     }
 
-    /// The most memory it ever had resident.
+    /// The peak of the process's resident memory, in MiB.
     pub fn peak_rss_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -105,8 +108,8 @@ impl Process {
         self.child.id()
     }
 
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    /// The exit status, or `None` while the process runs.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
@@ -122,10 +125,10 @@ impl Process {
 
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        eventually("the process ends", || self.child.try_wait().unwrap())
+        eventually("the process exits", || self.child.try_wait().unwrap())
     }
 
-    /// Asks it to end and expects that it does so cleanly.
+    /// Sends SIGTERM and expects exit code 0.
     #[track_caller]
     pub fn terminate(mut self) {
         self.signal("TERM");
@@ -144,7 +147,7 @@ impl Drop for Process {
     }
 }
 
-/// Everything a test of the whole needs: a migrated schema and queues of its own.
+/// The services of one test: a broker with the test's own queues, a database with the test's own migrated schema.
 pub struct Stack {
     pub broker: Broker,
     pub database: Database,
@@ -152,10 +155,10 @@ pub struct Stack {
 
 impl Stack {
     pub fn new() -> Self {
-        Self::on(Broker::new(), Database::new())
+        Self::with(Broker::new(), Database::new())
     }
 
-    pub fn on(broker: Broker, database: Database) -> Self {
+    pub fn with(broker: Broker, database: Database) -> Self {
         let stack = Self { broker, database };
         let (status, log) = Process::run(&["migrate"], &stack.settings(&[]));
         assert!(status.success(), "{log}");
@@ -168,7 +171,7 @@ impl Stack {
             ("CONTACTS__BROKER__PREFIX", self.broker.prefix.as_str()),
             ("CONTACTS__DATABASE__URL", self.database.url.as_str()),
             ("CONTACTS__RETRY__DELAY", "100ms"),
-            // Faults and a slow machine may keep a create away for longer than an update would wait for it in production.
+            // With faults or on a slow machine, an update may wait for its create longer than production allows.
             ("CONTACTS__RETRY__MAX_ATTEMPTS", "3000"),
         ];
         settings.extend_from_slice(more);
@@ -182,19 +185,20 @@ impl Stack {
         let rabbit = RabbitMq::new(&settings).unwrap();
         let (publisher, _thread) = rabbit.publisher(&settings, component, Stop::default()).unwrap();
         let mut messages: Vec<Message> = messages.into_iter().collect();
-        eventually("all are confirmed", || {
+        eventually("all messages are confirmed", || {
             let batch = messages.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
-            let results = publisher.publish_all(batch, PATIENCE);
-            // A queue that is being made may refuse one, as a busy RabbitMQ did: a producer would tell its client to repeat.
-            let refused = std::mem::take(&mut messages).into_iter().zip(results).filter(|(_, result)| result.is_err());
-            messages = refused.map(|(message, _)| message).collect();
+            let results = publisher.publish_all(batch, MAX_WAIT);
+            // A busy RabbitMQ may reject messages while it creates the queue. A client of a producer would repeat its
+            // request.
+            let rejected = std::mem::take(&mut messages).into_iter().zip(results).filter(|(_, result)| result.is_err());
+            messages = rejected.map(|(message, _)| message).collect();
             messages.is_empty().then_some(())
         });
     }
 
-    /// Up to 2,000 dead letters.
+    /// All dead letters, oldest first.
     pub fn dead_letters(&self) -> Vec<Message> {
-        all_letters(&RabbitMq::new(&self.broker.settings()).unwrap())
+        all_dead_letters(&RabbitMq::new(&self.broker.settings()).unwrap())
     }
 
     pub fn start(&self, role: &str) -> Process {
@@ -206,20 +210,20 @@ impl Stack {
     }
 }
 
-/// Starts standalone on a folder.
-pub fn standalone(folder: &Path, settings: &[(&str, &str)]) -> Process {
+/// Starts `contacts standalone` with this data folder.
+pub fn start_standalone(folder: &Path, settings: &[(&str, &str)]) -> Process {
     Process::start(&["standalone", "--data-dir", folder.to_str().unwrap()], settings)
 }
 
-/// Copies of all dead letters, oldest first.
-pub fn all_letters(place: &dyn DeadLetterQueue) -> Vec<Message> {
+/// All dead letters of a queue, oldest first.
+pub fn all_dead_letters(queue: &dyn DeadLetterQueue) -> Vec<Message> {
     let mut all = Vec::new();
-    let look = place.browse(&mut |letters| {
-        while let Some(letter) = letters.next()? {
-            all.push(letter.message);
+    let result = queue.browse(&mut |browser| {
+        while let Some(dead_letter) = browser.next()? {
+            all.push(dead_letter.message);
         }
         Ok(())
     });
-    look.unwrap();
+    result.unwrap();
     all
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy that misbehaves when told to: between a role and its broker or its database.
+//! A TCP proxy between a role and its broker or database. A test can make it stall, delay, refuse or close connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 #[derive(Default)]
 struct State {
-    /// Nothing passes and nothing ends, as behind a firewall that drops packets.
-    swallowing: AtomicBool,
-    /// New connections are closed at once.
+    /// No data passes and no connection closes, as behind a firewall that drops packets.
+    stalled: AtomicBool,
+    /// The proxy closes new connections at once.
     refusing: AtomicBool,
-    /// How long each piece of data takes, in milliseconds.
+    /// The delay of each chunk of data, in milliseconds.
     delay: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
 }
@@ -25,7 +25,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Forwards to this `host:port`.
+    /// Starts a proxy that forwards to this `host:port`.
     pub fn to(target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Self { state: Arc::default(), port: listener.local_addr().unwrap().port() };
@@ -48,36 +48,39 @@ impl Proxy {
         proxy
     }
 
-    /// The URL with the proxy in the place of the host.
-    pub fn in_url(&self, url: &str) -> String {
+    /// Replaces the host and the port of a URL with those of the proxy.
+    pub fn rewrite_url(&self, url: &str) -> String {
         let mut url = url::Url::parse(url).unwrap();
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(self.port)).unwrap();
         url.into()
     }
 
-    /// Ends every connection.
-    pub fn cut(&self) {
+    /// Closes all open connections.
+    pub fn close_connections(&self) {
         for connection in self.state.connections.lock().unwrap().drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
-    pub fn refuse(&self, refusing: bool) {
+    /// Refuses or accepts new connections.
+    pub fn refuse_connections(&self, refusing: bool) {
         self.state.refusing.store(refusing, Ordering::Relaxed);
     }
 
-    pub fn swallow(&self, swallowing: bool) {
-        self.state.swallowing.store(swallowing, Ordering::Relaxed);
+    /// Stops or continues forwarding, on connections that stay open.
+    pub fn stall(&self, stalled: bool) {
+        self.state.stalled.store(stalled, Ordering::Relaxed);
     }
 
     pub fn delay(&self, delay: Duration) {
         self.state.delay.store(u64::try_from(delay.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    pub fn heal(&self) {
-        self.refuse(false);
-        self.swallow(false);
+    /// Forwards without faults again.
+    pub fn clear_faults(&self) {
+        self.refuse_connections(false);
+        self.stall(false);
         self.delay(Duration::ZERO);
     }
 }
@@ -86,7 +89,7 @@ fn forward(state: &State, mut from: TcpStream, mut to: TcpStream) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         thread::sleep(Duration::from_millis(state.delay.load(Ordering::Relaxed)));
-        while state.swallowing.load(Ordering::Relaxed) {
+        while state.stalled.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(5));
         }
         if to.write_all(&buffer[..length]).is_err() {

@@ -1,4 +1,4 @@
-// One message -> one row, committed by itself, then acknowledged.
+// Writes one row for each message, commits it, and acknowledges the message.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'amqplib';
@@ -27,28 +27,28 @@ const INSERT = `
   ON CONFLICT (id) DO NOTHING`;
 
 function values({ operation_id, contact_id, accepted_at, contact: { name, phone, email } }) {
-  // +5511987654321: the area code follows the country's.
+  // +5511987654321: the area code follows the country code.
   return [contact_id, operation_id, accepted_at, name, phone, Number(phone.slice(3, 5)), email, name.toLowerCase()];
 }
 
 const pool = new pg.Pool({ connectionString: DATABASE_URL, max: CONNECTIONS, options: `-c search_path=${SCHEMA}` });
-// An idle connection that breaks is replaced by the pool; without a listener it would end the process.
+// The pool replaces a broken idle connection. Without this listener, the error would stop the process.
 pool.on('error', (error) => console.error('database:', error.message));
 
 const connection = await connect(AMQP_URL, { noDelay: true });
 const channel = await connection.createChannel();
 let stopping = false;
 
-// No recovery of its own: it ends, and what supervises it starts it again.
-function lost(error) {
+// No reconnect: the process exits, and its supervisor starts it again.
+function exitOnLoss(error) {
   if (stopping) return;
-  console.error('the broker is gone:', error?.message ?? 'connection closed');
+  console.error('connection to the broker lost:', error?.message ?? 'connection closed');
   process.exit(1);
 }
-connection.on('error', lost);
-connection.on('close', lost);
-channel.on('error', lost);
-channel.on('close', lost);
+connection.on('error', exitOnLoss);
+connection.on('close', exitOnLoss);
+channel.on('error', exitOnLoss);
+channel.on('close', exitOnLoss);
 
 const running = new Set();
 
@@ -62,7 +62,7 @@ async function handle(message) {
     return;
   }
   try {
-    // A name makes it a prepared statement, parsed once for each connection. Alone, it is its own transaction.
+    // A named statement is prepared once for each connection. A single statement is its own transaction.
     await pool.query({ name: 'insert', text: INSERT, values: row });
     channel.ack(message);
   } catch (error) {
@@ -74,8 +74,8 @@ async function handle(message) {
 
 await channel.prefetch(PREFETCH);
 const { consumerTag } = await channel.consume(QUEUE, (message) => {
-  // The broker ended the subscription, for example because the queue was deleted.
-  if (message === null) return lost(new Error('the queue is gone'));
+  // The broker cancelled the consumer, for example because the queue was deleted.
+  if (message === null) return exitOnLoss(new Error('the queue was deleted'));
   const done = handle(message).finally(() => running.delete(done));
   running.add(done);
 });

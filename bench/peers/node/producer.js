@@ -1,4 +1,4 @@
-// POST /contacts -> one persistent message, answered 202 once the broker has confirmed it.
+// POST /contacts publishes one persistent message, and answers 202 after the publisher confirm.
 
 import { connect } from 'amqplib';
 import Fastify from 'fastify';
@@ -21,20 +21,20 @@ const connection = await connect(AMQP_URL, { noDelay: true });
 const channel = await connection.createConfirmChannel();
 let stopping = false;
 
-// No recovery of its own: it ends, and what supervises it starts it again.
-function lost(error) {
+// No reconnect: the process exits, and its supervisor starts it again.
+function exitOnLoss(error) {
   if (stopping) return;
-  console.error('the broker is gone:', error?.message ?? 'connection closed');
+  console.error('connection to the broker lost:', error?.message ?? 'connection closed');
   process.exit(1);
 }
-connection.on('error', lost);
-connection.on('close', lost);
-channel.on('error', lost);
-channel.on('close', lost);
+connection.on('error', exitOnLoss);
+connection.on('close', exitOnLoss);
+channel.on('error', exitOnLoss);
+channel.on('close', exitOnLoss);
 
 await channel.checkQueue(QUEUE);
 
-// The broker returns a message that no queue took before it confirms it.
+// The broker returns an unroutable message before it confirms it.
 const returned = new Set();
 channel.on('return', (message) => returned.add(message.properties.messageId));
 
@@ -42,7 +42,7 @@ function publish(body, properties) {
   return new Promise((resolve, reject) => {
     channel.publish('', QUEUE, body, properties, (error) => {
       if (error) reject(error);
-      else if (returned.delete(properties.messageId)) reject(new Error('no queue took the message'));
+      else if (returned.delete(properties.messageId)) reject(new Error('the message is unroutable'));
       else resolve();
     });
   });
@@ -68,7 +68,7 @@ const schema = {
       email: { type: 'string', format: 'email', maxLength: 254 },
     },
   },
-  // With its shape known, the answer is written without JSON.stringify.
+  // With this schema, Fastify serializes the answer without JSON.stringify.
   response: {
     202: {
       type: 'object',
@@ -90,7 +90,7 @@ app.post('/contacts', { schema }, async (request, reply) => {
   const now = Date.now();
   const operationId = uuid();
   const contactId = uuid();
-  // The stamp is larger than 2^53, where JSON.stringify would round it, so the outer object is written by hand.
+  // The stamp is larger than 2^53, and JSON.stringify would round it. So the outer object is built by hand.
   const body =
     `{"schema":1,"operation":"insert","operation_id":"${operationId}","contact_id":"${contactId}"` +
     `,"stamp":${BigInt(now) << 16n},"accepted_at":"${new Date(now).toISOString().slice(0, -1)}000Z"` +

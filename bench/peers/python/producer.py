@@ -1,4 +1,4 @@
-"""POST /contacts -> one persistent message, answered 202 once the broker has confirmed it."""
+"""POST /contacts publishes one persistent message, and answers 202 after the publisher confirm."""
 
 import os
 import re
@@ -62,13 +62,13 @@ class Accepted(BaseModel):
     status: Literal["accepted"] = "accepted"
 
 
-# Confirms are on by default; a message that no queue took is an error too.
+# Confirms are on by default. An unroutable message is an error, too.
 broker = RabbitBroker(AMQP_URL, app_id="contacts", default_channel=Channel(on_return_raises=True))
 
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI):
-    # Before it ends, no request is served.
+    # FastAPI serves no request before this start is complete.
     await broker.start()
     await broker.declare_queue(RabbitQueue(QUEUE, declare=False))
     yield

@@ -1,4 +1,4 @@
-// The cluster: Cilium for addresses and network policies, KEDA, secrets from the vault, no accounts but Entra's.
+// The cluster: Cilium for addresses and network policies, KEDA, secrets from the vault, and only Entra accounts.
 param location string
 param name string
 param suffix string
@@ -39,7 +39,7 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' existing =
   name: registryName
 }
 
-// The cluster itself: it puts nodes and load balancers into the subnet.
+// The identity of the cluster: it adds nodes and load balancers to the subnet.
 resource controlPlane 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: 'id-${name}-cluster'
   location: location
@@ -57,11 +57,11 @@ resource mayUseNodeSubnet 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 }
 
 resource cluster 'Microsoft.ContainerService/managedClusters@2025-05-01' = {
-  // checkov:skip=CKV_AZURE_6: apiServerSources sets the ranges; without any, only administrators that Entra knows get in
-  // checkov:skip=CKV_AZURE_8: the dashboard add-on does not exist any more; there is nothing to switch off
-  // checkov:skip=CKV_AZURE_172: it is on (enableSecretRotation); the check does not see it in an object
-  // checkov:skip=CKV_AZURE_226: not every size of machine has room for a system disk of its own, and sizes are parameters
-  // checkov:skip=CKV_AZURE_227: the subscription must be registered for it first (EncryptionAtHost); disks are encrypted at rest anyway
+  // checkov:skip=CKV_AZURE_6: apiServerSources sets the ranges; without a range, only administrators with an Entra account have access
+  // checkov:skip=CKV_AZURE_8: the dashboard add-on does not exist any more
+  // checkov:skip=CKV_AZURE_172: it is on (enableSecretRotation); the check does not find it in an object
+  // checkov:skip=CKV_AZURE_226: not every machine size supports an ephemeral system disk, and the size is a parameter
+  // checkov:skip=CKV_AZURE_227: the subscription must first be registered for it (EncryptionAtHost); disks are always encrypted at rest
   name: 'aks-${name}-${suffix}'
   location: location
   tags: tags
@@ -150,7 +150,7 @@ resource cluster 'Microsoft.ContainerService/managedClusters@2025-05-01' = {
     }
     agentPoolProfiles: [
       {
-        // For what AKS brings along; ours runs on the other pool.
+        // For the system pods of AKS. The pods of contacts run on the other pool.
         name: 'system'
         mode: 'System'
         count: systemNodes
@@ -173,7 +173,7 @@ resource cluster 'Microsoft.ContainerService/managedClusters@2025-05-01' = {
 }
 
 resource nodes 'Microsoft.ContainerService/managedClusters/agentPools@2025-05-01' = {
-  // checkov:skip=CKV_AZURE_227: as above
+  // checkov:skip=CKV_AZURE_227: see above
   parent: cluster
   name: 'work'
   properties: {
@@ -191,7 +191,7 @@ resource nodes 'Microsoft.ContainerService/managedClusters/agentPools@2025-05-01
     maxPods: 110
     upgradeSettings: {
       maxSurge: '33%'
-      // Longer than shutdown.grace, and than RabbitMQ takes to hand over.
+      // Longer than shutdown.grace and the shutdown of RabbitMQ.
       drainTimeoutInMinutes: 30
     }
   }

@@ -1,4 +1,4 @@
-// PostgreSQL: only in the virtual network, only by TLS. The roles use the login `contacts`.
+// PostgreSQL: only in the virtual network, only with TLS. The roles use the login `contacts`.
 param location string
 param serverName string
 param tags object
@@ -26,7 +26,7 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
   properties: {
     version: version
     administratorLogin: 'contacts'
-    // None leaves the present one.
+    // An empty value keeps the current password.
     administratorLoginPassword: empty(password) ? null : password
     authConfig: {
       activeDirectoryAuth: 'Disabled'
@@ -65,7 +65,7 @@ resource contacts 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-0
   }
 }
 
-// One after the other: the server takes only one change at a time.
+// One after the other, because the server accepts only one change at a time.
 resource tls 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
   parent: server
   name: 'require_secure_transport'

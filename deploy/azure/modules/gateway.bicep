@@ -1,4 +1,5 @@
-// The gateway: the only way in from outside. It asks for a subscription key, limits each client, and sends its own key on.
+// The gateway: the only access from outside. It checks the subscription key, limits each client, and sends its own API
+// key to the service.
 param location string
 param name string
 param suffix string
@@ -17,7 +18,7 @@ param jwtOpenIdConfigUrl string
 param jwtAudience string
 param workspaceId string
 
-// Developer and Premium stand in the subnet; the tiers of version 2 reach into it.
+// Developer and Premium run in the subnet. The tiers of version 2 connect to it.
 var classic = contains([
   'Developer'
   'Premium'
@@ -49,7 +50,7 @@ resource address 'Microsoft.Network/publicIPAddresses@2024-05-01' = if (classic)
   }
 }
 
-// Old protocols and ciphers; the tiers of version 2 have none of these switches.
+// Disable old protocols and ciphers. The tiers of version 2 do not have these settings.
 var protocols = {
   'Microsoft.WindowsAzure.ApiManagement.Gateway.Security.Protocols.Tls10': 'false'
   'Microsoft.WindowsAzure.ApiManagement.Gateway.Security.Protocols.Tls11': 'false'
@@ -61,7 +62,7 @@ var protocols = {
 }
 
 resource service 'Microsoft.ApiManagement/service@2024-05-01' = {
-  // checkov:skip=CKV_AZURE_174: it is what clients come to; the service behind it is private
+  // checkov:skip=CKV_AZURE_174: clients use this gateway; the service behind it is private
   name: 'apim-${name}-${suffix}'
   location: location
   tags: tags
@@ -69,9 +70,9 @@ resource service 'Microsoft.ApiManagement/service@2024-05-01' = {
     name: tier
     capacity: units
   }
-  // Only a premium one can be in more than one zone.
+  // Only the tier Premium supports several zones.
   zones: tier == 'Premium' && units > 1 ? take(zones, units) : null
-  // Not one of ours: behind the vault's firewall only a system-assigned identity is let in.
+  // System-assigned, because the vault's firewall allows no other identity of a gateway.
   identity: {
     type: 'SystemAssigned'
   }
@@ -87,7 +88,7 @@ resource service 'Microsoft.ApiManagement/service@2024-05-01' = {
   }
 }
 
-// It may read this one secret.
+// The gateway may read only this secret.
 resource mayReadKey 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: apiKeys
   name: guid(apiKeys.id, service.id, secretsUser)
@@ -151,7 +152,7 @@ resource api 'Microsoft.ApiManagement/service/apis@2024-05-01' = {
       'https'
     ]
     subscriptionRequired: true
-    // The same header as without a gateway.
+    // The same header name as in the service.
     subscriptionKeyParameterNames: {
       header: 'X-API-Key'
       query: 'api-key'
@@ -185,7 +186,7 @@ resource product 'Microsoft.ApiManagement/service/products@2024-05-01' = {
   name: 'contacts'
   properties: {
     displayName: 'contacts'
-    description: 'Keeps contacts. A change that was answered 202 is never lost.'
+    description: 'Stores contacts. A change that was answered with 202 is never lost.'
     state: 'published'
     subscriptionRequired: true
     approvalRequired: true
@@ -201,7 +202,7 @@ resource productApi 'Microsoft.ApiManagement/service/products/apis@2024-05-01' =
   ]
 }
 
-// The tiers of version 2 have no quota-by-key.
+// The tiers of version 2 do not support quota-by-key.
 resource productQuota 'Microsoft.ApiManagement/service/products/policies@2024-05-01' = if (!classic) {
   parent: product
   name: 'policy'
@@ -215,7 +216,7 @@ resource productQuota 'Microsoft.ApiManagement/service/products/policies@2024-05
   }
 }
 
-// A first client; its keys are made by the gateway, and are not among the outputs.
+// A first client. The gateway generates its keys; they are not outputs.
 resource firstClient 'Microsoft.ApiManagement/service/subscriptions@2024-05-01' = {
   parent: service
   name: 'first-client'

@@ -1,4 +1,4 @@
-// Who our pods are in Azure: one identity that may read the vault, for pods of the named service accounts.
+// The identity of the pods in Azure. Pods of the given service accounts use it to read the vault.
 param location string
 param name string
 param tags object
@@ -18,7 +18,7 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   tags: tags
 }
 
-// An identity takes one of these at a time.
+// One after the other, because an identity accepts only one change at a time.
 @batchSize(1)
 resource trust 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2024-11-30' = [for account in serviceAccounts: {
   parent: identity

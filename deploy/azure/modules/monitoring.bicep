@@ -1,4 +1,4 @@
-// Where logs go, and what collects them. Metrics are collected by our own Prometheus in the cluster; Azure's is an option.
+// Log storage and log collection. The Prometheus in the cluster collects the metrics; Azure's Prometheus is optional.
 param location string
 param name string
 param suffix string
@@ -18,7 +18,7 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
   }
 }
 
-// Standard output and error of containers, and the events of Kubernetes; no metrics.
+// The output of containers and the events of Kubernetes, no metrics.
 var containerStreams = [
   'Microsoft-ContainerLogV2'
   'Microsoft-KubeEvents'

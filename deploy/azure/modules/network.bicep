@@ -1,9 +1,9 @@
-// The virtual network: a subnet for each thing, what may enter it, and the private names.
+// The virtual network: the subnets, their security rules, and the private DNS zones.
 param location string
 param name string
 param tags object
 param prefix string
-@description('A gateway that stands in the network, not one that only reaches into it.')
+@description('The gateway runs in the network, and does not only connect to it.')
 param classicGateway bool
 param grafanaVisitors string
 
@@ -12,7 +12,7 @@ var gateway = '${prefix}.8.0/24'
 var database = '${prefix}.9.0/27'
 var endpoints = '${prefix}.10.0/27'
 
-// Pods, nodes and the gateway reach each other by the rules that every group has; nothing else comes in from outside.
+// The default rules of every group allow traffic between pods, nodes and the gateway. No other traffic comes in.
 resource nodeRules 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
   name: 'nsg-${name}-nodes'
   location: location
@@ -22,7 +22,7 @@ resource nodeRules 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
       {
         name: 'grafana'
         properties: {
-          description: 'Grafana at its public address, by TLS'
+          description: 'Grafana at its public address, with TLS'
           priority: 100
           direction: 'Inbound'
           access: 'Allow'

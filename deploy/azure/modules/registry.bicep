@@ -1,4 +1,5 @@
-// The registry. It is reached from outside, because people push and Azure builds; nobody without an Entra identity can.
+// The registry. It is reachable from outside, because developers push images and Azure builds them. Access needs an
+// Entra identity.
 param location string
 param name string
 param suffix string
@@ -7,9 +8,9 @@ param tier string
 param workspaceId string
 
 resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' = {
-  // checkov:skip=CKV_AZURE_139: people push from outside, and az acr build runs outside; only identities of Entra get in
-  // checkov:skip=CKV_AZURE_163: scanning is Defender for Cloud, which is chosen for a subscription, not here
-  // checkov:skip=CKV_AZURE_166: quarantine needs a scanner that lets images out of it; see above
+  // checkov:skip=CKV_AZURE_139: developers push from outside, and az acr build runs outside; access needs an Entra identity
+  // checkov:skip=CKV_AZURE_163: Defender for Cloud scans images; it is enabled for a subscription, not here
+  // checkov:skip=CKV_AZURE_166: quarantine needs a scanner that releases images; see above
   name: 'cr${name}${suffix}'
   location: location
   tags: tags

@@ -1,5 +1,6 @@
-// What is in the vault. A secret whose value is not given stays as it is. They are written through Azure's management API,
-// so whoever deploys needs no way into the virtual network. RabbitMQ's password is not here: its operator makes it.
+// The secrets in the vault. A secret without a new value does not change. Azure's management API writes the secrets, so
+// the deployment needs no access to the virtual network. RabbitMQ's password is not here, because its operator
+// generates it.
 param vaultName string
 param databaseHost string
 @secure()
@@ -15,7 +16,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
   name: vaultName
 }
 
-// database.url; the file of authorities is the one in our image.
+// database.url. The file with the CA certificates is in the image of contacts.
 resource databaseUrl 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(databasePassword)) {
   parent: vault
   name: 'database-url'
@@ -25,7 +26,7 @@ resource databaseUrl 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty
   }
 }
 
-// The same password alone, for what reads PostgreSQL's own metrics.
+// The same password without the URL, for the PostgreSQL exporter.
 resource databasePasswordAlone 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(databasePassword)) {
   parent: vault
   name: 'database-password'
@@ -35,7 +36,7 @@ resource databasePasswordAlone 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = 
   }
 }
 
-// http.api_keys: one key, which the gateway sends.
+// http.api_keys: one key, for the gateway.
 resource apiKeys 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(apiKey)) {
   parent: vault
   name: 'api-keys'
@@ -54,7 +55,7 @@ resource grafanaAdminPassword 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = i
   }
 }
 
-// Certificate and key in one.
+// Certificate and key in one secret.
 resource grafanaTls 'Microsoft.KeyVault/vaults/secrets@2024-11-01' = if (!empty(grafanaCertificate)) {
   parent: vault
   name: 'grafana-tls'

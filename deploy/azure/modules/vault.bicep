@@ -1,4 +1,4 @@
-// The vault: reached only from the virtual network, and by Azure's own services that have a right to a secret.
+// The vault. It is reachable only from the virtual network, and by Azure services with a right to a secret.
 param location string
 param name string
 param suffix string
@@ -25,7 +25,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
     enablePurgeProtection: true
     publicNetworkAccess: 'Disabled'
     networkAcls: {
-      // The gateway reads its key this way.
+      // The gateway needs this to read its key.
       bypass: 'AzureServices'
       defaultAction: 'Deny'
     }

@@ -1,46 +1,46 @@
-"""Runs every check and says what is wrong. Called by deploy/check/run."""
+"""Runs every check and prints the problems. deploy/check/run calls it."""
 
 import pathlib
 import sys
 import time
 
 import network
-import outside
+import external_tools
 import program
 import schemas
 import values
-import watching
+import monitoring
 import wiring
 
-# What must be true, and what finds out; each looks at one rendering.
+# The title of each check, and its function, which checks one rendering.
 CHECKS = [
-    ("kubectl reads every object", outside.kubectl),
-    ("every object fits the schema of its kind", schemas.check),
-    ("selectors find what they are for, and nothing else", wiring.selectors),
-    ("ports have names, and probes ask ports that are there", wiring.ports),
-    ("what is named is there, and what is there is used", wiring.references),
-    ("hosts that are named are Services with that port", wiring.hosts),
-    ("NetworkPolicies let pass what flows.txt lists, and nothing else", network.check),
-    ("requests, limits and sizes are amounts", values.quantities),
+    ("kubectl reads every object", external_tools.kubectl),
+    ("every object matches the schema of its kind", schemas.check),
+    ("every selector matches only its target", wiring.selectors),
+    ("ports have names, and probes use existing ports", wiring.ports),
+    ("every referenced object exists, and every object is used", wiring.references),
+    ("every host name is a Service with that port", wiring.hosts),
+    ("NetworkPolicies allow exactly the traffic in flows.txt", network.check),
+    ("requests, limits and sizes are valid quantities", values.quantities),
     ("names and labels are valid and complete", values.names),
     ("images are pinned", values.images),
     ("schedules and time zones exist", values.schedules),
-    ("pods are confined", values.confinement),
-    ("no secret is in a manifest but for trying out", values.secrets),
-    ("the database of overlays/local has room for all", values.connections),
-    ("Prometheus finds whom it scrapes", watching.scraped),
-    ("all rules and dashboards are shipped", watching.shipped),
-    ("Grafana finds dashboards and data source", watching.provisioned),
-    ("optional parts are optional", outside.options),
-    ("settings.env fills in everything", outside.filled_in),
-    ("the program understands its settings, ports and times", program.settings),
-    ("the program takes every command line", program.command_lines),
-    ("the API has keys", program.doors),
-    ("the program answers every probe", program.probes),
+    ("pods meet the security rules", values.pod_security),
+    ("only overlays/local has secrets in its manifests", values.secrets),
+    ("the database of overlays/local has enough connections", values.connections),
+    ("Prometheus finds its targets", monitoring.scraped),
+    ("all rules and dashboards are deployed", monitoring.shipped),
+    ("Grafana finds its dashboards and data source", monitoring.provisioned),
+    ("optional parts are optional", external_tools.options),
+    ("settings.env replaces every placeholder", external_tools.placeholders),
+    ("the program accepts its settings, ports and times", program.settings),
+    ("the program accepts every command line", program.command_lines),
+    ("the API has API keys", program.api_keys),
+    ("the program answers every probe correctly", program.probes),
 ]
-# Those that start programs look only where there is something new to see.
-FEW = {
-    outside.kubectl: ("local+options", "aks+options"),
+# Checks that start programs run only for these renderings.
+LIMITED_CHECKS = {
+    external_tools.kubectl: ("local+options", "aks+options"),
     program.probes: ("local", "aks"),
 }
 
@@ -60,38 +60,39 @@ class Report:
             print(f"ok    {title} ({time.monotonic() - begin:.1f} s)", flush=True)
 
 
-def problems_of(check, world):
-    """What a check finds. What is so broken that it cannot be looked at is a finding, too."""
+def find_problems(check, manifests):
+    """The problems that a check finds. An error in the check itself is a problem, too."""
     try:
-        return list(check(world))
+        return list(check(manifests))
     except Exception as error:  # noqa: BLE001
-        return [f"cannot be checked: {type(error).__name__}: {error}"]
+        return [f"the check failed: {type(error).__name__}: {error}"]
 
 
 def main():
     report = Report()
     begin = time.monotonic()
     try:
-        worlds = outside.render(pathlib.Path(sys.argv[1]))
-    except outside.Failure as failure:
-        report.add("everything can be rendered", [str(failure)], begin)
+        renderings = external_tools.render(pathlib.Path(sys.argv[1]))
+    except external_tools.Failure as failure:
+        report.add("all manifests can be rendered", [str(failure)], begin)
     else:
-        objects = ", ".join(f"{world.name} {len(world.objects)}" for world in worlds)
-        report.add(f"everything can be rendered, by kustomize and by kubectl alike: {objects} objects", [], begin)
+        objects = ", ".join(f"{manifests.name} {len(manifests.objects)}" for manifests in renderings)
+        report.add(f"kustomize and kubectl render the same manifests: {objects} objects", [], begin)
         for title, check in CHECKS:
             begin = time.monotonic()
-            chosen = [world for world in worlds if world.name in FEW.get(check, (world.name,))]
-            # The same thing may be wrong in all of them.
+            names = LIMITED_CHECKS.get(check)
+            selected = [manifests for manifests in renderings if names is None or manifests.name in names]
+            # Print a problem of several renderings only once.
             found = {}
-            for world in chosen:
-                for problem in problems_of(check, world):
-                    found.setdefault(problem, []).append(world.name)
-            report.add(title, [f"{', '.join(where)}: {problem}" for problem, where in found.items()], begin)
+            for manifests in selected:
+                for problem in find_problems(check, manifests):
+                    found.setdefault(problem, []).append(manifests.name)
+            report.add(title, [f"{', '.join(names)}: {problem}" for problem, names in found.items()], begin)
         begin = time.monotonic()
-        everything = [world for world in worlds if world.name.endswith("+options")]
-        report.add("checkov finds nothing without a reason in skips.txt", list(outside.checkov(everything)), begin)
+        everything = [manifests for manifests in renderings if manifests.name.endswith("+options")]
+        report.add("every finding of checkov is in skips.txt", list(external_tools.checkov(everything)), begin)
     begin = time.monotonic()
-    report.add("hadolint finds nothing in Dockerfile", list(outside.hadolint()), begin)
+    report.add("hadolint has no findings in Dockerfile", list(external_tools.hadolint()), begin)
     print(f"\ncheck: {report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 

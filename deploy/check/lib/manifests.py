@@ -1,4 +1,4 @@
-"""What was rendered, in a form that can be asked questions."""
+"""The rendered manifests, and functions to query them."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
-# Where a kind has its pod.
+# The path of the pod template in each kind.
 TEMPLATES = {
     "Pod": (),
     "Deployment": ("spec", "template"),
@@ -19,27 +19,27 @@ TEMPLATES = {
 }
 
 
-def get(thing, *path, default=None):
-    """What is at this path, or the default."""
+def get(obj, *path, default=None):
+    """The value at this path, or the default."""
     for step in path:
-        if isinstance(thing, dict):
-            thing = thing.get(step)
-        elif isinstance(thing, list) and isinstance(step, int) and step < len(thing):
-            thing = thing[step]
+        if isinstance(obj, dict):
+            obj = obj.get(step)
+        elif isinstance(obj, list) and isinstance(step, int) and step < len(obj):
+            obj = obj[step]
         else:
             return default
-        if thing is None:
+        if obj is None:
             return default
-    return thing
+    return obj
 
 
-def label(thing):
-    return f"{thing.get('kind')}/{get(thing, 'metadata', 'name')}"
+def label(obj):
+    return f"{obj.get('kind')}/{get(obj, 'metadata', 'name')}"
 
 
 @dataclasses.dataclass
 class Pod:
-    """A pod that some object makes; `made_by_operator` if that is an operator, so that little of it is known."""
+    """The pod of an object. `made_by_operator`: an operator creates the pod, so only some of its fields are known."""
 
     owner: str
     labels: dict
@@ -56,33 +56,33 @@ class Pod:
 
     @property
     def role(self):
-        """Short: the component of ours, else the name."""
+        """A short name: the component of a contacts pod, else the name label."""
         return self.labels[COMPONENT] if self.labels.get(NAME) == "contacts" else self.labels.get(NAME, self.owner)
 
 
 @dataclasses.dataclass
-class World:
-    """All objects of a rendering. An incomplete one (the base) leaves to its overlays what it refers to."""
+class Manifests:
+    """All objects of one rendering. The base is not complete: its overlays add some referenced objects."""
 
     name: str
     objects: list
     complete: bool = True
 
     def of(self, *kinds):
-        return [thing for thing in self.objects if thing.get("kind") in kinds]
+        return [obj for obj in self.objects if obj.get("kind") in kinds]
 
     def find(self, kind, name):
-        return next((thing for thing in self.of(kind) if get(thing, "metadata", "name") == name), None)
+        return next((obj for obj in self.of(kind) if get(obj, "metadata", "name") == name), None)
 
     @property
     def pods(self):
         pods = []
-        for thing in self.of(*TEMPLATES):
-            template = get(thing, *TEMPLATES[thing["kind"]])
+        for obj in self.of(*TEMPLATES):
+            template = get(obj, *TEMPLATES[obj["kind"]])
             if template:
                 pods.append(
                     Pod(
-                        label(thing), get(template, "metadata", "labels", default={}), get(template, "spec", default={})
+                        label(obj), get(template, "metadata", "labels", default={}), get(template, "spec", default={})
                     )
                 )
         for cluster in self.of("RabbitmqCluster"):
@@ -101,7 +101,7 @@ class World:
         return services
 
     def secret_keys(self, name):
-        """The keys of a Secret, or None if there is none."""
+        """The keys of a Secret, or None if it does not exist."""
         secret = self.find("Secret", name)
         if secret:
             return {*get(secret, "data", default={}), *get(secret, "stringData", default={})}
@@ -111,8 +111,8 @@ class World:
         return None
 
 
-# What RabbitMQ's cluster operator makes of a RabbitmqCluster, as its sources say (internal/resource/statefulset.go,
-# client_service.go and default_user_secret.go of rabbitmq/cluster-operator; connection_string from version 2.11 on).
+# The objects that RabbitMQ's cluster operator creates for a RabbitmqCluster. Source: internal/resource/statefulset.go,
+# client_service.go and default_user_secret.go of rabbitmq/cluster-operator (connection_string since version 2.11).
 RABBITMQ_PORTS = [
     {"name": "epmd", "containerPort": 4369},
     {"name": "amqp", "containerPort": 5672},
@@ -137,10 +137,10 @@ def _rabbitmq_pod(cluster):
     own = {"image": get(cluster, "spec", "image"), "resources": get(cluster, "spec", "resources", default={})}
     containers = [dict(own, name="rabbitmq", ports=RABBITMQ_PORTS)]
     setup = [dict(own, name="setup-container")]
-    for made, asked in ((containers, "containers"), (setup, "initContainers")):
-        for container in made:
+    for target, field in ((containers, "containers"), (setup, "initContainers")):
+        for container in target:
             extra = next(
-                (other for other in get(override, asked, default=[]) if other["name"] == container["name"]), {}
+                (other for other in get(override, field, default=[]) if other["name"] == container["name"]), {}
             )
             container.update(extra)
     spec = dict(override, containers=containers, initContainers=setup)
@@ -150,11 +150,11 @@ def _rabbitmq_pod(cluster):
 
 def load(path, name, complete=True):
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return World(name, [thing for thing in yaml.load_all(pathlib.Path(path).read_text(), loader) if thing], complete)
+    return Manifests(name, [obj for obj in yaml.load_all(pathlib.Path(path).read_text(), loader) if obj], complete)
 
 
 def selects(selector, labels):
-    """Whether a label selector matches; an empty one matches all."""
+    """Whether a label selector matches. An empty selector matches all labels."""
     for key, value in (get(selector, "matchLabels") or {}).items():
         if labels.get(key) != value:
             return False
@@ -172,7 +172,7 @@ def selects(selector, labels):
 
 @functools.cache
 def version():
-    """Our own, from Cargo.toml."""
+    """The version of contacts, from Cargo.toml."""
     for line in (ROOT / "Cargo.toml").read_text().splitlines():
         if line.startswith("version = "):
             return line.split('"')[1]

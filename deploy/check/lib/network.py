@@ -1,26 +1,26 @@
-"""What all NetworkPolicies together let through, held against a list: deploy/check/flows.txt."""
+"""Compares the traffic that all NetworkPolicies together allow with deploy/check/flows.txt."""
 
 import pathlib
 
 from manifests import get, selects
 
 FLOWS = pathlib.Path(__file__).resolve().parents[1] / "flows.txt"
-# Whoever is not a pod of the namespace, with the labels by which a policy may mean them.
+# Peers outside the namespace, with the labels of their namespace and pod.
 OUTSIDE = {
     "anyone": ({}, {}),
     "kube-system": ({"kubernetes.io/metadata.name": "kube-system"}, {}),
     "dns": ({"kubernetes.io/metadata.name": "kube-system"}, {"k8s-app": "kube-dns"}),
 }
-# What of the outside is tried: names, web, the API of Kubernetes, PostgreSQL, mail.
+# The tested ports outside the namespace: SMTP, DNS, HTTP, HTTPS, PostgreSQL, the API of Kubernetes.
 OUTSIDE_PORTS = (25, 53, 80, 443, 5432, 6443)
-# Ports of RabbitMQ's nodes among themselves, which no container declares.
-NODES = (25672, 35672)
+# Ports between RabbitMQ's nodes. No container declares them.
+INTERNAL_PORTS = (25672, 35672)
 
 
-def lets(rules, peer_key, port, peer_pod, peer_outside):
+def rules_allow(rules, peer_key, port, peer_pod, peer_outside):
     for rule in rules:
-        wanted = rule.get("ports")
-        if wanted and not any(entry["port"] <= port <= entry.get("endPort", entry["port"]) for entry in wanted):
+        required = rule.get("ports")
+        if required and not any(entry["port"] <= port <= entry.get("endPort", entry["port"]) for entry in required):
             continue
         peers = rule.get(peer_key)
         if not peers:
@@ -39,59 +39,63 @@ def lets(rules, peer_key, port, peer_pod, peer_outside):
     return False
 
 
-def passes(policies, direction, pod, port, peer_pod, peer_outside):
-    """Whether the policies of one side let it through; a pod that no policy is for is open."""
-    chosen = [
+def allows(policies, direction, pod, port, peer_pod, peer_outside):
+    """Whether the policies of one side allow the traffic. Without a policy for the pod, everything is allowed."""
+    applicable = [
         policy["spec"]
         for policy in policies
         if direction in policy["spec"]["policyTypes"] and selects(policy["spec"]["podSelector"], pod.labels)
     ]
     rules, peer = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
-    return not chosen or any(lets(get(spec, rules, default=[]), peer, port, peer_pod, peer_outside) for spec in chosen)
+    return not applicable or any(
+        rules_allow(get(spec, rules, default=[]), peer, port, peer_pod, peer_outside) for spec in applicable
+    )
 
 
-def flows(world):
-    policies = world.of("NetworkPolicy")
-    # Several workloads of one role (the two ways of treating dead letters) are one.
-    pods = list({pod.role: pod for pod in world.pods}.values())
+def flows(manifests):
+    policies = manifests.of("NetworkPolicy")
+    # Several workloads with the same role (the two CronJobs for dead letters) count as one.
+    pods = list({pod.role: pod for pod in manifests.pods}.values())
     found = set()
     for target in pods:
-        own = {port["containerPort"] for port in target.ports} | (set(NODES) if target.made_by_operator else set())
+        own = {port["containerPort"] for port in target.ports}
+        if target.made_by_operator:
+            own |= set(INTERNAL_PORTS)
         for port in own:
             for source in pods:
-                if passes(policies, "Egress", source, port, target, None) and passes(
+                if allows(policies, "Egress", source, port, target, None) and allows(
                     policies, "Ingress", target, port, source, None
                 ):
                     found.add(f"{source.role} -> {target.role}:{port}")
-            # Whoever is in kube-system is anyone, too.
+            # "anyone" includes kube-system.
             for outside in ("anyone", "kube-system"):
-                if passes(policies, "Ingress", target, port, None, outside):
+                if allows(policies, "Ingress", target, port, None, outside):
                     found.add(f"{outside} -> {target.role}:{port}")
                     break
     for source in pods:
-        for outside, tried in (("anyone", OUTSIDE_PORTS), ("dns", (53,))):
-            for port in tried:
-                if passes(policies, "Egress", source, port, None, outside):
+        for outside, ports in (("anyone", OUTSIDE_PORTS), ("dns", (53,))):
+            for port in ports:
+                if allows(policies, "Egress", source, port, None, outside):
                     found.add(f"{source.role} -> {outside}:{port}")
     return found
 
 
 def expected(name):
-    wanted = set()
+    required = set()
     for line in FLOWS.read_text().splitlines():
         line = line.partition("#")[0].strip()
         if line:
-            where, _, flow = line.partition(" ")
-            if where in ("all", name):
-                wanted.add(flow.strip())
-    return wanted
+            overlay, _, flow = line.partition(" ")
+            if overlay in ("all", name):
+                required.add(flow.strip())
+    return required
 
 
-def check(world):
-    if not world.complete:
+def check(manifests):
+    if not manifests.complete:
         return
-    found, wanted = flows(world), expected(world.name.split("+")[0])
-    for flow in sorted(wanted - found):
-        yield f"NetworkPolicies: keep from passing what must pass: {flow}"
-    for flow in sorted(found - wanted):
-        yield f"NetworkPolicies: let pass what deploy/check/flows.txt does not list: {flow}"
+    found, required = flows(manifests), expected(manifests.name.split("+")[0])
+    for flow in sorted(required - found):
+        yield f"NetworkPolicies: must allow this traffic: {flow}"
+    for flow in sorted(found - required):
+        yield f"NetworkPolicies: allow traffic that is not in deploy/check/flows.txt: {flow}"

@@ -1,4 +1,4 @@
-"""Every object against the schema of its kind. A kind without one is wrong, and so is a field that it does not have."""
+"""Validates every object with the schema of its kind. An unknown kind or an unknown field is a problem."""
 
 import functools
 import json
@@ -14,20 +14,20 @@ from manifests import get, label
 KUBERNETES = "1.36"
 OWN = pathlib.Path(__file__).resolve().parents[1] / "schemas"
 
-# It reads its files again for each object.
+# Cache the schema files. Without a cache, the library reads them for each object.
 kubernetes_validate.utils.schema_contents = functools.lru_cache(maxsize=None)(kubernetes_validate.utils.schema_contents)
 
 
 @functools.cache
 def definitions():
-    """Kubernetes' own, for the parts of custom resources that are taken from there."""
+    """The definitions of Kubernetes, for Kubernetes types in custom resources."""
     name = f"kubernetes-json-schema/v{KUBERNETES}.0-local-strict/_definitions.json"
     contents = kubernetes_validate.utils.schema_contents(name, KUBERNETES)
     return referencing.Resource.from_contents(contents) @ referencing.Registry()
 
 
 def closed(schema):
-    """The same schema, which takes no fields but those that it names."""
+    """A copy of the schema that allows no unknown fields."""
     if isinstance(schema, dict):
         schema = {key: closed(value) for key, value in schema.items()}
         if "properties" in schema:
@@ -47,7 +47,7 @@ def keda(kind):
     from cloudcoil.models.keda import v1alpha1
 
     schema = closed(getattr(v1alpha1, kind).model_json_schema())
-    # The models fill these in themselves.
+    # The models have defaults for these fields, but a manifest must have them.
     schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
     return jsonschema.Draft202012Validator(schema)
 
@@ -61,52 +61,52 @@ VALIDATORS = {
 
 
 def explain(error):
-    # Of alternatives, the one that came furthest says most.
+    # With alternatives, report the error with the longest path.
     while error.context:
         error = max(error.context, key=lambda other: len(other.absolute_path))
-    place = ".".join(str(step) for step in error.absolute_path) or "the object"
-    return f"{place}: {error.message[:200]}"
+    path = ".".join(str(step) for step in error.absolute_path) or "the object"
+    return f"{path}: {error.message[:200]}"
 
 
-def check(world):
-    for thing in world.objects:
-        kind = (thing.get("apiVersion"), thing.get("kind"))
+def check(manifests):
+    for obj in manifests.objects:
+        kind = (obj.get("apiVersion"), obj.get("kind"))
         if kind in VALIDATORS:
-            for error in VALIDATORS[kind]().iter_errors(thing):
-                yield f"{label(thing)}: {explain(error)}"
-            yield from inner(thing)
+            for error in VALIDATORS[kind]().iter_errors(obj):
+                yield f"{label(obj)}: {explain(error)}"
+            yield from check_free_fields(obj)
             continue
         try:
-            kubernetes_validate.validate(thing, KUBERNETES, strict=True)
+            kubernetes_validate.validate(obj, KUBERNETES, strict=True)
         except kubernetes_validate.ValidationError as error:
-            yield f"{label(thing)}: {explain(error)}"
+            yield f"{label(obj)}: {explain(error)}"
         except kubernetes_validate.SchemaNotFoundError:
             yield (
-                f"{label(thing)}: Kubernetes {KUBERNETES} has no kind {kind[1]} in {kind[0]}; "
+                f"{label(obj)}: Kubernetes {KUBERNETES} has no kind {kind[1]} in {kind[0]}; "
                 "for a custom resource, add its schema to deploy/check/lib/schemas.py"
             )
 
 
-def inner(thing):
-    """What a custom resource has as text or as free settings, which its own schema does not look into."""
-    if thing["kind"] == "ScaledObject":
-        for trigger in get(thing, "spec", "triggers", default=[]):
+def check_free_fields(obj):
+    """Checks the fields of a custom resource that its own schema does not check."""
+    if obj["kind"] == "ScaledObject":
+        for trigger in get(obj, "spec", "triggers", default=[]):
             if trigger.get("type") != "rabbitmq":
-                yield f"{label(thing)}: trigger {trigger.get('type')}: only rabbitmq is known to this check"
+                yield f"{label(obj)}: trigger {trigger.get('type')}: this check supports only rabbitmq"
                 continue
             for error in own("keda-rabbitmq-trigger").iter_errors(trigger.get("metadata")):
-                yield f"{label(thing)}: trigger rabbitmq: {explain(error)}"
-    if thing["kind"] == "SecretProviderClass":
+                yield f"{label(obj)}: trigger rabbitmq: {explain(error)}"
+    if obj["kind"] == "SecretProviderClass":
         try:
-            objects = vault_objects(thing)
+            objects = vault_objects(obj)
         except (yaml.YAMLError, TypeError, KeyError) as error:
-            yield f"{label(thing)}: spec.parameters.objects is not a list of objects, each as text: {error}"
+            yield f"{label(obj)}: spec.parameters.objects is not a list of objects as text: {error}"
             return
         for entry in objects:
             for error in own("keyvault-object").iter_errors(entry):
-                yield f"{label(thing)}: objects: {explain(error)}"
+                yield f"{label(obj)}: objects: {explain(error)}"
 
 
-def vault_objects(thing):
-    """The objects of a SecretProviderClass: YAML in YAML in YAML."""
-    return [yaml.safe_load(entry) for entry in yaml.safe_load(thing["spec"]["parameters"]["objects"])["array"]]
+def vault_objects(obj):
+    """The objects of a SecretProviderClass, which are YAML in YAML in YAML."""
+    return [yaml.safe_load(entry) for entry in yaml.safe_load(obj["spec"]["parameters"]["objects"])["array"]]

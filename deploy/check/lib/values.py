@@ -1,9 +1,9 @@
-"""Values that no schema looks into: quantities, names, images, schedules, and what every pod must keep to."""
+"""Checks values that no schema checks: quantities, names, images, schedules, and the security rules for pods."""
 
 import re
 import zoneinfo
 
-from manifests import COMPONENT, NAME, World, get, label, version
+from manifests import COMPONENT, NAME, Manifests, get, label, version
 
 PART_OF = "app.kubernetes.io/part-of"
 NAMESPACE = "contacts"
@@ -27,28 +27,28 @@ FACTORS = {
 IMAGE = re.compile(r"(?P<name>[a-z0-9./-]+(:\d+/[a-z0-9./-]+)?)(:(?P<tag>[\w][\w.-]*))?(@sha256:[0-9a-f]{64})?")
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 CRON = re.compile(r"[\d*,/-]+")
-# More than this and the API server refuses a ConfigMap or Secret.
-LARGEST = 1024 * 1024
+# The maximum size of a ConfigMap or Secret.
+MAX_SIZE = 1024 * 1024
 
 
 def amount(text):
-    """A quantity as a number, or None if it is none."""
+    """A quantity as a number, or None if the text is not a quantity."""
     match = QUANTITY.fullmatch(str(text))
     return float(match[1]) * FACTORS[match[2] or ""] if match else None
 
 
-def quantities(world: World):
-    for pod in world.pods:
+def quantities(manifests: Manifests):
+    for pod in manifests.pods:
         for container in pod.containers:
             where = f"{pod.owner}: container {container['name']}"
             requests, limits = (get(container, "resources", of, default={}) for of in ("requests", "limits"))
             for kind, values in (("requests", requests), ("limits", limits)):
                 for resource, value in values.items():
                     if amount(value) is None:
-                        yield f"{where}: {kind}.{resource}: {value} is no quantity: write it as 100m or 64Mi"
-                    # 64m of memory is 0.064 bytes, and 1Gi of CPU a billion cores.
+                        yield f"{where}: {kind}.{resource}: {value} is not a quantity: write for example 100m or 64Mi"
+                    # 64m of memory is 0.064 bytes, and 1Gi of CPU is a billion cores.
                     elif (resource == "memory") != (amount(value) > 1000):
-                        yield f"{where}: {kind}.{resource}: {value} is not an amount of {resource}"
+                        yield f"{where}: {kind}.{resource}: {value} is not a plausible amount of {resource}"
             for kind, values in (("requests", requests), ("limits", limits)):
                 if "memory" not in values:
                     yield f"{where}: has no resources.{kind}.memory"
@@ -59,106 +59,106 @@ def quantities(world: World):
                     yield f"{where}: requests more {resource} than its limit"
         for volume in get(pod.spec, "volumes", default=[]):
             if "emptyDir" in volume and amount(get(volume, "emptyDir", "sizeLimit", default="")) is None:
-                yield f"{pod.owner}: volume {volume['name']} has no sizeLimit: it could fill the node's disk"
-    claims = [(label(thing), thing["spec"]) for thing in world.of("PersistentVolumeClaim")]
-    for thing in world.of("StatefulSet"):
-        claims += [(label(thing), claim["spec"]) for claim in get(thing, "spec", "volumeClaimTemplates", default=[])]
+                yield f"{pod.owner}: volume {volume['name']} has no sizeLimit: it can fill the node's disk"
+    claims = [(label(obj), obj["spec"]) for obj in manifests.of("PersistentVolumeClaim")]
+    for obj in manifests.of("StatefulSet"):
+        claims += [(label(obj), claim["spec"]) for claim in get(obj, "spec", "volumeClaimTemplates", default=[])]
     storage = [(where, get(spec, "resources", "requests", "storage")) for where, spec in claims]
-    storage += [(label(thing), get(thing, "spec", "persistence", "storage")) for thing in world.of("RabbitmqCluster")]
+    storage += [(label(obj), get(obj, "spec", "persistence", "storage")) for obj in manifests.of("RabbitmqCluster")]
     for where, value in storage:
         if (amount(value) or 0) < 2**20:
             yield f"{where}: storage: {value} is not an amount of storage"
 
 
-def names(world: World):
+def names(manifests: Manifests):
     seen = set()
-    for thing in world.objects:
-        name, labels = get(thing, "metadata", "name", default=""), get(thing, "metadata", "labels", default={})
-        short = thing["kind"] in ("Service", "Namespace")
+    for obj in manifests.objects:
+        name, labels = get(obj, "metadata", "name", default=""), get(obj, "metadata", "labels", default={})
+        short = obj["kind"] in ("Service", "Namespace")
         if not (DNS_LABEL if short else SUBDOMAIN).fullmatch(name) or len(name) > (63 if short else 253):
-            yield f"{label(thing)}: {name!r} is no name that Kubernetes takes"
-        # A CronJob's Jobs and a Job's pods have longer names of their own.
-        if thing["kind"] in ("CronJob", "Job", "StatefulSet") and len(name) > 52:
-            yield f"{label(thing)}: its name has more than 52 characters, which leaves no room for those of its pods"
+            yield f"{label(obj)}: {name!r} is not a valid name in Kubernetes"
+        # The Jobs of a CronJob and the pods of a Job have longer names.
+        if obj["kind"] in ("CronJob", "Job", "StatefulSet") and len(name) > 52:
+            yield f"{label(obj)}: its name has more than 52 characters, so the names of its pods are too long"
         for key in (NAME, COMPONENT):
             if key not in labels:
-                yield f"{label(thing)}: has no label {key}, by which `make deploy` and operators find it"
+                yield f"{label(obj)}: has no label {key}, which `make deploy` and operators need"
         for key, value in labels.items():
             if not LABEL_VALUE.fullmatch(value) or len(value) > 63:
-                yield f"{label(thing)}: {value!r} is no value for a label ({key})"
-        if (thing["apiVersion"].split("/")[0], thing["kind"], name) in seen:
-            yield f"{label(thing)}: is there twice"
-        seen.add((thing["apiVersion"].split("/")[0], thing["kind"], name))
-        if not world.complete:
+                yield f"{label(obj)}: {value!r} is not a valid label value ({key})"
+        if (obj["apiVersion"].split("/")[0], obj["kind"], name) in seen:
+            yield f"{label(obj)}: exists twice"
+        seen.add((obj["apiVersion"].split("/")[0], obj["kind"], name))
+        if not manifests.complete:
             continue
         if labels.get(PART_OF) != "contacts":
-            yield f"{label(thing)}: has no label {PART_OF}=contacts"
-        namespace = get(thing, "metadata", "namespace")
-        if thing["kind"] not in CLUSTER_WIDE and namespace != NAMESPACE:
-            yield f"{label(thing)}: is in namespace {namespace}, not in {NAMESPACE}"
-        size = sum(len(value.encode()) for value in get(thing, "data", default={}).values())
-        if thing["kind"] in ("ConfigMap", "Secret") and size > LARGEST * 0.9:
-            yield f"{label(thing)}: has {size} bytes; more than 1 MiB is refused: split it"
-    for pod in world.pods:
+            yield f"{label(obj)}: has no label {PART_OF}=contacts"
+        namespace = get(obj, "metadata", "namespace")
+        if obj["kind"] not in CLUSTER_WIDE and namespace != NAMESPACE:
+            yield f"{label(obj)}: is in namespace {namespace}, not in {NAMESPACE}"
+        size = sum(len(value.encode()) for value in get(obj, "data", default={}).values())
+        if obj["kind"] in ("ConfigMap", "Secret") and size > MAX_SIZE * 0.9:
+            yield f"{label(obj)}: has {size} bytes; Kubernetes rejects more than 1 MiB: split it"
+    for pod in manifests.pods:
         for port in pod.ports:
             if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?", port.get("name", "")):
-                yield f"{pod.owner}: {port.get('name')!r} is no name for a port: at most 15 small letters, digits and -"
+                yield f"{pod.owner}: {port.get('name')!r} is not a port name: at most 15 small letters, digits and -"
 
 
-def images(world: World):
-    for pod in world.pods:
+def images(manifests: Manifests):
+    for pod in manifests.pods:
         for container in pod.containers:
             image = container.get("image", "")
             match = IMAGE.fullmatch(image)
             if not match:
-                yield f"{pod.owner}: {image!r} is no image"
+                yield f"{pod.owner}: {image!r} is not an image name"
                 continue
             own = match["name"].split("/")[-1] == "contacts"
-            if not world.complete and own:
-                continue  # the overlay says which
+            if not manifests.complete and own:
+                continue  # the overlay sets the tag
             if not match["tag"] or match["tag"] == "latest":
-                yield f"{pod.owner}: {image}: must have a tag, and not latest: else nobody knows what runs"
+                yield f"{pod.owner}: {image}: must have a tag other than latest, so that the version is known"
             if not own and len(match["name"].split("/")) < 3:
-                yield f"{pod.owner}: {image}: must name its registry: clusters differ in what they take without"
-            if own and world.name.startswith("local") and match["tag"] != version():
-                yield f"{pod.owner}: {image}: Cargo.toml says {version()}: change newTag in deploy/overlays/local"
+                yield f"{pod.owner}: {image}: must include the registry, because clusters have different defaults"
+            if own and manifests.name.startswith("local") and match["tag"] != version():
+                yield f"{pod.owner}: {image}: Cargo.toml has version {version()}: change newTag in overlays/local"
 
 
-def schedules(world: World):
-    for thing in world.of("CronJob"):
-        fields = str(get(thing, "spec", "schedule")).split()
+def schedules(manifests: Manifests):
+    for obj in manifests.of("CronJob"):
+        fields = str(get(obj, "spec", "schedule")).split()
         if len(fields) != 5 or not all(CRON.fullmatch(field) for field in fields):
-            yield f"{label(thing)}: {get(thing, 'spec', 'schedule')!r} is no schedule"
-        zone = get(thing, "spec", "timeZone")
+            yield f"{label(obj)}: {get(obj, 'spec', 'schedule')!r} is not a schedule"
+        zone = get(obj, "spec", "timeZone")
         if zone is not None and zone not in zoneinfo.available_timezones():
-            yield f"{label(thing)}: there is no time zone {zone}"
+            yield f"{label(obj)}: unknown time zone {zone}"
 
 
-def confinement(world: World):
-    """The rules of the Pod Security Standard `restricted`, and ours beyond it."""
-    for namespace in world.of("Namespace"):
+def pod_security(manifests: Manifests):
+    """Checks the Pod Security Standard `restricted`, and the project's own rules."""
+    for namespace in manifests.of("Namespace"):
         for mode in ("enforce", "audit", "warn"):
             if get(namespace, "metadata", "labels", f"pod-security.kubernetes.io/{mode}") != "restricted":
                 yield f"{label(namespace)}: pod-security.kubernetes.io/{mode} must be restricted"
-    if world.complete and not world.of("Namespace"):
-        yield "there is no Namespace, so nothing demands confined pods"
-    for pod in world.pods:
+    if manifests.complete and not manifests.of("Namespace"):
+        yield "there is no Namespace, so nothing enforces the Pod Security Standard"
+    for pod in manifests.pods:
         yield from restricted(pod)
         if pod.made_by_operator:
             continue
         spec, prometheus = pod.spec, pod.labels.get(NAME) == "prometheus"
         if spec.get("enableServiceLinks") is not False:
-            yield f"{pod.owner}: enableServiceLinks must be false: Services would become environment variables"
+            yield f"{pod.owner}: enableServiceLinks must be false, so that Services do not become environment variables"
         if spec.get("automountServiceAccountToken") is not prometheus:
-            must = str(prometheus).lower()
-            yield f"{pod.owner}: automountServiceAccountToken must be {must}: only Prometheus asks Kubernetes"
+            required = str(prometheus).lower()
+            yield f"{pod.owner}: automountServiceAccountToken must be {required}: only Prometheus needs a token"
         for container in pod.containers:
             if get(container, "securityContext", "readOnlyRootFilesystem") is not True:
                 yield f"{pod.owner}: container {container['name']}: readOnlyRootFilesystem must be true"
 
 
 def restricted(pod):
-    whole = get(pod.spec, "securityContext", default={})
+    pod_context = get(pod.spec, "securityContext", default={})
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.spec.get(field):
             yield f"{pod.owner}: {field} is forbidden"
@@ -168,11 +168,11 @@ def restricted(pod):
     for container in pod.containers:
         own, where = get(container, "securityContext", default={}), f"{pod.owner}: container {container['name']}"
         if (
-            own.get("runAsNonRoot", whole.get("runAsNonRoot")) is not True
-            or own.get("runAsUser", whole.get("runAsUser", 1)) == 0
+            own.get("runAsNonRoot", pod_context.get("runAsNonRoot")) is not True
+            or own.get("runAsUser", pod_context.get("runAsUser", 1)) == 0
         ):
             yield f"{where}: runAsNonRoot must be true, and runAsUser not 0"
-        if get(own, "seccompProfile", "type", default=get(whole, "seccompProfile", "type")) not in (
+        if get(own, "seccompProfile", "type", default=get(pod_context, "seccompProfile", "type")) not in (
             "RuntimeDefault",
             "Localhost",
         ):
@@ -188,33 +188,33 @@ def restricted(pod):
                 yield f"{where}: hostPort is forbidden"
 
 
-def secrets(world: World):
-    """Passwords are in a manifest only where that is said and harmless."""
-    if world.name.startswith("local"):
+def secrets(manifests: Manifests):
+    """Checks that only overlays/local has secrets in its manifests."""
+    if manifests.name.startswith("local"):
         return
-    for thing in world.of("Secret"):
-        yield f"{label(thing)}: only overlays/local may have a Secret in its manifests"
+    for obj in manifests.of("Secret"):
+        yield f"{label(obj)}: only overlays/local may have a Secret in its manifests"
 
 
-def connections(world: World):
-    """PostgreSQL of overlays/local has room for every process at once: by default 8 connections each, and one more."""
-    postgres = world.find("StatefulSet", "postgres")
+def connections(manifests: Manifests):
+    """Checks that PostgreSQL of overlays/local has enough connections: by default 8 and one more for each process."""
+    postgres = manifests.find("StatefulSet", "postgres")
     if not postgres:
         return
-    room = 0
+    available = 0
     for argument in get(postgres, "spec", "template", "spec", "containers", 0, "args", default=[]):
-        room = int(argument.partition("max_connections=")[2] or room)
+        available = int(argument.partition("max_connections=")[2] or available)
     settings = next(
-        (thing for thing in world.of("ConfigMap") if "CONTACTS__ADMIN__LISTEN" in get(thing, "data", default={})), {}
+        (obj for obj in manifests.of("ConfigMap") if "CONTACTS__ADMIN__LISTEN" in get(obj, "data", default={})), {}
     )
-    each = int(get(settings, "data", "CONTACTS__DATABASE__MAX_CONNECTIONS", default=8)) + 1
-    processes = sum(get(thing, "spec", "maxReplicas", default=0) for thing in world.of("HorizontalPodAutoscaler"))
+    per_process = int(get(settings, "data", "CONTACTS__DATABASE__MAX_CONNECTIONS", default=8)) + 1
+    processes = sum(get(obj, "spec", "maxReplicas", default=0) for obj in manifests.of("HorizontalPodAutoscaler"))
     processes += sum(
-        get(thing, "spec", "replicas", default=0)
-        for thing in world.of("Deployment")
-        if get(thing, "metadata", "labels", NAME) == "contacts"
+        get(obj, "spec", "replicas", default=0)
+        for obj in manifests.of("Deployment")
+        if get(obj, "metadata", "labels", NAME) == "contacts"
     )
-    # A release has one more of each, and every Job may run.
-    need = (processes + 2 + len(world.of("Job", "CronJob"))) * each
-    if need > room - 10:
-        yield f"{label(postgres)}: max_connections={room} is too few: up to {need} are needed, and some for others"
+    # During a rollout each role has one more pod, and every Job may run.
+    need = (processes + 2 + len(manifests.of("Job", "CronJob"))) * per_process
+    if need > available - 10:
+        yield f"{label(postgres)}: max_connections={available} is too low: up to {need} are needed, and some more"

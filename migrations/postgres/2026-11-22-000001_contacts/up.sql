@@ -1,4 +1,4 @@
--- A deleted contact keeps its row without its details (a tombstone), so that its id is never used again.
+-- A deleted contact keeps its row without its details (a tombstone). So its id is never used again.
 CREATE TABLE contacts (
     id uuid PRIMARY KEY,
     version uuid NOT NULL,
@@ -19,10 +19,10 @@ CREATE TABLE contacts (
     )
 );
 
--- Keyset pages of one area.
+-- For keyset pages of one area.
 CREATE INDEX contacts_ddd ON contacts (ddd, id) WHERE deleted_at IS NULL;
 
--- The inbox: a row for each command that has ended, written in the transaction of its effect.
+-- One row for each finished operation. It is written in the transaction of its effect.
 CREATE TABLE operations (
     id uuid PRIMARY KEY,
     contact_id uuid NOT NULL,
@@ -36,11 +36,11 @@ CREATE TABLE operations (
     CONSTRAINT operations_failed_with_reason CHECK ((status = 'failed') = (reason IS NOT NULL))
 );
 
--- Rows arrive in the order of this time, so a summary of blocks is enough to find the old ones, and costs nothing.
+-- Rows are inserted in the order of this time. So a small BRIN index is enough to find old rows.
 CREATE INDEX operations_completed_at ON operations USING brin (completed_at) WITH (pages_per_range = 32);
 CREATE INDEX contacts_deleted_at ON contacts (deleted_at) WHERE deleted_at IS NOT NULL;
 
--- One row once anything was pruned: operations and tombstones from before this time may be gone.
+-- One row after the first prune. Operations and tombstones from before this time may already be removed.
 CREATE TABLE retention (
     one boolean PRIMARY KEY DEFAULT true CONSTRAINT retention_one CHECK (one),
     pruned_before timestamptz NOT NULL

@@ -1,13 +1,13 @@
--- The name as it is searched: without case and accents (`domain::NameKey`). The program computes it; `contacts migrate`
--- computes it for the rows that have none, in small steps and beside running consumers.
+-- The searchable form of a name, without case and accents (`domain::NameKey`). The program computes it. `contacts
+-- migrate` adds it to rows without it, in small steps, while consumers run.
 ALTER TABLE contacts ADD COLUMN name_key text COLLATE "C";
 
--- Keyset pages of the names with one prefix.
+-- For keyset pages of names with one prefix.
 CREATE INDEX contacts_name ON contacts (name_key, id) WHERE deleted_at IS NULL;
 
--- A version of the program from before this column changes the name alone. Its rows lose the key, and are not found by
--- name until they are changed again or `contacts migrate` runs again; a deleted contact must not keep it either. What is
--- compared is only nearly the key: names that differ no more than that have the same one.
+-- An older version of the program changes only the name. This trigger then removes the key, also from a deleted
+-- contact. The row is not found by name until it is changed again or `contacts migrate` runs again. The trigger
+-- compares an approximation of the key: if it is equal, the keys are equal.
 CREATE FUNCTION contacts_forget_name_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.name_key := NULL;

@@ -1,4 +1,4 @@
--- The same tables as in PostgreSQL, with ids as 16-byte blobs and times as microseconds since 1970.
+-- The same tables as in PostgreSQL. Ids are blobs of 16 bytes, times are microseconds since 1970.
 CREATE TABLE contacts (
     id BLOB PRIMARY KEY,
     version BLOB NOT NULL,

@@ -1,8 +1,8 @@
-//! `discard`: away for good.
+//! `discard`: removes dead letters for good.
 
-use crate::dlq::browse::{TOGETHER, choose_with_consent};
-use crate::dlq::facts::fingerprint;
+use crate::dlq::browse::{REMOVE_BATCH, select_and_confirm};
 use crate::dlq::output::Report;
+use crate::dlq::summary::fingerprint;
 use crate::dlq::{Completion, Confirmation, Context, DlqError, Selection};
 
 pub(in crate::dlq) fn run(
@@ -10,49 +10,49 @@ pub(in crate::dlq) fn run(
     selection: &Selection,
     confirmation: Confirmation,
 ) -> Result<Completion, DlqError> {
-    let (selected, mut chosen) = choose_with_consent(context, selection, confirmation, "discard", " for good")?;
+    let (count, mut selected) = select_and_confirm(context, selection, confirmation, "discard", " for good")?;
     let (mut done, mut notes) = (0, Vec::new());
-    if let Some(chosen) = &mut chosen {
-        let result = context.letters.browse(&mut |letters| {
-            let (mut ticket, mut tags) = (chosen.ticket(), Vec::new());
-            let progress = context.console.progress("discarding", chosen.len());
-            while let Some(letter) = letters.next()? {
+    if let Some(selected) = &mut selected {
+        let result = context.queue.browse(&mut |browser| {
+            let (mut matches, mut found) = (selected.remaining_matches(), Vec::new());
+            let progress = context.console.progress("discarding", selected.len());
+            while let Some(dead_letter) = browser.next()? {
                 if context.stop.is_set() {
                     return Ok(());
                 }
-                let which = fingerprint(&letter.message);
-                if ticket.take(&which) {
-                    letters.mark_for_removal();
-                    tags.push((letter.tag, which));
+                let fingerprint = fingerprint(&dead_letter.message);
+                if matches.take(&fingerprint) {
+                    browser.mark_for_removal();
+                    found.push((dead_letter.tag, fingerprint));
                 }
             }
-            for some in tags.chunks(TOGETHER) {
+            for batch in found.chunks(REMOVE_BATCH) {
                 if context.stop.is_set() {
                     return Ok(());
                 }
-                letters.remove(&some.iter().map(|(tag, _)| *tag).collect::<Vec<_>>())?;
-                some.iter().for_each(|(_, which)| chosen.done(which));
-                progress.advance(some.len());
+                browser.remove(&batch.iter().map(|(tag, _)| *tag).collect::<Vec<_>>())?;
+                batch.iter().for_each(|(_, fingerprint)| selected.mark_done(fingerprint));
+                progress.advance(batch.len());
             }
             Ok(())
         });
         if let Err(error) = result {
-            notes.push(format!("it ended early: {error}"));
+            notes.push(format!("stopped early: {error}"));
         }
-        let (still, more) = chosen.sweep(context);
-        notes.extend(more);
-        done = selected - chosen.len() - still;
+        let (still_there, removal_notes) = selected.verify_removal(context);
+        notes.extend(removal_notes);
+        done = count - selected.len() - still_there;
     }
-    context.console.put_report(&Report {
+    context.console.print_report(&Report {
         operation: "discard",
-        done_word: "discarded",
+        past_tense: "discarded",
         dry_run: confirmation.dry_run,
         interrupted: context.stop.is_set(),
-        declined: chosen.is_none(),
-        selected,
+        declined: selected.is_none(),
+        selected: count,
         done,
         notes,
         ..Report::default()
     })?;
-    Ok(Completion::if_any(if confirmation.dry_run { 0 } else { selected - done }))
+    Ok(Completion::from_remaining(if confirmation.dry_run { 0 } else { count - done }))
 }

@@ -1,10 +1,10 @@
-//! `import`: exported letters, mended or not, back to work.
+//! `import`: sends the messages of an exported file, fixed or unchanged.
 
-use super::export::Line;
-use super::replay::{outcomes, reachable};
-use crate::dlq::outcomes::Sent;
+use super::export::ExportLine;
+use super::replay::{collect_outcomes, open_reachable_store};
+use crate::dlq::outcomes::SentOperation;
 use crate::dlq::output::Report;
-use crate::dlq::resend::{Pace, publish};
+use crate::dlq::resend::{Throttle, publish};
 use crate::dlq::{Completion, Confirmation, Context, DlqError, SendOptions};
 use crate::domain::OperationId;
 use crate::message::{Header, Message, decode};
@@ -17,107 +17,109 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use uuid::Uuid;
 
-/// The most wrong lines that are shown.
-const SHOWN: usize = 20;
+/// The maximum number of errors, and of new operations, to show.
+const MAX_SHOWN: usize = 20;
 
 pub(in crate::dlq) fn run(
     context: &Context,
     path: &Path,
-    sending: &SendOptions,
+    options: &SendOptions,
     confirmation: Confirmation,
 ) -> Result<Completion, DlqError> {
-    context.console.can_ask(confirmation)?;
-    // It is read twice.
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) || path == Path::new("-") {
-        return Err(DlqError::Usage(format!("{} is no file: import reads its lines twice", path.display())));
+    context.console.require_terminal_or_yes(confirmation)?;
+    // The file is read twice: to check all lines, and to send them.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) || path == Path::new("-") {
+        return Err(DlqError::Usage(format!("{} is not a regular file: import reads it twice", path.display())));
     }
-    let (mut changed, mut unchanged, mut wrong) = (0, 0, Vec::new());
-    let (mut seen, mut successors) = (HashMap::new(), Vec::new());
-    for (number, line) in lines(path)? {
+    let (mut changed, mut unchanged, mut errors) = (0, 0, Vec::new());
+    let (mut changed_ids, mut new_operations) = (HashMap::new(), Vec::new());
+    for (number, line) in read_lines(path)? {
         match line? {
-            Ok(Prepared { changed: false, .. }) => unchanged += 1,
-            Ok(Prepared { old, message, .. }) => {
+            Ok(PreparedLine { is_changed: false, .. }) => unchanged += 1,
+            Ok(PreparedLine { original_id, message, .. }) => {
                 changed += 1;
-                if let Some(first) = seen.insert(old.clone(), number) {
-                    wrong.push(format!("line {number}: {old} is on line {first}, too: mend it once"));
+                if let Some(first) = changed_ids.insert(original_id.clone(), number) {
+                    errors.push(format!("line {number}: {original_id} is already on line {first}: fix it only once"));
                 }
-                if successors.len() < SHOWN {
-                    successors.push(format!("{old} becomes operation {}", message.id));
+                if new_operations.len() < MAX_SHOWN {
+                    new_operations.push(format!("{original_id} becomes operation {}", message.id));
                 }
             }
-            Err(why) => wrong.push(format!("line {number}: {why}")),
+            Err(error) => errors.push(format!("line {number}: {error}")),
         }
     }
-    if !wrong.is_empty() {
-        let more = wrong.len().saturating_sub(SHOWN);
-        wrong.truncate(SHOWN);
+    if !errors.is_empty() {
+        let more = errors.len().saturating_sub(MAX_SHOWN);
+        errors.truncate(MAX_SHOWN);
         if more > 0 {
-            wrong.push(format!("and {more} more"));
+            errors.push(format!("and {more} more"));
         }
-        return Err(DlqError::Failed(format!("nothing was sent, because of\n  {}", wrong.join("\n  "))));
+        return Err(DlqError::Failed(format!("the file is not valid; nothing was sent\n  {}", errors.join("\n  "))));
     }
     let selected = changed + unchanged;
     let mut report = Report {
         operation: "import",
-        done_word: "sent",
+        past_tense: "sent",
         dry_run: confirmation.dry_run,
         selected,
         declined: true,
-        notes: vec![format!("{changed} changed, to be new commands, and {unchanged} unchanged, to be replayed")],
+        notes: vec![format!("{changed} changed (new commands), {unchanged} unchanged (replays)")],
         ..Report::default()
     };
-    report.notes.extend(successors);
+    report.notes.extend(new_operations);
     if !confirmation.yes && !confirmation.dry_run {
-        report.notes.iter().try_for_each(|note| context.console.note(note))?;
+        report.notes.iter().try_for_each(|note| context.console.print_note(note))?;
     }
     let question = format!("send {changed} changed and {unchanged} unchanged lines?");
-    let mut left = if confirmation.dry_run { 0 } else { selected };
-    if selected > 0 && !confirmation.dry_run && context.console.ask(confirmation, &question)? {
+    let mut remaining = if confirmation.dry_run { 0 } else { selected };
+    if selected > 0 && !confirmation.dry_run && context.console.confirm(confirmation, &question)? {
         report.declined = false;
         (context.watch_signals)();
-        let store = reachable(context).ok();
+        let store = open_reachable_store(context).ok();
         let mut sent = Vec::new();
-        if let Err(error) = send(context, path, sending, store.as_deref(), (selected, &mut sent)) {
+        if let Err(error) = send(context, path, options, store.as_deref(), (selected, &mut sent)) {
             report.notes.push(format!("{error}; import the file again: what was sent already takes effect once"));
         }
         report.done = sent.len();
         report.interrupted = context.stop.is_set();
-        let outcomes = outcomes(context, store.as_deref(), &sent, sending.wait);
-        left = selected - report.done + outcomes.left();
+        let outcomes = collect_outcomes(context, store.as_deref(), &sent, options.wait);
+        remaining = selected - report.done + outcomes.unsuccessful();
         report.outcomes = (outcomes.total() > 0).then_some(outcomes);
     }
-    context.console.put_report(&report)?;
-    Ok(Completion::if_any(left))
+    context.console.print_report(&report)?;
+    Ok(Completion::from_remaining(remaining))
 }
 
 fn send(
     context: &Context,
     path: &Path,
-    sending: &SendOptions,
+    options: &SendOptions,
     store: Option<&dyn Store>,
-    (total, sent): (usize, &mut Vec<Option<Sent>>),
+    (total, sent): (usize, &mut Vec<Option<SentOperation>>),
 ) -> Result<(), DlqError> {
     let progress = context.console.progress("sending", total);
-    let mut pace = Pace::new(sending.rate);
-    let mut lines = lines(path)?;
+    let mut throttle = Throttle::new(options.rate);
+    let mut lines = read_lines(path)?;
     loop {
         let mut step = Vec::new();
-        for (number, line) in lines.by_ref().take(pace.step()) {
+        for (number, line) in lines.by_ref().take(throttle.step_size()) {
             match line? {
                 Ok(prepared) => step.push(prepared.message),
-                Err(why) => {
-                    return Err(DlqError::Failed(format!("the file was changed meanwhile; line {number}: {why}")));
+                Err(error) => {
+                    return Err(DlqError::Failed(format!(
+                        "the file was changed during the import; line {number}: {error}"
+                    )));
                 }
             }
         }
-        if step.is_empty() || !pace.wait(context, step.len()) {
+        if step.is_empty() || !throttle.wait(context, step.len()) {
             return Ok(());
         }
         let mut failure = None;
         for (result, message) in publish(context, store, &mut step).into_iter().zip(&step) {
             match result {
                 Ok(()) => {
-                    sent.push(Sent::of(message));
+                    sent.push(SentOperation::of(message));
                     progress.advance(1);
                 }
                 Err(error) => failure = Some(error),
@@ -129,77 +131,77 @@ fn send(
     }
 }
 
-/// What a line becomes.
-struct Prepared {
-    /// The id it has in the file.
-    old: String,
-    changed: bool,
+/// A valid line of the file and the message to send for it.
+struct PreparedLine {
+    original_id: String,
+    is_changed: bool,
     message: Message,
 }
 
-type Numbered = (usize, Result<Result<Prepared, String>, DlqError>);
+/// A line number, and the line, the error in the line, or the error of reading it.
+type NumberedLine = (usize, Result<Result<PreparedLine, String>, DlqError>);
 
-/// The file's lines with their numbers, empty ones left out.
-fn lines(path: &Path) -> Result<impl Iterator<Item = Numbered>, DlqError> {
-    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let file = File::open(path).map_err(|error| DlqError::Failed(cannot(error)))?;
-    let name = path.to_owned();
+/// The lines of the file with their numbers. Empty lines are skipped.
+fn read_lines(path: &Path) -> Result<impl Iterator<Item = NumberedLine>, DlqError> {
+    let name = path.display().to_string();
+    let read_error = move |error: std::io::Error| DlqError::Failed(format!("cannot read {name}: {error}"));
+    let file = File::open(path).map_err(&read_error)?;
     let lines = BufReader::new(file).lines().enumerate();
     Ok(lines.filter_map(move |(index, line)| {
         let prepared = match line {
             Ok(text) if text.trim().is_empty() => return None,
             Ok(text) => Ok(prepare(&text)),
-            Err(error) => Err(DlqError::Failed(format!("cannot read {}: {error}", name.display()))),
+            Err(error) => Err(read_error(error)),
         };
         Some((index + 1, prepared))
     }))
 }
 
-fn prepare(text: &str) -> Result<Prepared, String> {
-    // Serde's own words would name a line of this line.
-    let line: Line = serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => "it is JSON, but not as `export` writes it: an object with id, headers and body".to_owned(),
-        _ => format!("it is not JSON, one object on one line (column {})", error.column()),
+fn prepare(text: &str) -> Result<PreparedLine, String> {
+    // The text of serde's errors contains a line number, which would always be 1.
+    let line: ExportLine = serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => "not an exported message: an object with id, headers and body is expected".to_owned(),
+        _ => format!("not a JSON object on one line (column {})", error.column()),
     })?;
-    let mut old = line.message()?;
-    fits(&old)?;
+    let mut original = line.message()?;
+    check_size(&original)?;
     if line.is_unchanged() {
-        old.headers.record_replay();
-        return Ok(Prepared { old: line.id, changed: false, message: old });
+        original.headers.record_replay();
+        return Ok(PreparedLine { original_id: line.id, is_changed: false, message: original });
     }
-    let mut command = decode(&old.body).map_err(|why| format!("{why}"))?;
-    // Made from the content, so that importing a file twice sends the same operation.
-    command.operation_id = successor(&line.id, &old.body);
-    let mut new = Message::new(&command);
-    let ours = |name: &str| name.starts_with("x-contacts-");
-    for (name, value) in line.headers.iter().filter(|(name, _)| !ours(name)) {
-        new.headers.set(name, value.clone());
+    let mut command = decode(&original.body).map_err(|error| error.to_string())?;
+    // The id is made from the content, so a second import of the file sends the same operation.
+    command.operation_id = derive_operation_id(&line.id, &original.body);
+    let mut message = Message::new(&command);
+    let is_internal = |name: &str| name.starts_with("x-contacts-");
+    for (name, value) in line.headers.iter().filter(|(name, _)| !is_internal(name)) {
+        message.headers.set(name, value.clone());
     }
-    new.headers.set_replaces(&line.id);
-    Ok(Prepared { old: line.id, changed: true, message: new })
+    message.headers.set_replaces(&line.id);
+    Ok(PreparedLine { original_id: line.id, is_changed: true, message })
 }
 
-/// Whether a message can be published at all: AMQP's short texts have 255 bytes, a frame 128 KiB.
-fn fits(message: &Message) -> Result<(), String> {
-    let long = |name: &str| format!("{name} is longer than 255 bytes");
+/// Checks the limits of AMQP: 255 bytes for a short string, 128 KiB for a frame.
+fn check_size(message: &Message) -> Result<(), String> {
+    let too_long = |name: &str| format!("{name} is longer than 255 bytes");
     for (name, text) in [("id", &message.id), ("type", &message.kind)] {
         if text.len() > 255 {
-            return Err(long(name));
+            return Err(too_long(name));
         }
     }
     let mut bytes = 0;
     for (name, value) in message.headers.iter() {
         if name.len() > 255 {
-            return Err(long("the name of a header"));
+            return Err(too_long("the name of a header"));
         }
         bytes += name.len() + 64 + if let Header::Text(text) = value { text.len() } else { 8 };
     }
-    if bytes > 64 * 1024 { Err("its headers have more than 64 KiB".to_owned()) } else { Ok(()) }
+    if bytes > 64 * 1024 { Err("the headers are larger than 64 KiB".to_owned()) } else { Ok(()) }
 }
 
-fn successor(old: &str, body: &[u8]) -> OperationId {
+fn derive_operation_id(original_id: &str, body: &[u8]) -> OperationId {
     let mut hash = Sha256::new();
-    for part in [b"import", old.as_bytes(), body] {
+    for part in [b"import", original_id.as_bytes(), body] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

@@ -1,14 +1,14 @@
-//! `list`: how many, by reason and operation, or each on a line.
+//! `list`: counts dead letters by reason and operation, or writes one line for each.
 
-use crate::dlq::browse::{choose, look_through, order};
-use crate::dlq::facts::DeadLetterSummary;
+use crate::dlq::browse::{browse_all, failure_order, select};
 use crate::dlq::output::{ago, rfc3339};
+use crate::dlq::summary::DeadLetterSummary;
 use crate::dlq::{Completion, Context, DlqError, Selection};
 use crate::domain::Timestamp;
 use crate::message::Message;
 use serde::Serialize;
 
-/// A letter on one line, without personal data.
+/// The line of one dead letter, without personal data.
 #[derive(Serialize)]
 struct Row {
     id: String,
@@ -20,61 +20,61 @@ struct Row {
     replays: u32,
     detail: String,
     #[serde(skip)]
-    failed: Option<Timestamp>,
+    last_failed: Option<Timestamp>,
 }
 
-pub(in crate::dlq) fn run(context: &Context, selection: &Selection, each: bool) -> Result<Completion, DlqError> {
-    if each {
-        return each_on_a_line(context, selection);
+pub(in crate::dlq) fn run(context: &Context, selection: &Selection, messages: bool) -> Result<Completion, DlqError> {
+    if messages {
+        return list_messages(context, selection);
     }
-    let (_, groups, others) = choose(context, selection)?;
-    context.console.put_groups(&groups, &others)?;
+    let (_, groups, others) = select(context, selection)?;
+    context.console.print_groups(&groups, &others)?;
     Ok(Completion::Complete)
 }
 
-fn each_on_a_line(context: &Context, selection: &Selection) -> Result<Completion, DlqError> {
-    let (mut number, mut result, mut limited) = (0, Ok(()), Vec::new());
-    look_through(context, "looking through", |facts, message| {
-        number += 1;
-        if !selection.matches(facts) {
+fn list_messages(context: &Context, selection: &Selection) -> Result<Completion, DlqError> {
+    let (mut position, mut result, mut candidates) = (0, Ok(()), Vec::new());
+    browse_all(context, "reading the queue", |summary, message| {
+        position += 1;
+        if !selection.matches(summary) {
             return true;
         }
-        let row = Row::of(facts, message);
+        let row = Row::of(summary, message);
         if selection.limit.is_some() {
-            limited.push((order(facts, number), row));
+            candidates.push((failure_order(summary, position), row));
         } else {
-            result = put(context, &row);
+            result = print(context, &row);
         }
         result.is_ok()
     })?;
     result?;
-    limited.sort_by_key(|(order, _)| *order);
-    limited.truncate(selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
-    limited.iter().try_for_each(|(_, row)| put(context, row))?;
+    candidates.sort_by_key(|(order, _)| *order);
+    candidates.truncate(selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+    candidates.iter().try_for_each(|(_, row)| print(context, row))?;
     Ok(Completion::Complete)
 }
 
 impl Row {
-    fn of(facts: &DeadLetterSummary, message: &Message) -> Self {
+    fn of(summary: &DeadLetterSummary, message: &Message) -> Self {
         Self {
-            id: facts.id.clone(),
-            reason: facts.reason.clone(),
-            operation: facts.operation.clone(),
-            contact: facts.contact.clone(),
-            first_failed_at: facts.first_failed.map(rfc3339),
-            last_failed_at: facts.last_failed.map(rfc3339),
+            id: summary.id.clone(),
+            reason: summary.reason.clone(),
+            operation: summary.operation.clone(),
+            contact: summary.contact.clone(),
+            first_failed_at: summary.first_failed.map(rfc3339),
+            last_failed_at: summary.last_failed.map(rfc3339),
             replays: message.headers.replays(),
             detail: message.headers.failure().map(|failure| failure.detail).unwrap_or_default(),
-            failed: facts.last_failed,
+            last_failed: summary.last_failed,
         }
     }
 }
 
-fn put(context: &Context, row: &Row) -> Result<(), DlqError> {
-    if context.console.json() {
-        return context.console.put_json_line(row);
+fn print(context: &Context, row: &Row) -> Result<(), DlqError> {
+    if context.console.is_json() {
+        return context.console.print_json_line(row);
     }
-    let (at, Row { id, reason, operation, detail, .. }) = (ago(row.failed, chrono::Utc::now()), row);
-    let line = format!("{id}  {operation:<7}  {at:<10}  {reason}: {detail}").replace('\n', " ");
-    context.console.put(&format!("{line}\n"))
+    let (age, Row { id, reason, operation, detail, .. }) = (ago(row.last_failed, chrono::Utc::now()), row);
+    let line = format!("{id}  {operation:<7}  {age:<10}  {reason}: {detail}").replace('\n', " ");
+    context.console.print(&format!("{line}\n"))
 }

@@ -1,4 +1,4 @@
-//! The operations of `dlq-drain`: a file for each.
+//! The operations of `dlq-drain`: one file for each.
 
 pub(super) mod discard;
 pub(super) mod export;

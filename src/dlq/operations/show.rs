@@ -1,7 +1,7 @@
-//! `show`: one letter in full, for the operator's eyes.
+//! `show`: prints one dead letter in full, with its personal data.
 
-use super::export::Line;
-use crate::dlq::browse::look_through;
+use super::export::ExportLine;
+use crate::dlq::browse::browse_all;
 use crate::dlq::output::{ago, rfc3339};
 use crate::dlq::{Completion, Context, DlqError};
 use crate::message::{Header, Message};
@@ -9,30 +9,30 @@ use std::fmt::Write as _;
 
 pub(in crate::dlq) fn run(context: &Context, id: &str) -> Result<Completion, DlqError> {
     let mut found: Vec<Message> = Vec::new();
-    look_through(context, "looking for it", |facts, message| {
-        if facts.id == id {
+    browse_all(context, "searching", |summary, message| {
+        if summary.id == id {
             found.push(message.clone());
         }
         true
     })?;
     if found.is_empty() {
         return Err(DlqError::Failed(format!(
-            "no dead letter has the id {id}; `contacts dlq-drain list` shows examples"
+            "no dead-lettered message has the id {id}; `contacts dlq-drain list --messages` shows all ids"
         )));
     }
-    if context.console.json() {
-        let lines: Vec<Line> = found.iter().map(Line::of).collect();
-        context.console.put_json(&lines)?;
+    if context.console.is_json() {
+        let lines: Vec<ExportLine> = found.iter().map(ExportLine::of).collect();
+        context.console.print_json(&lines)?;
     } else {
-        found.iter().try_for_each(|message| context.console.put(&in_words(message)))?;
+        found.iter().try_for_each(|message| context.console.print(&as_text(message)))?;
     }
     Ok(Completion::Complete)
 }
 
-fn in_words(message: &Message) -> String {
-    let line = Line::of(message);
+fn as_text(message: &Message) -> String {
+    let line = ExportLine::of(message);
     let mut text = String::new();
-    // Writing to a text cannot fail.
+    // Writing to a string cannot fail.
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {value}");
     };

@@ -1,12 +1,12 @@
-//! The 67 Brazilian area codes (DDD), with the state and the region each belongs to.
+//! The 67 Brazilian area codes (DDD), each with its state and region.
 //!
-//! Source: Anatel's national numbering plan (Plano Geral de Códigos Nacionais). A code that spans two states (61, 87
-//! and others touch a neighbour) is listed under its main one.
+//! Source: Anatel's national numbering plan (Plano Geral de Códigos Nacionais). Some codes cover
+//! parts of two states, for example 61 and 87. They are listed with their main state.
 
 use crate::domain::Invalid;
 use std::fmt;
 
-/// A federative unit of Brazil, by its two-letter abbreviation.
+/// A state of Brazil (UF), named by its two-letter abbreviation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each variant is its own abbreviation")]
 #[rustfmt::skip]
@@ -42,13 +42,13 @@ pub const AREAS: [(u8, State); 67] = [
 ];
 
 impl State {
-    /// All of them.
+    /// All states.
     #[rustfmt::skip]
     pub const ALL: [Self; 27] = [
         Ac, Al, Am, Ap, Ba, Ce, Df, Es, Go, Ma, Mg, Ms, Mt, Pa, Pb, Pe, Pi, Pr, Rj, Rn, Ro, Rr, Rs, Sc, Se, Sp, To,
     ];
 
-    /// Reads an abbreviation, in upper or lower case.
+    /// Parses an abbreviation, in upper or lower case.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text)).ok_or(Invalid::new(
             "unknown_state",
@@ -57,7 +57,7 @@ impl State {
         ))
     }
 
-    /// The two-letter abbreviation, upper case.
+    /// The two-letter abbreviation in upper case.
     #[rustfmt::skip]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl State {
         }
     }
 
-    /// The region the state lies in.
+    /// The region of the state.
     pub const fn region(self) -> Region {
         match self {
             Ac | Am | Ap | Pa | Ro | Rr | To => Region::Norte,
@@ -80,10 +80,10 @@ impl State {
 }
 
 impl Region {
-    /// All of them.
+    /// All regions.
     pub const ALL: [Self; 5] = [Self::Norte, Self::Nordeste, Self::CentroOeste, Self::Sudeste, Self::Sul];
 
-    /// Reads a name, in upper or lower case.
+    /// Parses a name, in upper or lower case.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         Self::ALL
             .into_iter()
@@ -91,7 +91,7 @@ impl Region {
             .ok_or(Invalid::new("unknown_region", "is not a region: Norte, Nordeste, Centro-Oeste, Sudeste, Sul"))
     }
 
-    /// The region's name in Portuguese.
+    /// The name in Portuguese.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Norte => "Norte",
@@ -111,7 +111,7 @@ pub struct AreaCode {
 }
 
 impl AreaCode {
-    /// Takes a number that is one of the 67 codes.
+    /// Makes an area code from a number. Fails if it is not one of the 67 codes.
     pub fn new(code: u8) -> Result<Self, Invalid> {
         AREAS
             .iter()
@@ -120,16 +120,16 @@ impl AreaCode {
             .ok_or(Invalid::new("unknown_area_code", "is not one of Brazil's 67 area codes (DDD), such as 11 or 85"))
     }
 
-    /// All 67, in ascending order.
+    /// All 67 area codes, in ascending order.
     pub fn all() -> impl Iterator<Item = Self> {
         AREAS.into_iter().map(|(code, state)| Self { code, state })
     }
 
-    /// Reads exactly two digits.
+    /// Parses exactly two digits.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+        let two_digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse() {
-            Ok(code) if digits => Self::new(code),
+            Ok(code) if two_digits => Self::new(code),
             _ => Err(Invalid::new("malformed", "must be an area code (DDD) of two digits, such as 11")),
         }
     }
@@ -139,7 +139,7 @@ impl AreaCode {
         self.code
     }
 
-    /// The main state of the area.
+    /// The main state of the area code.
     pub const fn state(self) -> State {
         self.state
     }
@@ -165,7 +165,7 @@ mod tests {
     fn the_table_is_complete_and_sorted() {
         assert!(AREAS.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let by_region = |region| AREAS.iter().filter(|(_, state)| state.region() == region).count();
-        // Counted from the design's two lists, not from the table above.
+        // The number of codes of each state, counted in the numbering plan and not in the table above.
         assert_eq!(by_region(Region::Sudeste), 9 + 3 + 2 + 7);
         assert_eq!(by_region(Region::Sul), 6 + 3 + 4);
         assert_eq!(by_region(Region::CentroOeste), 1 + 2 + 2 + 1);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn states_and_regions_are_read_in_any_case() {
+    fn states_and_regions_parse_in_upper_and_lower_case() {
         for state in State::ALL {
             assert_eq!(State::parse(&state.as_str().to_lowercase()), Ok(state));
             assert!(AreaCode::all().any(|area| area.state() == state), "{state:?} has no area code");

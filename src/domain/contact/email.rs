@@ -1,18 +1,18 @@
-//! A contact's e-mail address.
+//! The e-mail address of a contact.
 
 use crate::domain::Invalid;
 use email_address::{EmailAddress, Options};
 use std::fmt;
 
-/// The longest address that can be mailed to, in bytes: RFC 5321 section 4.5.3.1.3 less the angle brackets.
+/// The maximum length of an address, in bytes: RFC 5321 section 4.5.3.1.3 without the angle brackets.
 const MAX_BYTES: usize = 254;
 
-/// An address of RFC 5321 with a domain of at least two labels; the domain is kept in lower case.
+/// An address of RFC 5321. Its domain has at least two labels and is in lower case.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Email {
-    /// Trims and checks.
+    /// Trims the text and checks it.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.is_empty() {
@@ -50,18 +50,18 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn accepts_addresses() {
-        for (text, kept) in [
+    fn valid_addresses_are_accepted() {
+        for (text, expected) in [
             ("ana@example.com", "ana@example.com"),
             (" Ana.Silva+crm@Example.COM ", "Ana.Silva+crm@example.com"),
             ("a@b.co", "a@b.co"),
         ] {
-            assert_eq!(Email::parse(text).map(|e| e.0), Ok(kept.into()), "{text}");
+            assert_eq!(Email::parse(text).map(|e| e.0), Ok(expected.into()), "{text}");
         }
     }
 
     #[test]
-    fn says_why_it_refuses() {
+    fn invalid_addresses_are_refused_with_a_code() {
         let long = format!("{}@{}.com", "a".repeat(60), "b".repeat(200));
         for (text, expected) in [
             ("", "required"),
@@ -82,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_again_changes_nothing(text in "[a-zA-Z0-9._+\"@ -]{0,30}@[a-zA-Z0-9.-]{0,30}") {
+        fn a_parsed_address_parses_to_itself(text in "[a-zA-Z0-9._+\"@ -]{0,30}@[a-zA-Z0-9.-]{0,30}") {
             if let Ok(email) = Email::parse(&text) {
                 prop_assert!(email.as_str().len() <= MAX_BYTES);
                 prop_assert_eq!(Email::parse(email.as_str()), Ok(email));

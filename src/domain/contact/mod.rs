@@ -1,4 +1,4 @@
-//! A contact as SQL keeps it, and the part of it that decides about commands.
+//! A contact, and its state: the part of it that decides whether a command takes effect.
 
 mod area;
 mod email;
@@ -12,9 +12,9 @@ pub use name::Name;
 pub use name_key::NameKey;
 pub use phone::Phone;
 
-use super::{ContactId, OperationId, Stamp, Timestamp};
+use super::{ContactId, Invalid, OperationId, Stamp, Timestamp};
 
-/// What a person enters about a contact.
+/// The data that a client enters for a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details {
     /// The name.
@@ -25,12 +25,26 @@ pub struct Details {
     pub email: Email,
 }
 
-/// Whether a contact can be read, or only its id is remembered.
+impl Details {
+    /// Parses the three values.
+    ///
+    /// # Errors
+    /// The first invalid field (`name`, `phone` or `email`) and why it is invalid.
+    pub fn parse(name: &str, phone: &str, email: &str) -> Result<Self, (&'static str, Invalid)> {
+        Ok(Self {
+            name: Name::parse(name).map_err(|invalid| ("name", invalid))?,
+            phone: Phone::parse(phone).map_err(|invalid| ("phone", invalid))?,
+            email: Email::parse(email).map_err(|invalid| ("email", invalid))?,
+        })
+    }
+}
+
+/// Whether a contact is live or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lifecycle {
-    /// It can be read and changed.
+    /// The contact can be read and changed.
     Live(Details),
-    /// A tombstone: the details are erased, the id stays taken.
+    /// A tombstone: the details are erased, the id is not used again.
     Deleted {
         /// When the delete was accepted.
         at: Timestamp,
@@ -40,47 +54,47 @@ pub enum Lifecycle {
 /// A contact, live or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
-    /// Its id.
+    /// The id.
     pub id: ContactId,
-    /// The operation that last changed it; its `ETag`.
+    /// The operation that last changed the contact. It is the `ETag`.
     pub version: OperationId,
-    /// The stamp that an unconditional update must exceed.
+    /// An unconditional update takes effect only if its stamp is greater.
     pub stamp: Stamp,
-    /// The operation that created it.
+    /// The operation that created the contact.
     pub created_by: OperationId,
     /// When the create was accepted.
     pub created_at: Timestamp,
     /// When the last change was accepted.
     pub updated_at: Timestamp,
-    /// Its details, unless it is deleted.
+    /// The details, or when the contact was deleted.
     pub life: Lifecycle,
 }
 
-/// What decides whether a command takes effect on a contact: all of it but the details.
+/// The part of a contact that decides whether a command takes effect: everything except the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContactState {
-    /// The contact's id.
+    /// The id of the contact.
     pub id: ContactId,
-    /// The operation that last changed it.
+    /// The operation that last changed the contact.
     pub version: OperationId,
-    /// The stamp that an unconditional update must exceed.
+    /// An unconditional update takes effect only if its stamp is greater.
     pub stamp: Stamp,
-    /// The operation that created it.
+    /// The operation that created the contact.
     pub created_by: OperationId,
     /// When the create was accepted.
     pub created_at: Timestamp,
-    /// Whether a delete took effect.
+    /// Whether the contact is deleted.
     pub deleted: bool,
 }
 
 impl Contact {
-    /// Puts a contact together from its state and the rest.
+    /// Makes a contact from its state and the remaining fields.
     pub const fn new(state: ContactState, updated_at: Timestamp, life: Lifecycle) -> Self {
         let ContactState { id, version, stamp, created_by, created_at, deleted: _ } = state;
         Self { id, version, stamp, created_by, created_at, updated_at, life }
     }
 
-    /// The part that decides about commands.
+    /// The state of the contact.
     pub const fn state(&self) -> ContactState {
         ContactState {
             id: self.id,

@@ -1,22 +1,22 @@
-//! A contact's name.
+//! The name of a contact.
 
 use crate::domain::Invalid;
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 
-/// The most characters (Unicode scalar values) a name may have.
+/// The maximum number of characters (Unicode scalar values).
 const MAX_CHARS: usize = 100;
-/// Nothing longer than this in bytes can be a name: it is refused before it is normalised.
+/// A longer text, in bytes, is refused before it is normalised: it cannot be a name.
 const MAX_BYTES: usize = MAX_CHARS * 16;
 
-/// A name: 1 to 100 characters after trimming and NFC, without control characters.
+/// A name: 1 to 100 characters, trimmed and in NFC, without control characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Name(String);
 
 const TOO_LONG: Invalid = Invalid::new("too_long", "must have at most 100 characters");
 
 impl Name {
-    /// Trims, normalises to NFC (Unicode Annex 15) and checks.
+    /// Trims the text, normalises it to NFC (Unicode Annex 15) and checks it.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.len() > MAX_BYTES {
@@ -53,14 +53,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn trims_and_normalises() {
+    fn names_are_trimmed_and_normalised() {
         assert_eq!(Name::parse("  Jose\u{301} da Silva\u{a0}").map(|n| n.0), Ok("José da Silva".into()));
         assert_eq!(Name::parse(&"é".repeat(100)).map(|n| n.0.chars().count()), Ok(100));
         assert_eq!(Name::parse(&"e\u{301}".repeat(100)).map(|n| n.0.chars().count()), Ok(100));
     }
 
     #[test]
-    fn says_why_it_refuses() {
+    fn invalid_names_are_refused_with_a_code() {
         for (text, expected) in [
             ("", "required"),
             (" \t\n ", "required"),
@@ -76,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_again_changes_nothing(text in "\\PC{0,120}") {
+        fn a_parsed_name_parses_to_itself(text in "\\PC{0,120}") {
             if let Ok(name) = Name::parse(&text) {
                 prop_assert_eq!(Name::parse(name.as_str()), Ok(name));
             }

@@ -1,4 +1,4 @@
-//! A name as it is searched: without case and accents.
+//! The searchable form of a name: without upper case and accents.
 
 use super::Name;
 use crate::domain::Invalid;
@@ -6,11 +6,11 @@ use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// No key of a name is longer in bytes.
+/// The maximum length of a key, in bytes.
 const MAX_BYTES: usize = 1600;
 
-/// The searchable form of a name: decomposed (NFD), without combining marks, in lower case, with single spaces. Its order
-/// is that of its bytes, which both databases keep too.
+/// The searchable form of a name: decomposed (NFD), without combining marks, in lower case, with single spaces. Keys
+/// are ordered by their bytes, here and in both databases.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NameKey(String);
 
@@ -20,7 +20,8 @@ impl NameKey {
         Self(fold(name.as_str()))
     }
 
-    /// What keys begin with whose names begin so: any text that could be a name and is more than accents.
+    /// The key of the start of a name, for a search. The text must be a valid name and must not consist of accents
+    /// only.
     pub fn prefix(text: &str) -> Result<Self, Invalid> {
         let key = Self::of(&Name::parse(text)?);
         if key.0.is_empty() {
@@ -29,10 +30,10 @@ impl NameKey {
         Ok(key)
     }
 
-    /// Takes what [`Self::as_str`] gave; nothing if it cannot have.
+    /// Restores a key from the text of [`Self::as_str`]. `None` if the text cannot be a key.
     pub fn read(text: &str) -> Option<Self> {
-        let sound = text.len() <= MAX_BYTES && !text.chars().any(char::is_control);
-        sound.then(|| Self(text.to_owned()))
+        let valid = text.len() <= MAX_BYTES && !text.chars().any(char::is_control);
+        valid.then(|| Self(text.to_owned()))
     }
 
     /// The key as text.
@@ -40,16 +41,16 @@ impl NameKey {
         &self.0
     }
 
-    /// Whether it begins with this prefix.
+    /// Whether the key starts with this prefix.
     pub fn begins_with(&self, prefix: &Self) -> bool {
         self.0.starts_with(&prefix.0)
     }
 
-    /// The least text that is greater than every text with this prefix, if there is one.
-    pub fn bound(&self) -> Option<String> {
+    /// The smallest text that is greater than every text with this prefix, if there is one.
+    pub fn upper_bound(&self) -> Option<String> {
         let mut bound = self.0.clone();
         while let Some(last) = bound.pop() {
-            // The range leaves out the surrogates.
+            // The range skips the surrogates.
             if let Some(next) = (last..=char::MAX).nth(1) {
                 bound.push(next);
                 return Some(bound);
@@ -71,33 +72,33 @@ impl fmt::Debug for NameKey {
     }
 }
 
-/// Character by character, so that a part of a name is folded as in the whole.
+/// Folds each character separately, so a prefix of a name is folded as in the whole name.
 fn fold(text: &str) -> String {
     if text.is_ascii() {
         let lower = text.chars().map(|c| c.to_ascii_lowercase());
-        squeeze(lower, text.len())
+        collapse_spaces(lower, text.len())
     } else {
-        let bare = text.nfd().filter(|c| !is_combining_mark(*c));
-        squeeze(bare.flat_map(char::to_lowercase), text.len())
+        let base_characters = text.nfd().filter(|c| !is_combining_mark(*c));
+        collapse_spaces(base_characters.flat_map(char::to_lowercase), text.len())
     }
 }
 
-/// Without white space at the ends, and with one space instead of any other run of it.
-fn squeeze(chars: impl Iterator<Item = char>, capacity: usize) -> String {
-    let mut squeezed = String::with_capacity(capacity);
-    let mut gap = false;
+/// Removes white space at both ends, and replaces each other run of white space with one space.
+fn collapse_spaces(chars: impl Iterator<Item = char>, capacity: usize) -> String {
+    let mut collapsed = String::with_capacity(capacity);
+    let mut space_pending = false;
     for c in chars {
         if c.is_whitespace() {
-            gap = !squeezed.is_empty();
+            space_pending = !collapsed.is_empty();
         } else {
-            if gap {
-                squeezed.push(' ');
-                gap = false;
+            if space_pending {
+                collapsed.push(' ');
+                space_pending = false;
             }
-            squeezed.push(c);
+            collapsed.push(c);
         }
     }
-    squeezed
+    collapsed
 }
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn case_accents_and_spaces_make_no_difference() {
+    fn keys_ignore_case_accents_and_extra_spaces() {
         for (name, expected) in [
             ("Ana Souza", "ana souza"),
             ("JOSÉ  da\u{a0}Conceição", "jose da conceicao"),
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_must_say_something() {
+    fn an_invalid_or_empty_prefix_is_refused() {
         for (text, expected) in [
             ("", "required"),
             ("  ", "required"),
@@ -141,27 +142,29 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_the_next_text_after_all_with_the_prefix() {
-        for (prefix, bound) in [
+    fn the_upper_bound_is_the_next_text_after_all_texts_with_the_prefix() {
+        for (prefix, expected) in [
             ("ana", Some("anb")),
             ("a\u{d7ff}", Some("a\u{e000}")),
             ("a\u{10ffff}\u{10ffff}", Some("b")),
             ("\u{10ffff}", None),
             ("", None),
         ] {
-            assert_eq!(NameKey(prefix.into()).bound().as_deref(), bound, "{prefix:?}");
+            assert_eq!(NameKey(prefix.into()).upper_bound().as_deref(), expected, "{prefix:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn folding_again_changes_nothing(text in "\\PC{0,60}") {
+        fn a_folded_text_folds_to_itself(text in "\\PC{0,60}") {
             let once = fold(&text);
             prop_assert_eq!(fold(&once), once);
         }
 
         #[test]
-        fn a_key_begins_with_the_key_of_every_beginning(text in "[a-zA-Z0-9éÉãÃçÇüÜñßøØŁΣİ가힣' \u{a0}\u{301}\u{327}-]{1,60}") {
+        fn a_key_starts_with_the_key_of_every_prefix_of_the_name(
+            text in "[a-zA-Z0-9éÉãÃçÇüÜñßøØŁΣİ가힣' \u{a0}\u{301}\u{327}-]{1,60}",
+        ) {
             if let Ok(name) = Name::parse(&text) {
                 let key = NameKey::of(&name);
                 prop_assert_eq!(NameKey::read(key.as_str()), Some(key.clone()));
@@ -174,11 +177,14 @@ mod tests {
         }
 
         #[test]
-        fn between_a_prefix_and_its_bound_is_what_begins_with_it(prefix in "[a-c\u{d7ff}\u{e000}\u{10ffff}]{1,3}", other in "[a-c\u{d7ff}\u{e000}\u{10ffff}]{0,6}") {
+        fn a_text_is_in_the_range_exactly_if_it_starts_with_the_prefix(
+            prefix in "[a-c\u{d7ff}\u{e000}\u{10ffff}]{1,3}",
+            other in "[a-c\u{d7ff}\u{e000}\u{10ffff}]{0,6}",
+        ) {
             let prefix = NameKey(prefix);
-            let below = prefix.bound().is_none_or(|bound| other < bound);
-            let inside = other >= prefix.0 && below;
-            prop_assert_eq!(inside, other.starts_with(&prefix.0));
+            let below_bound = prefix.upper_bound().is_none_or(|bound| other < bound);
+            let in_range = other >= prefix.0 && below_bound;
+            prop_assert_eq!(in_range, other.starts_with(&prefix.0));
         }
     }
 }

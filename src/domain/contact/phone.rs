@@ -1,20 +1,21 @@
-//! Brazilian telephone numbers, read from what people write and kept as E.164.
+//! Brazilian phone numbers. They are parsed from many notations and stored as E.164.
 //!
-//! Rules: Anatel Resolution 749/2022 (numbering): area code, then a landline `[2-5]` and 7 digits or a mobile `9` and
-//! 8 digits. Numbers that belong to no area (0800, 0300, 4004) reach a company, not a person, and are refused.
+//! The rules are in Anatel Resolution 749/2022 (numbering): an area code, then a landline number (`[2-5]` and 7 digits)
+//! or a mobile number (`9` and 8 digits). Numbers without an area code (0800, 0300, 4004) belong to companies and are
+//! refused.
 
 use super::AreaCode;
 use crate::domain::Invalid;
 use std::fmt;
 
-/// The longest text read as a phone number, in bytes; anything longer cannot be one.
+/// The maximum length of a text that is parsed, in bytes. A longer text cannot be a phone number.
 const MAX_INPUT: usize = 32;
 
 /// A valid landline or mobile number with its area code. Shown as E.164 (`+5511987654321`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Phone {
     area: AreaCode,
-    /// 8 digits (landline) or 9 digits (mobile); the first digit is never 0.
+    /// 8 digits (landline) or 9 digits (mobile). The first digit is never 0.
     subscriber: u32,
 }
 
@@ -30,8 +31,8 @@ const SUBSCRIBER: Invalid = Invalid::new(
 );
 
 impl Phone {
-    /// Reads `(11) 98765-4321`, `11987654321`, `011 98765-4321` or `+55 11 98765-4321`, with spaces, dots, hyphens and
-    /// parentheses wherever a person puts them.
+    /// Parses `(11) 98765-4321`, `11987654321`, `011 98765-4321` or `+55 11 98765-4321`. Spaces, dots, hyphens and
+    /// parentheses may be anywhere.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         if text.is_empty() {
@@ -53,14 +54,14 @@ impl Phone {
             }
         }
         let national = match digits.as_str() {
-            all if international => all
+            digits if international => digits
                 .strip_prefix("55")
                 .ok_or(Invalid::new("not_brazilian", "must be a Brazilian number: the country code is +55"))?,
-            all if all.starts_with("0800") || all.starts_with("0300") => return Err(SERVICE),
-            all if all.len() == 8 && all.starts_with("4004") => return Err(SERVICE),
-            // Only a country code makes a number this long; 55 alone is also the area code of Santa Maria.
-            all if all.len() >= 12 => all.strip_prefix("55").or(all.strip_prefix('0')).unwrap_or(all),
-            all => all.strip_prefix('0').unwrap_or(all),
+            digits if digits.starts_with("0800") || digits.starts_with("0300") => return Err(SERVICE),
+            digits if digits.len() == 8 && digits.starts_with("4004") => return Err(SERVICE),
+            // A number of this length starts with a country code or a 0. In a shorter number, 55 is an area code.
+            digits if digits.len() >= 12 => digits.strip_prefix("55").or(digits.strip_prefix('0')).unwrap_or(digits),
+            digits => digits.strip_prefix('0').unwrap_or(digits),
         };
         Self::from_national(national)
     }
@@ -77,18 +78,18 @@ impl Phone {
         if subscriber.starts_with("4004") {
             return Err(SERVICE);
         }
-        let ok = match (subscriber.len(), subscriber.bytes().next()) {
+        let valid = match (subscriber.len(), subscriber.bytes().next()) {
             (8, Some(first)) => (b'2'..=b'5').contains(&first),
             (9, Some(first)) => first == b'9',
             _ => false,
         };
         match subscriber.parse() {
-            Ok(subscriber) if ok => Ok(Self { area, subscriber }),
+            Ok(subscriber) if valid => Ok(Self { area, subscriber }),
             _ => Err(SUBSCRIBER),
         }
     }
 
-    /// The area code.
+    /// The area code of the number.
     pub const fn area(self) -> AreaCode {
         self.area
     }
@@ -112,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn accepts_what_people_write() {
+    fn common_notations_are_accepted() {
         for text in [
             "(11) 98765-4321",
             "11987654321",
@@ -126,14 +127,14 @@ mod tests {
             assert_eq!(Phone::parse(text).map(|p| p.to_string()), Ok("+5511987654321".into()), "{text}");
         }
         assert_eq!(Phone::parse("(85) 3456-7890").map(|p| p.to_string()), Ok("+558534567890".into()));
-        // 55 is a country code and an area code (RS): only the length tells.
+        // 55 is a country code and an area code (RS). The length decides.
         assert_eq!(Phone::parse("55 99876-5432").map(|p| p.to_string()), Ok("+5555998765432".into()));
         assert_eq!(Phone::parse("55 55 99876-5432").map(|p| p.to_string()), Ok("+5555998765432".into()));
         assert_eq!(Phone::parse("55 55 3220-1234").map(|p| p.to_string()), Ok("+555532201234".into()));
     }
 
     #[test]
-    fn says_why_it_refuses() {
+    fn invalid_numbers_are_refused_with_a_code() {
         let code = |text| Phone::parse(text).map_err(|invalid| invalid.code);
         for (text, expected) in [
             ("", "required"),
@@ -167,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_writing_of_a_number_is_one_number(
+        fn all_notations_of_a_number_parse_to_it(
             area in proptest::sample::select(super::super::AREAS.map(|(code, _)| code).to_vec()),
             subscriber in prop_oneof![20_000_000u32..40_000_000, 50_000_000u32..60_000_000, 900_000_000u32..1_000_000_000],
             prefix in prop_oneof![Just(""), Just("0"), Just("+55"), Just("55")],
@@ -182,12 +183,12 @@ mod tests {
             let phone = Phone::parse(&text);
             prop_assert_eq!(phone.map(|p| p.to_string()), Ok(format!("+55{digits}")));
             prop_assert_eq!(phone.map(|p| p.area().number()), Ok(area));
-            // What is shown can be read again and is the same number.
+            // The displayed number parses to the same number.
             prop_assert_eq!(phone.and_then(|p| Phone::parse(&p.to_string())), phone);
         }
 
         #[test]
-        fn any_text_is_a_number_or_a_refusal(text in "\\PC{0,40}") {
+        fn parsing_never_panics(text in "\\PC{0,40}") {
             if let Ok(phone) = Phone::parse(&text) {
                 prop_assert!(matches!(phone.to_string().len(), 13 | 14));
             }

@@ -1,11 +1,11 @@
-//! Which columns of a CSV hold a contact, by the header line that some other program wrote.
+//! Finds the columns of a contact in the header line of a CSV from another program.
 //!
-//! Headers are compared without case, accents and the kind of blank. A column that is named explicitly is taken, or
-//! missed, never guessed. It must not know how CSV is quoted.
+//! The comparison ignores case, accents and the kind of space. If the caller names a column, only that column is used.
+//! This file does not know how CSV is quoted.
 
 use crate::domain::{Name, NameKey};
 
-/// The headers of the columns to read, where they shall not be guessed.
+/// The headers of the columns to read. A column without a name here is found by its usual names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
     /// The header of the column with the whole name.
@@ -16,10 +16,10 @@ pub struct Columns {
     pub email: Option<String>,
 }
 
-/// Where a contact's fields are.
+/// The columns of the fields of a contact.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mapping {
-    /// One column, or the parts of a name in their order.
+    /// One column, or the columns of the parts of the name in order.
     pub(super) name: Vec<usize>,
     pub(super) phone: usize,
     pub(super) email: usize,
@@ -27,7 +27,7 @@ pub(super) struct Mapping {
 
 const FULL: &[&str] =
     &["full name", "fullname", "display name", "contact name", "nome completo", "nome e sobrenome", "nome do contato"];
-/// The whole name, unless there is a family name and no given name beside it.
+/// The whole name. With a family name column and no given name column it is the given name.
 const NAME: &[&str] = &["name", "nome", "contact", "contato"];
 const GIVEN: &[&str] = &["given name", "first name", "firstname", "primeiro nome"];
 const MIDDLE: &[&str] = &["additional name", "middle name", "nome do meio", "segundo nome"];
@@ -44,68 +44,69 @@ const EMAIL: &[&str] = &[
     "correio eletronico", "endereco de email", "endereco de e mail", "email principal", "e mail principal",
 ];
 
-/// How many headers a refusal shows, and how much of each.
-const SHOWN: usize = 30;
-const SHOWN_CHARS: usize = 40;
+/// How many headers an error shows, and how many characters of each.
+const MAX_SHOWN: usize = 30;
+const MAX_SHOWN_CHARS: usize = 40;
 
 impl Mapping {
-    /// Finds the columns, or says what is missing and what there is.
-    pub(super) fn find(headers: &[String], wanted: &Columns) -> Result<Self, String> {
+    /// Finds the columns. The error names the missing columns and the headers of the file.
+    pub(super) fn find(headers: &[String], columns: &Columns) -> Result<Self, String> {
         let keys: Vec<Option<String>> = headers.iter().map(|header| key(header)).collect();
-        let known = |names: &[&str]| keys.iter().position(|key| key.as_deref().is_some_and(|key| names.contains(&key)));
-        let named = |header: &String| {
+        let find_any =
+            |names: &[&str]| keys.iter().position(|key| key.as_deref().is_some_and(|key| names.contains(&key)));
+        let find = |header: &String| {
             let wanted = key(header)?;
             keys.iter().position(|key| key.as_ref() == Some(&wanted))
         };
-        let column = |explicit: &Option<String>, names| explicit.as_ref().map_or_else(|| known(names), named);
-        let name = match &wanted.name {
-            Some(header) => named(header).map(|column| vec![column]),
-            None => name(known),
+        let column = |header: &Option<String>, names| header.as_ref().map_or_else(|| find_any(names), find);
+        let name = match &columns.name {
+            Some(header) => find(header).map(|column| vec![column]),
+            None => name_columns(find_any),
         };
-        match (name, column(&wanted.phone, PHONE), column(&wanted.email, EMAIL)) {
+        match (name, column(&columns.phone, PHONE), column(&columns.email, EMAIL)) {
             (Some(name), Some(phone), Some(email)) => Ok(Self { name, phone, email }),
             (name, phone, email) => {
                 let missing = [
-                    ("name", name.is_none(), &wanted.name),
-                    ("phone", phone.is_none(), &wanted.phone),
-                    ("email", email.is_none(), &wanted.email),
+                    ("name", name.is_none(), &columns.name),
+                    ("phone", phone.is_none(), &columns.phone),
+                    ("email", email.is_none(), &columns.email),
                 ];
                 let missing = missing.into_iter().filter(|(_, is_missing, _)| *is_missing);
-                Err(explain(missing.map(|(field, _, header)| (field, header.as_deref())), headers))
+                Err(missing_columns(missing.map(|(field, _, header)| (field, header.as_deref())), headers))
             }
         }
     }
 }
 
-fn name(known: impl Fn(&[&str]) -> Option<usize>) -> Option<Vec<usize>> {
-    let (given, family, plain) = (known(GIVEN), known(FAMILY), known(NAME));
-    if let Some(full) = known(FULL) {
+fn name_columns(find_any: impl Fn(&[&str]) -> Option<usize>) -> Option<Vec<usize>> {
+    let (given, family, plain) = (find_any(GIVEN), find_any(FAMILY), find_any(NAME));
+    if let Some(full) = find_any(FULL) {
         return Some(vec![full]);
     }
-    // "Nome" and "Sobrenome": the first is only a part.
+    // "Nome" beside "Sobrenome" is only the given name.
     let (full, given) = if given.is_none() && family.is_some() { (None, plain) } else { (plain, given) };
     if let Some(full) = full {
         return Some(vec![full]);
     }
-    let parts: Vec<usize> = [given, known(MIDDLE), family].into_iter().flatten().collect();
+    let parts: Vec<usize> = [given, find_any(MIDDLE), family].into_iter().flatten().collect();
     (given.is_some() || family.is_some()).then_some(parts)
 }
 
-/// A header as it is compared; nothing of what can be no header.
+/// The form of a header for comparison. `None` if the text cannot be a header.
 fn key(header: &str) -> Option<String> {
     let spaced = header.replace(['_', '-'], " ");
     Name::parse(&spaced).ok().map(|name| NameKey::of(&name).into())
 }
 
-fn explain<'a>(missing: impl Iterator<Item = (&'a str, Option<&'a str>)>, headers: &[String]) -> String {
+fn missing_columns<'a>(missing: impl Iterator<Item = (&'a str, Option<&'a str>)>, headers: &[String]) -> String {
     let missing: Vec<String> = missing
         .map(|(field, header)| match header {
             Some(header) => format!("{field} ({})", quoted(header)),
             None => field.to_owned(),
         })
         .collect();
-    let more = if headers.len() > SHOWN { ", and others" } else { "" };
-    let headers: Vec<String> = headers.iter().take(SHOWN).map(|header| quoted(header)).collect();
+    let more = if headers.len() > MAX_SHOWN { ", and others" } else { "" };
+    let headers: Vec<String> = headers.iter().take(MAX_SHOWN).map(|header| quoted(header)).collect();
     format!(
         "The header line has no column for: {}. Name the column to use; there are: {}{more}.",
         missing.join(", "),
@@ -114,7 +115,7 @@ fn explain<'a>(missing: impl Iterator<Item = (&'a str, Option<&'a str>)>, header
 }
 
 fn quoted(text: &str) -> String {
-    let shown: String = text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect();
+    let shown: String = text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect();
     format!("\"{}\"", shown.trim())
 }
 
@@ -122,19 +123,19 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn find(headers: &str, wanted: &Columns) -> Result<(Vec<usize>, usize, usize), String> {
+    fn find(headers: &str, columns: &Columns) -> Result<(Vec<usize>, usize, usize), String> {
         let headers: Vec<String> = headers.split('|').map(str::to_owned).collect();
-        Mapping::find(&headers, wanted).map(|mapping| (mapping.name, mapping.phone, mapping.email))
+        Mapping::find(&headers, columns).map(|mapping| (mapping.name, mapping.phone, mapping.email))
     }
 
     #[test]
-    fn headers_of_many_programs_are_known() {
+    fn the_headers_of_common_programs_are_found() {
         for (headers, expected) in [
             ("id|name|phone|ddd|state|region|email|version|created_at|updated_at", (vec![1], 2, 6)),
             ("E-MAIL| Telefone |NOME", (vec![2], 1, 0)),
             ("Correio Eletrônico|Celular|Nome_Completo", (vec![2], 1, 0)),
             ("Telefone|Celular|email|E-mail|nome", (vec![4], 0, 2)),
-            // Google, today and before; Outlook.
+            // Google Contacts (new and old) and Outlook.
             (
                 "First Name|Middle Name|Last Name|Notes|E-mail 1 - Label|E-mail 1 - Value|Phone 1 - Value",
                 (vec![0, 1, 2], 6, 5),
@@ -150,15 +151,15 @@ mod tests {
     }
 
     #[test]
-    fn a_column_named_explicitly_wins() {
-        let wanted = Columns { name: Some("apelido".into()), phone: Some("home phone".into()), email: None };
-        assert_eq!(find("Nome|Phone|Email|Apelido|Home-Phone", &wanted), Ok((vec![3], 4, 2)));
-        let refused = find("Nome|Phone|Email", &wanted).unwrap_err();
-        assert!(refused.contains("for: name (\"apelido\"), phone (\"home phone\")."), "{refused}");
+    fn a_column_that_the_caller_names_is_used() {
+        let columns = Columns { name: Some("apelido".into()), phone: Some("home phone".into()), email: None };
+        assert_eq!(find("Nome|Phone|Email|Apelido|Home-Phone", &columns), Ok((vec![3], 4, 2)));
+        let error = find("Nome|Phone|Email", &columns).unwrap_err();
+        assert!(error.contains("for: name (\"apelido\"), phone (\"home phone\")."), "{error}");
     }
 
     #[test]
-    fn what_is_missing_is_said_and_what_there_is() {
+    fn an_error_names_the_missing_columns_and_the_headers() {
         assert_eq!(
             find("Nome|Fax\u{7}|", &Columns::default()),
             Err("The header line has no column for: phone, email. Name the column to use; there are: \

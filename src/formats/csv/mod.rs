@@ -1,32 +1,32 @@
-//! CSV: a header line, then one contact a record (RFC 4180, and what spreadsheets make of it).
+//! Reads CSV: a header line, then one contact per record (RFC 4180, and the variants that spreadsheets write).
 //!
-//! Line numbers are exact: they are counted here, because csv-core's are wrong after CRLF and blank lines. An open
-//! quote ends the reading, for what looks like later records may lie inside it.
+//! This file counts lines itself, because the line numbers of csv-core are wrong after CRLF and blank lines. A quote
+//! that is not closed stops the reader, because later records could be inside the quote.
 
 mod cells;
 mod columns;
-mod header;
+mod delimiter;
 
 use crate::formats::record::{Entry, LIMIT, ReadAborted};
 use cells::Cells;
 pub use columns::Columns;
 use columns::Mapping;
 use csv_core::ReadRecordResult as Read;
-use header::Heading;
+use delimiter::Header;
 
-/// The records so far.
+/// The reader for CSV.
 pub(super) struct Csv {
     columns: Columns,
     /// The header line, until it is complete.
-    heading: Heading,
-    /// Then the parser for its delimiter.
-    core: Option<csv_core::Reader>,
+    header: Header,
+    /// The parser, after the header line has shown the delimiter.
+    parser: Option<csv_core::Reader>,
     mapping: Option<Mapping>,
     cells: Cells,
     /// The line of the next byte.
     line: u64,
-    /// The first line of the record that is read.
-    start: u64,
+    /// The first line of the current record.
+    record_line: u64,
     between_records: bool,
     after_cr: bool,
 }
@@ -35,19 +35,19 @@ impl Csv {
     pub(super) fn new(columns: Columns) -> Self {
         Self {
             columns,
-            heading: Heading::default(),
-            core: None,
+            header: Header::default(),
+            parser: None,
             mapping: None,
             cells: Cells::default(),
             line: 1,
-            start: 1,
+            record_line: 1,
             between_records: true,
             after_cr: false,
         }
     }
 
     pub(super) fn push(&mut self, mut bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
-        // The parser takes an empty slice for the end.
+        // For the parser, an empty slice means the end of the input.
         while let Some((&first, rest)) = bytes.split_first() {
             if self.between_records {
                 if matches!(first, b'\r' | b'\n') {
@@ -57,13 +57,13 @@ impl Csv {
                 }
                 self.between_records = false;
                 self.after_cr = false;
-                self.start = self.line;
+                self.record_line = self.line;
             }
-            if self.core.is_some() {
-                bytes = self.read(bytes, out)?;
+            if self.parser.is_some() {
+                bytes = self.read_record(bytes, out)?;
             } else {
                 bytes = rest;
-                self.head(first, out)?;
+                self.read_header(first, out)?;
             }
         }
         Ok(())
@@ -71,46 +71,46 @@ impl Csv {
 
     pub(super) fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if !self.between_records {
-            // One more line end completes every record, except within quotes.
+            // A line end completes the record, except within quotes.
             self.push(b"\n", out)?;
         }
         if !self.between_records {
-            return Err(self.stopped("unclosed_quote", "A quote is opened here and not closed before the end."));
+            return Err(self.abort("unclosed_quote", "A quote is opened here and not closed before the end."));
         }
         match self.mapping {
             Some(_) => Ok(()),
-            None => Err(self.stopped("no_header", "There is no header line.")),
+            None => Err(self.abort("no_header", "There is no header line.")),
         }
     }
 
-    fn stopped(&self, code: &'static str, detail: impl Into<String>) -> ReadAborted {
-        ReadAborted { line: self.start, code, detail: detail.into() }
+    fn abort(&self, code: &'static str, detail: impl Into<String>) -> ReadAborted {
+        ReadAborted { line: self.record_line, code, detail: detail.into() }
     }
 
     fn too_long(&self) -> ReadAborted {
-        self.stopped("too_long", "A record may have 64 KiB and 1024 cells at most; perhaps a quote is not closed.")
+        self.abort("too_long", "A record may have 64 KiB and 1024 cells at most; perhaps a quote is not closed.")
     }
 
-    /// Takes a byte of the header line; when that is complete, it is read like any record.
-    fn head(&mut self, byte: u8, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
-        if self.heading.len() > LIMIT {
+    /// Takes a byte of the header line. When the line is complete, it is parsed like a record.
+    fn read_header(&mut self, byte: u8, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
+        if self.header.len() > LIMIT {
             return Err(self.too_long());
         }
-        if let Some(delimiter) = self.heading.take(byte) {
-            self.core = Some(csv_core::ReaderBuilder::new().delimiter(delimiter).build());
-            let heading = std::mem::take(&mut self.heading).into_bytes();
-            // Without the quotes of what is no delimiter after all, it may be more than one record.
+        if let Some(delimiter) = self.header.push(byte) {
+            self.parser = Some(csv_core::ReaderBuilder::new().delimiter(delimiter).build());
+            let header = std::mem::take(&mut self.header).into_bytes();
+            // With the known delimiter, some quotes do not open a cell. Then these bytes can be more than one record.
             self.between_records = true;
-            self.push(&heading, out)?;
+            self.push(&header, out)?;
         }
         Ok(())
     }
 
-    /// Reads on to the end of a record or of the bytes; gives what is left.
-    fn read<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Entry>) -> Result<&'a [u8], ReadAborted> {
-        let Some(core) = &mut self.core else { return Ok(bytes) };
-        let (result, read) = self.cells.read(core, bytes);
-        let (taken, rest) = bytes.split_at_checked(read).unwrap_or((bytes, &[]));
+    /// Reads to the end of the record or of the bytes. Returns the remaining bytes.
+    fn read_record<'a>(&mut self, bytes: &'a [u8], out: &mut Vec<Entry>) -> Result<&'a [u8], ReadAborted> {
+        let Some(parser) = &mut self.parser else { return Ok(bytes) };
+        let (result, length) = self.cells.read(parser, bytes);
+        let (taken, rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         self.line += taken.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
         match result {
             Read::InputEmpty | Read::End => {}
@@ -120,28 +120,29 @@ impl Csv {
                     self.count_line_end(b'\r');
                 }
                 self.between_records = true;
-                self.record(out)?;
+                self.finish_record(out)?;
                 self.cells.clear();
             }
         }
         Ok(rest)
     }
 
-    /// CR, LF, or CR LF, which is one.
+    /// Counts CR, LF or CR LF as one line end.
     fn count_line_end(&mut self, byte: u8) {
-        let second_half = byte == b'\n' && self.after_cr;
-        self.line += u64::from(!second_half);
+        let ends_crlf = byte == b'\n' && self.after_cr;
+        self.line += u64::from(!ends_crlf);
         self.after_cr = byte == b'\r';
     }
 
-    fn record(&mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
+    /// Takes the first record as the header, and every other record as a contact.
+    fn finish_record(&mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if let Some(mapping) = &self.mapping {
-            out.push(Entry { line: self.start, result: self.cells.details(mapping) });
+            out.push(Entry { line: self.record_line, result: self.cells.details(mapping) });
             return Ok(());
         }
         let headers: Vec<String> = self.cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
         let mapping = Mapping::find(&headers, &self.columns);
-        self.mapping = Some(mapping.map_err(|detail| self.stopped("missing_column", detail))?);
+        self.mapping = Some(mapping.map_err(|detail| self.abort("missing_column", detail))?);
         Ok(())
     }
 }
@@ -150,17 +151,17 @@ impl Csv {
 mod tests {
     use super::super::{Columns, Format, Reader};
     use super::*;
-    use crate::formats::testing::{read, read_chunks, said};
+    use crate::formats::testing::{read, read_chunks, summaries};
 
     fn rows(text: &str) -> Vec<String> {
-        said(&read(Format::Csv, text.as_bytes()))
+        summaries(&read(Format::Csv, text.as_bytes()))
     }
 
-    /// What was read before it stopped, where and why.
-    fn stopped(bytes: &[u8]) -> (Vec<String>, u64, &'static str) {
+    /// The entries before the error, its line and its code.
+    fn aborted(bytes: &[u8]) -> (Vec<String>, u64, &'static str) {
         let (entries, finished) = read_chunks(Format::Csv, [bytes]);
-        let stopped = finished.unwrap_err();
-        (said(&entries), stopped.line, stopped.code)
+        let aborted = finished.unwrap_err();
+        (summaries(&entries), aborted.line, aborted.code)
     }
 
     const ANA: &str = "Ana,11987654321,ana@example.com";
@@ -176,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn what_looked_like_quotes_in_the_header_may_be_none() {
+    fn a_quote_after_another_delimiter_does_not_open_a_cell() {
         let text = format!("name,phone,email,a\t\"b\n\n{ANA}\n\"{ANA}\"\n{ANA}\n");
         assert_eq!(rows(&text), ["3 Ana", "4 phone:required email:required", "5 Ana"]);
     }
 
     #[test]
-    fn the_header_decides() {
+    fn the_header_decides_the_delimiter_and_the_columns() {
         assert_eq!(rows("name,phone,email\n"), [""; 0]);
         assert_eq!(
             rows("\u{feff}\"E-mail\";\"Telefone\";\"Nome\"\nana@example.com;11987654321;\"So;uza\"\n"),
@@ -196,15 +197,15 @@ mod tests {
         let mut reader = Reader::new(Format::Csv, columns);
         let mut entries = Vec::new();
         reader.push(format!("name,phone,email,Apelido\n{ANA},Aninha\n").as_bytes(), &mut entries).unwrap();
-        assert_eq!(said(&entries), ["2 Aninha"]);
+        assert_eq!(summaries(&entries), ["2 Aninha"]);
     }
 
     #[test]
-    fn a_wrong_record_harms_no_other() {
+    fn an_invalid_record_does_not_affect_other_records() {
         let mut bytes = format!("name,phone,email\nAna\n,,,,\nJos\"e,1\n{ANA},more,cells\n").into_bytes();
         bytes.extend_from_slice(b"Jos\xe9,11987654321,a@b.co\nAna,11987654321,a@b.co,\xff\n");
         assert_eq!(
-            said(&read(Format::Csv, &bytes)),
+            summaries(&read(Format::Csv, &bytes)),
             [
                 "2 phone:required email:required",
                 "3 name:required phone:required email:required",
@@ -217,18 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_trusted_ends_the_reading() {
+    fn a_missing_header_or_an_open_quote_stops_the_reader() {
         let head = "name,phone,email\n";
-        assert_eq!(stopped(b"").1, 1);
-        assert_eq!(stopped(b"\r\n\n").2, "no_header");
-        assert_eq!(stopped(b"nome,fax\nAna,1").2, "missing_column");
-        assert_eq!(stopped(b"\"name,phone,email\nAna"), (vec![], 1, "unclosed_quote"));
+        assert_eq!(aborted(b"").1, 1);
+        assert_eq!(aborted(b"\r\n\n").2, "no_header");
+        assert_eq!(aborted(b"nome,fax\nAna,1").2, "missing_column");
+        assert_eq!(aborted(b"\"name,phone,email\nAna"), (vec![], 1, "unclosed_quote"));
         let open = format!("{head}{ANA}\n{ANA},\"\n{ANA}\n{ANA}\n");
-        assert_eq!(stopped(open.as_bytes()), (vec!["2 Ana".into()], 3, "unclosed_quote"));
+        assert_eq!(aborted(open.as_bytes()), (vec!["2 Ana".into()], 3, "unclosed_quote"));
         let long = format!("{head}{ANA}\n\"{}", "x\n".repeat(LIMIT));
-        assert_eq!(stopped(long.as_bytes()), (vec!["2 Ana".into()], 3, "too_long"));
-        assert_eq!(stopped("x".repeat(2 * LIMIT).as_bytes()), (vec![], 1, "too_long"));
-        assert_eq!(stopped(format!("{head}{}\n", ",".repeat(2000)).as_bytes()).2, "too_long");
+        assert_eq!(aborted(long.as_bytes()), (vec!["2 Ana".into()], 3, "too_long"));
+        assert_eq!(aborted("x".repeat(2 * LIMIT).as_bytes()), (vec![], 1, "too_long"));
+        assert_eq!(aborted(format!("{head}{}\n", ",".repeat(2000)).as_bytes()).2, "too_long");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! vCard 3.0 and 4.0: physical lines unfolded to properties, properties gathered to cards (RFC 6350, RFC 2426).
+//! Reads vCard 3.0 and 4.0: joins folded lines to properties, and properties to cards (RFC 6350, RFC 2426).
 //!
-//! A card that cannot be read harms no other: the next begins at the next `BEGIN:VCARD`. Properties that do not matter,
-//! such as photos, are not kept.
+//! A malformed card does not affect other cards: the next card starts at the next `BEGIN:VCARD`. The reader does not
+//! keep properties that a contact does not have, such as photos.
 
 mod card;
 mod property;
@@ -13,40 +13,40 @@ use crate::formats::record::{Entry, LIMIT, RecordError};
 use card::Card;
 use property::{Kind, Property, ends_name};
 
-const OUTSIDE: Invalid = Invalid { code: "malformed", detail: "must be within BEGIN:VCARD and END:VCARD" };
+const OUTSIDE_CARD: Invalid = Invalid { code: "malformed", detail: "must be within BEGIN:VCARD and END:VCARD" };
 
-/// The cards so far.
+/// The reader for vCard.
 #[derive(Default)]
 pub(super) struct VCards {
     lines: Lines,
-    unfolding: Unfolding,
+    unfolder: Unfolder,
 }
 
 impl VCards {
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Entry>) {
-        self.lines.push(bytes, |line| self.unfolding.take(&line, out));
+        self.lines.push(bytes, |line| self.unfolder.take(&line, out));
     }
 
     pub(super) fn finish(mut self, out: &mut Vec<Entry>) {
-        self.lines.finish(|line| self.unfolding.take(&line, out));
-        self.unfolding.complete(out);
-        self.unfolding.cards.finish(out);
+        self.lines.finish(|line| self.unfolder.take(&line, out));
+        self.unfolder.complete(out);
+        self.unfolder.cards.finish(out);
     }
 }
 
-/// The property that may go on in the next line. Its bytes are joined before they are decoded, because some programs
-/// fold within a character.
+/// The current property, which can continue in the next line. Its bytes are joined before they are decoded, because
+/// some programs fold within a character.
 #[derive(Default)]
-struct Unfolding {
+struct Unfolder {
     cards: Cards,
-    held: Vec<u8>,
-    first: u64,
+    buffer: Vec<u8>,
+    first_line: u64,
     whole: bool,
-    /// What it is, once its name is complete. The rest of one that nobody needs is dropped.
+    /// Known when the name is complete. The rest of a property that is not needed is dropped.
     kind: Option<Kind>,
 }
 
-impl Unfolding {
+impl Unfolder {
     fn take(&mut self, line: &Line<'_>, out: &mut Vec<Entry>) {
         match line.bytes.split_first() {
             Some((b' ' | b'\t', rest)) => self.append(line, rest),
@@ -61,60 +61,61 @@ impl Unfolding {
         if self.kind == Some(Kind::Other) {
             return;
         }
-        if self.held.is_empty() {
-            self.first = line.number;
+        if self.buffer.is_empty() {
+            self.first_line = line.number;
             self.whole = true;
         }
-        let room = LIMIT.saturating_sub(self.held.len());
-        self.whole &= line.whole && bytes.len() <= room;
-        let bytes = bytes.get(..room).unwrap_or(bytes);
-        self.held.extend_from_slice(bytes);
-        // All of it is searched only once, however often it is folded.
+        let free = LIMIT.saturating_sub(self.buffer.len());
+        self.whole &= line.whole && bytes.len() <= free;
+        let bytes = bytes.get(..free).unwrap_or(bytes);
+        self.buffer.extend_from_slice(bytes);
+        // Only the new bytes are searched, so many folds do not make the search slow.
         if self.kind.is_none() && bytes.iter().any(|byte| ends_name(*byte)) {
-            self.kind = Kind::of(&self.held);
+            self.kind = Kind::of(&self.buffer);
         }
     }
 
     fn complete(&mut self, out: &mut Vec<Entry>) {
-        if !self.held.is_empty() {
-            self.cards.take(self.first, &self.held, self.whole, out);
+        if !self.buffer.is_empty() {
+            self.cards.take(self.first_line, &self.buffer, self.whole, out);
         }
-        self.held.clear();
+        self.buffer.clear();
         self.kind = None;
     }
 }
 
-/// The card that is read, if any.
+/// The current card, if any.
 #[derive(Default)]
 struct Cards {
     card: Option<Card>,
-    /// Whether the text outside of cards was reported; it is one entry, however long.
-    outside: bool,
+    /// Whether the current text outside of cards is reported. All its lines are one entry.
+    outside_reported: bool,
+    /// Whether the last line belongs to a property that is not needed.
     after_skipped: bool,
 }
 
 impl Cards {
-    fn take(&mut self, first: u64, line: &[u8], whole: bool, out: &mut Vec<Entry>) {
+    fn take(&mut self, first_line: u64, line: &[u8], whole: bool, out: &mut Vec<Entry>) {
         let kind = Kind::of(line);
-        let property = Property::read(line);
+        let property = Property::parse(line);
         let marks_card = property.as_ref().is_some_and(|property| property.raw().eq_ignore_ascii_case(b"VCARD"));
         let after_skipped = std::mem::take(&mut self.after_skipped);
         match (kind, property, &mut self.card) {
             (Some(Kind::Begin), _, card) if marks_card => {
-                out.extend(card.replace(Card::new(first)).map(Card::unclosed));
-                self.outside = false;
+                out.extend(card.replace(Card::new(first_line)).map(Card::unclosed));
+                self.outside_reported = false;
             }
             (_, _, None) => {
-                if !std::mem::replace(&mut self.outside, true) {
-                    out.push(Entry { line: first, result: Err(RecordError::whole(OUTSIDE)) });
+                if !std::mem::replace(&mut self.outside_reported, true) {
+                    out.push(Entry { line: first_line, result: Err(RecordError::whole_record(OUTSIDE_CARD)) });
                 }
             }
-            (Some(Kind::End), _, card) if marks_card => out.extend(card.take().map(Card::ended)),
+            (Some(Kind::End), _, card) if marks_card => out.extend(card.take().map(Card::finish)),
             (Some(Kind::Begin | Kind::End | Kind::Other), _, _) => self.after_skipped = true,
-            (Some(kind), Some(property), Some(card)) => card.take(kind, &property, whole),
-            // No property, so rather the rest of one that was folded without a blank; no harm if that one is not read.
+            (Some(kind), Some(property), Some(card)) => card.add(kind, &property, whole),
+            // Not a property: probably the rest of a skipped property that was folded without a space.
             (None, _, Some(_)) if after_skipped => self.after_skipped = true,
-            (_, _, Some(card)) => card.broken(),
+            (_, _, Some(card)) => card.mark_malformed(),
         }
     }
 
@@ -126,16 +127,16 @@ impl Cards {
 #[cfg(test)]
 mod tests {
     use super::super::{Format, record::LIMIT};
-    use crate::formats::testing::{read, said};
+    use crate::formats::testing::{read, summaries};
 
     const ANA: &str = "BEGIN:VCARD\nVERSION:3.0\nFN:Ana\nTEL:11987654321\nEMAIL:ana@example.com\nEND:VCARD\n";
 
     fn cards(text: impl AsRef<[u8]>) -> Vec<String> {
-        said(&read(Format::VCard4, text.as_ref()))
+        summaries(&read(Format::VCard4, text.as_ref()))
     }
 
     #[test]
-    fn a_card_begins_where_it_says() {
+    fn a_card_starts_at_the_line_of_its_begin() {
         let text = format!("\u{feff}{ANA}\r\n\r\n{}", ANA.replace('\n', "\r\n").to_lowercase());
         assert_eq!(cards(text), ["1 Ana", "9 ana"]);
         assert_eq!(cards(ANA.trim_end()), ["1 Ana"]);
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_is_skipped_however_long() {
+    fn long_properties_that_are_not_needed_are_skipped() {
         for photo in [
             format!("PHOTO;ENCODING=b:{}", "A".repeat(2 * LIMIT)),
             format!("PHOTO;ENCODING=b:{}", "AAAA\n ".repeat(LIMIT)),
@@ -169,12 +170,12 @@ mod tests {
         for name in ["A".repeat(LIMIT), "AAAA\n ".repeat(LIMIT)] {
             assert_eq!(cards(ANA.replace("Ana", &name)), ["1 name:too_long"]);
         }
-        // A name that never ends: this test ends only if it is not searched at every fold.
+        // A property name without end. The test is fast only if the name is not searched again at every fold.
         assert_eq!(cards(ANA.replace("FN:", &format!("{}\nFN:", "A\n ".repeat(4 * LIMIT)))), ["1 (line):malformed"]);
     }
 
     #[test]
-    fn a_card_that_cannot_be_read_harms_no_other() {
+    fn a_malformed_card_does_not_affect_other_cards() {
         let cut = ANA.replace("END:VCARD\n", "");
         let broken = ANA.replace("Ana\n", "Ana\nSouza\n");
         let empty = "BEGIN:VCARD\nVERSION:4.0\nEND:VCARD\n";
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_and_encodings_are_refused() {
+    fn old_versions_and_encodings_are_rejected() {
         assert_eq!(cards(ANA.replace("3.0", "2.1")), ["1 (line):unsupported_version"]);
         let printable = ANA.replace("FN:Ana", "FN;ENCODING=QUOTED-PRINTABLE:Jos=C3=A9");
         assert_eq!(cards(printable), ["1 name:unsupported_encoding"]);

@@ -1,11 +1,11 @@
-//! Writing vCards: 4.0 (RFC 6350) for whoever reads it, 3.0 (RFC 2426) for the many that read nothing else.
+//! Writes vCards: version 4.0 (RFC 6350), and version 3.0 (RFC 2426) for programs that do not read 4.0.
 //!
-//! No line has more than 75 octets, and none is folded within a character.
+//! A line has at most 75 octets, and no line is folded within a character.
 
 use crate::formats::ExportRecord;
 
-/// The most octets of a line without its end (RFC 6350 section 3.2).
-const WIDTH: usize = 75;
+/// The maximum length of a line without its end, in octets (RFC 6350 section 3.2).
+const MAX_LINE: usize = 75;
 
 pub(in crate::formats) fn v4(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
     let kind = if is_mobile(contact.phone) { "cell" } else { "voice" };
@@ -23,7 +23,7 @@ fn card(contact: &ExportRecord<'_>, version: &str, phone: &str, email: &str, out
     line(&format!("VERSION:{version}"), out);
     line(&format!("UID:urn:uuid:{}", contact.id), out);
     line(&format!("FN:{name}"), out);
-    // Which part of a name is the family's nobody told us.
+    // The service does not know which part of a name is the family name.
     line(&format!("N:;{name};;;"), out);
     line(phone, out);
     line(&format!("{email}{}", escaped(contact.email)), out);
@@ -33,7 +33,7 @@ fn card(contact: &ExportRecord<'_>, version: &str, phone: &str, email: &str, out
     line("END:VCARD", out);
 }
 
-/// `+55`, the area code, then a 9 for mobile numbers.
+/// A mobile number has a 9 after `+55` and the area code.
 fn is_mobile(phone: &str) -> bool {
     phone.as_bytes().get(5) == Some(&b'9')
 }
@@ -50,7 +50,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// RFC 3339 in UTC as ISO 8601's basic form in seconds, the only one that both versions know.
+/// Turns RFC 3339 in UTC into the basic form of ISO 8601 in seconds. Both versions of vCard know this form.
 fn timestamp(text: &str) -> Option<String> {
     let seconds = text.strip_suffix('Z')?.get(..19)?;
     let basic: String = seconds.chars().filter(|c| !matches!(c, '-' | ':')).collect();
@@ -58,13 +58,13 @@ fn timestamp(text: &str) -> Option<String> {
 }
 
 fn line(text: &str, out: &mut Vec<u8>) {
-    let mut room = WIDTH;
+    let mut free = MAX_LINE;
     for c in text.chars() {
-        if c.len_utf8() > room {
+        if c.len_utf8() > free {
             out.extend_from_slice(b"\r\n ");
-            room = WIDTH - 1;
+            free = MAX_LINE - 1;
         }
-        room -= c.len_utf8();
+        free -= c.len_utf8();
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
     out.extend_from_slice(b"\r\n");
@@ -89,7 +89,7 @@ mod tests {
     };
 
     #[test]
-    fn cards_look_as_the_standards_want() {
+    fn cards_have_the_form_of_the_standards() {
         let mut out = Vec::new();
         v4(&ANA, &mut out);
         assert_eq!(
@@ -115,7 +115,7 @@ mod tests {
             line(&text, &mut out);
             let folded = String::from_utf8(out).unwrap();
             let content = folded.strip_suffix("\r\n").unwrap();
-            prop_assert!(content.split("\r\n").all(|line| line.len() <= WIDTH));
+            prop_assert!(content.split("\r\n").all(|line| line.len() <= MAX_LINE));
             prop_assert!(content.split("\r\n").skip(1).all(|line| line.starts_with(' ')));
             prop_assert_eq!(content.replace("\r\n ", ""), text);
         }

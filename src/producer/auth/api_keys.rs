@@ -1,12 +1,12 @@
-//! API keys: found by their digest, in constant time.
+//! API keys. The producer stores and compares digests.
 //!
-//! The rule this file keeps: how long a comparison takes says nothing about the keys. It must not know where they come from.
+//! Rule of this file: a comparison takes constant time, so its duration reveals nothing about the keys.
 
 use crate::config::ApiKey;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// The keys that are let in; digests, so that all comparisons are of one length.
+/// The valid keys, as digests. All digests have the same length.
 #[derive(PartialEq, Eq)]
 pub(crate) struct ApiKeys(Vec<ApiKey>);
 
@@ -15,10 +15,10 @@ impl ApiKeys {
         Self(keys)
     }
 
-    /// The key that was sent, if it is one of ours.
+    /// The valid key with this text.
     pub(crate) fn find(&self, sent: &[u8]) -> Option<&ApiKey> {
         let sent: [u8; 32] = Sha256::digest(sent).into();
-        // Every key is compared, whether an earlier one matched or not.
+        // Every key is compared, also after a match.
         self.0.iter().fold(None, |found, key| if bool::from(key.digest.ct_eq(&sent)) { Some(key) } else { found })
     }
 
@@ -30,7 +30,7 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// For the log.
+    /// The names of the keys, for the log.
     pub(crate) fn names(&self) -> String {
         self.0.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ")
     }

@@ -1,80 +1,80 @@
-//! Which caller a request counts for, when no key says it: its address.
+//! Finds the client address of a request. Rate limits count by address if the request has no valid key or token.
 //!
-//! The rule this file keeps: a header is believed only as far as trusted proxies wrote it, so nobody can choose to be
-//! somebody else. An address is never written to a log.
+//! Rule of this file: only header values that a trusted proxy wrote are used, so a caller cannot choose its address. An
+//! address is never written to the log.
 
 use crate::config::Network;
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-/// Whose requests are counted together.
+/// A client whose requests are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
-    /// All keys of this name.
+    /// All API keys with this name.
     Key(Arc<str>),
-    /// One subject of an identity provider, by its digest.
+    /// The digest of a token's issuer and subject.
     Subject([u8; 32]),
-    /// An address of version 4, or the 64 bits of version 6 that one site has.
+    /// An IPv4 address, or the first 64 bits of an IPv6 address.
     Address(IpAddr),
-    /// All that there is no room to count.
-    Rest,
+    /// All clients that are not counted separately.
+    Other,
 }
 
-/// The address that a request comes from.
-pub(crate) fn of(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Network]) -> Client {
-    let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else { return Client::Rest };
-    Client::Address(site(origin(peer, headers, trusted)))
+/// The client of a request, by its address.
+pub(crate) fn client_of(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Network]) -> Client {
+    let Some(peer) = peer.map(|peer| peer.ip().to_canonical()) else { return Client::Other };
+    Client::Address(network_of(client_ip(peer, headers, trusted)))
 }
 
-fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(peer) {
         return peer;
     }
-    let walk = |name: &HeaderName, read: fn(&str) -> Option<IpAddr>| {
+    let client_from = |name: &HeaderName, parse: fn(&str) -> Option<IpAddr>| {
         let lines: Vec<&str> = headers.get_all(name).map(|value| value.to_str().unwrap_or_default()).collect();
         if lines.is_empty() {
             return None;
         }
-        let mut nearest = peer;
-        // The rightmost was written by the proxy that we talk to, the next by the one before it, if that one is trusted too.
-        // What cannot be read ends the walk: to the left of it anybody may have written anything.
+        let mut client = peer;
+        // The proxy that connects to us wrote the rightmost entry, the proxy before it the next one, and so on. The
+        // search stops at an untrusted or unreadable entry: anyone may have written the entries to the left of it.
         for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-            let Some(address) = read(hop.trim()) else { break };
-            nearest = address;
+            let Some(address) = parse(hop.trim()) else { break };
+            client = address;
             if !is_trusted(address) {
                 break;
             }
         }
-        Some(nearest)
+        Some(client)
     };
-    match (walk(&X_FORWARDED_FOR, plain), walk(&FORWARDED, forwarded)) {
+    match (client_from(&X_FORWARDED_FOR, parse_address), client_from(&FORWARDED, parse_forwarded)) {
         (Some(address), None) | (None, Some(address)) => address,
         (Some(one), Some(other)) if one == other => one,
-        // Only one of them is the proxy's; the other may be the caller's own.
+        // The proxy wrote only one of the two headers. The caller may have sent the other.
         (Some(_), Some(_)) | (None, None) => peer,
     }
 }
 
-/// `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`.
-fn plain(text: &str) -> Option<IpAddr> {
+/// Parses `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`.
+fn parse_address(text: &str) -> Option<IpAddr> {
     let address = text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::from);
     address.or_else(bare).map(|address: IpAddr| address.to_canonical())
 }
 
-/// The `for` of an element of `Forwarded` (RFC 7239).
-fn forwarded(text: &str) -> Option<IpAddr> {
+/// Parses the `for` parameter of an element of `Forwarded` (RFC 7239).
+fn parse_forwarded(text: &str) -> Option<IpAddr> {
     let value = text.split(';').find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
         name.eq_ignore_ascii_case("for").then_some(value)
     })?;
-    plain(value.trim_matches('"'))
+    parse_address(value.trim_matches('"'))
 }
 
-/// An address without what its owner can choose: one site has 2^64 addresses of version 6.
-fn site(address: IpAddr) -> IpAddr {
+/// An IPv6 address without its last 64 bits, which its owner can choose. An IPv4 address is not changed.
+fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -87,7 +87,7 @@ mod tests {
     use actix_web::http::header::HeaderValue;
 
     #[test]
-    fn only_what_trusted_proxies_wrote_is_believed() {
+    fn only_addresses_that_trusted_proxies_wrote_are_used() {
         let trusted: Vec<Network> =
             ["10.0.0.0/8", "2001:db8:1::/48"].iter().map(|text| text.parse().unwrap()).collect();
         let xff = "x-forwarded-for";
@@ -101,8 +101,8 @@ mod tests {
             ("10.0.0.1", &[(xff, "203.0.113.9, 198.51.100.7")], "198.51.100.7"),
             ("10.0.0.1", &[(xff, "203.0.113.9"), (xff, "198.51.100.7")], "198.51.100.7"),
             ("10.0.0.1", &[(xff, "203.0.113.9, 198.51.100.7, 10.9.9.9")], "198.51.100.7"),
-            ("10.0.0.1", &[(xff, "203.0.113.9, rubbish, 10.9.9.9")], "10.9.9.9"),
-            ("10.0.0.1", &[(xff, "203.0.113.9, rubbish")], "10.0.0.1"),
+            ("10.0.0.1", &[(xff, "203.0.113.9, malformed, 10.9.9.9")], "10.9.9.9"),
+            ("10.0.0.1", &[(xff, "203.0.113.9, malformed")], "10.0.0.1"),
             ("10.0.0.1", &[(xff, "203.0.113.9,")], "10.0.0.1"),
             ("10.0.0.1", &[(xff, "10.3.3.3, 10.9.9.9")], "10.3.3.3"),
             ("10.0.0.1", &[("forwarded", "for=203.0.113.9, For=\"198.51.100.7:80\";proto=https")], "198.51.100.7"),
@@ -118,7 +118,7 @@ mod tests {
             }
             let peer = SocketAddr::new(peer.parse().unwrap(), 1);
             let expected = Client::Address(expected.parse().unwrap());
-            assert_eq!(of(Some(peer), &headers, &trusted), expected, "{peer} {lines:?}");
+            assert_eq!(client_of(Some(peer), &headers, &trusted), expected, "{peer} {lines:?}");
         }
     }
 }

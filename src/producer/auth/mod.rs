@@ -1,7 +1,7 @@
-//! Who may call, and what: each request is let in here, or nowhere.
+//! Authentication, authorisation and rate limits. Every request passes through [`admit`].
 //!
-//! The rule this file keeps: what is not known to be open is closed, and nothing that was sent as a key is repeated in an
-//! answer or a log line. It must not know what lies behind the paths.
+//! Rule of this module: a path is protected unless it is listed as public. A key or token that a caller sent never
+//! appears in an answer or in the log.
 
 mod api_keys;
 mod client_address;
@@ -27,7 +27,7 @@ use rate_limit::RateLimits;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What requests are admitted by; shared by all HTTP threads.
+/// Decides which requests are admitted. All HTTP threads share one.
 pub(crate) struct Auth {
     credentials: Credentials,
     limits: RateLimits,
@@ -46,34 +46,37 @@ impl Auth {
     }
 }
 
-/// Who called, as far as idempotency needs to know: a digest of the key or of a token's subject, or zeros for anyone.
+/// Identifies the caller for idempotency: a digest of the API key or of the token's subject. Zeros for an
+/// anonymous caller.
 #[derive(Clone, Copy)]
 pub(crate) struct Caller(pub(crate) [u8; 32]);
 
-/// Who called, as far as letting in needs to know.
+/// The authenticated caller.
 struct Identity {
     caller: Caller,
     client: Client,
     scopes: Scopes,
-    /// For the log.
+    /// The name in the log.
     name: Option<Arc<str>>,
 }
 
-/// What a request shows.
+/// The credential that a request contains.
 #[derive(Debug, PartialEq, Eq)]
-enum Shown<'a> {
-    Nothing,
+enum SentCredential<'a> {
+    None,
     /// An API key.
-    Key(&'a [u8]),
+    ApiKey(&'a [u8]),
     /// An API key or a token.
     Bearer(&'a [u8]),
-    /// Several, of which somebody on the way may have looked at another.
-    Several,
+    /// Several credentials. They are rejected: a gateway may have checked a different one.
+    Multiple,
 }
 
-/// Paths that hold nothing of anybody: documents, and the page that asks for a key. Taken as they were sent, one plain name
-/// behind the prefix, so that no spelling of another path begins like one of these.
-pub(crate) fn is_open(path: &str) -> bool {
+/// Whether the path needs no credential: documents, and the page that asks the user for a key.
+///
+/// The check uses the path as it was sent. It allows one plain name after the prefix, so no spelling of a protected
+/// path passes.
+pub(crate) fn is_public_path(path: &str) -> bool {
     let plain = |name: &str| {
         !name.contains("..") && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
@@ -81,7 +84,7 @@ pub(crate) fn is_open(path: &str) -> bool {
         || ["/assets/", "/docs/", "/problems/"].iter().any(|prefix| path.strip_prefix(prefix).is_some_and(plain))
 }
 
-/// Lets a request in, or answers 401, 403, 414, 429 or 431.
+/// Admits a request, or answers 401, 403, 414, 429 or 431.
 pub(crate) async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -90,18 +93,19 @@ pub(crate) async fn admit(
         return Err(Problem::unauthorized(false).into());
     };
     check_head(&request, auth.max_uri)?;
-    let address = client_address::of(request.peer_addr(), request.headers(), &auth.trusted_proxies);
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let known = auth.credentials.current();
-    let identity = if known.is_open() || reads && is_open(request.path()) {
+    let address = client_address::client_of(request.peer_addr(), request.headers(), &auth.trusted_proxies);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let credentials = auth.credentials.current();
+    let identity = if credentials.allows_anonymous() || is_read && is_public_path(request.path()) {
         Ok(Identity { caller: Caller([0; 32]), client: address.clone(), scopes: Scopes::ALL, name: None })
     } else {
-        identify(&known, &auth.limits, request.headers(), &address)
+        authenticate(&credentials, &auth.limits, request.headers(), &address)
     };
     let client = identity.as_ref().map_or(&address, |identity| &identity.client);
-    let standing = auth.limits.count(client)?;
-    let told = |problem: Problem| standing.map_or(problem.clone(), |standing| standing.with_headers(problem));
-    let identity = identity.map_err(told)?;
+    let limit_status = auth.limits.count(client)?;
+    let with_limit_headers =
+        |problem: Problem| limit_status.map_or(problem.clone(), |status| status.with_headers(problem));
+    let identity = identity.map_err(with_limit_headers)?;
     {
         let mut extensions = request.extensions_mut();
         extensions.insert(identity.caller);
@@ -109,37 +113,43 @@ pub(crate) async fn admit(
             context.set_caller(name);
         }
     }
-    let (allowed, scope) = match reads {
+    let (allowed, scope) = match is_read {
         true => (identity.scopes.read, Scopes::READ),
         false => (identity.scopes.write, Scopes::WRITE),
     };
     if !allowed {
-        return Err(told(forbidden(scope)).into());
+        return Err(with_limit_headers(forbidden(scope)).into());
     }
     let mut response = next.call(request).await?;
-    if let Some(standing) = standing {
-        standing.add_headers(response.headers_mut());
+    if let Some(status) = limit_status {
+        status.add_headers(response.headers_mut());
     }
     Ok(response)
 }
 
-fn identify(known: &Snapshot, limits: &RateLimits, headers: &HeaderMap, address: &Client) -> Result<Identity, Problem> {
-    let shown = shown(headers);
-    if shown == Shown::Nothing {
+fn authenticate(
+    credentials: &Snapshot,
+    limits: &RateLimits,
+    headers: &HeaderMap,
+    address: &Client,
+) -> Result<Identity, Problem> {
+    let sent = sent_credential(headers);
+    if sent == SentCredential::None {
         return Err(Problem::unauthorized(false));
     }
-    // The right key first: behind a gateway all callers have one address, and who guesses there must not lock them out.
-    if let Some(identity) = recognise(known, &shown) {
+    // The key is checked before the block: behind a gateway all callers have one address, and a caller that guesses
+    // keys must not block the others.
+    if let Some(identity) = find_identity(credentials, &sent) {
         return Ok(identity);
     }
-    limits.may_try(address)?;
-    limits.tried_in_vain(address);
+    limits.check_not_blocked(address)?;
+    limits.record_failed_attempt(address);
     Err(Problem::unauthorized(true))
 }
 
-fn recognise(known: &Snapshot, shown: &Shown<'_>) -> Option<Identity> {
-    let (Shown::Key(sent) | Shown::Bearer(sent)) = shown else { return None };
-    if let Some(key) = known.keys.find(sent) {
+fn find_identity(credentials: &Snapshot, sent: &SentCredential<'_>) -> Option<Identity> {
+    let (SentCredential::ApiKey(text) | SentCredential::Bearer(text)) = sent else { return None };
+    if let Some(key) = credentials.keys.find(text) {
         return Some(Identity {
             caller: Caller(key.digest),
             client: Client::Key(key.name.clone()),
@@ -147,32 +157,36 @@ fn recognise(known: &Snapshot, shown: &Shown<'_>) -> Option<Identity> {
             name: Some(key.name.clone()),
         });
     }
-    let (Shown::Bearer(token), Some(tokens)) = (shown, &known.tokens) else { return None };
-    let bearer = tokens.check(token)?;
+    let (SentCredential::Bearer(token), Some(tokens)) = (sent, &credentials.tokens) else { return None };
+    let identity = tokens.verify(token)?;
     Some(Identity {
-        caller: Caller(bearer.digest),
-        client: Client::Subject(bearer.digest),
-        scopes: bearer.scopes,
-        name: Some(bearer.name.into()),
+        caller: Caller(identity.digest),
+        client: Client::Subject(identity.digest),
+        scopes: identity.scopes,
+        name: Some(identity.name.into()),
     })
 }
 
-/// `X-API-Key` is looked at first: a gateway sends its own key so, beside the token of its client.
-fn shown(headers: &HeaderMap) -> Shown<'_> {
+/// Reads the credential of a request. `X-API-Key` takes precedence: a gateway may send its own key beside the token of
+/// its client.
+fn sent_credential(headers: &HeaderMap) -> SentCredential<'_> {
     let (mut keys, mut tokens) = (headers.get_all("x-api-key"), headers.get_all(AUTHORIZATION));
     let (key, token) = (keys.next(), tokens.next());
     if keys.next().is_some() || tokens.next().is_some() {
-        return Shown::Several;
+        return SentCredential::Multiple;
     }
     match (key, token.map(HeaderValue::as_bytes).and_then(|value| value.split_at_checked("Bearer ".len()))) {
-        (Some(key), _) => Shown::Key(key.as_bytes()),
-        (None, Some((scheme, token))) if scheme.eq_ignore_ascii_case(b"Bearer ") => Shown::Bearer(token),
-        (None, Some(_) | None) => Shown::Nothing,
+        (Some(key), _) => SentCredential::ApiKey(key.as_bytes()),
+        (None, Some((scheme, token))) if scheme.eq_ignore_ascii_case(b"Bearer ") => SentCredential::Bearer(token),
+        (None, Some(_) | None) => SentCredential::None,
     }
 }
 
 fn forbidden(scope: &'static str) -> Problem {
-    let problem = Problem::new(Kind::Forbidden, format!("This needs the scope {scope}, which the key or token lacks."));
+    let problem = Problem::new(
+        Kind::Forbidden,
+        format!("This request needs the scope {scope}. The key or token does not have it."),
+    );
     match HeaderValue::try_from(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")) {
         Ok(challenge) => problem.with_header(WWW_AUTHENTICATE, challenge),
         Err(_never) => problem,
@@ -184,11 +198,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_spellings_of_open_paths_are_open() {
+    fn only_plain_spellings_of_public_paths_are_public() {
         for path in
             ["/", "/docs", "/docs/", "/docs/swagger-ui.css", "/assets/app.js", "/openapi.json", "/problems/not-found"]
         {
-            assert!(is_open(path), "{path}");
+            assert!(is_public_path(path), "{path}");
         }
         for path in [
             "",
@@ -209,7 +223,7 @@ mod tests {
             "/problems/a\\b",
             "/openapi.json/contacts",
         ] {
-            assert!(!is_open(path), "{path}");
+            assert!(!is_public_path(path), "{path}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! How much one caller may ask for: requests a second, wrong keys, the size of a head.
+//! Rate limits: requests per second, and failed authentication attempts. Each process counts on its own.
 //!
-//! The rule this file keeps: who guesses keys is slowed down whatever the settings say, and what is remembered of callers
-//! has a bound. Each process counts alone. It must not know what a request asks for.
+//! Rule of this file: failed attempts are always limited, whatever the settings say. The number of stored clients is
+//! bounded.
 
 use super::client_address::Client;
 use crate::config::HttpSettings;
@@ -17,35 +17,37 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Wrong keys that one address may try in a second, and at once.
-const GUESSES: (NonZeroU32, NonZeroU32) = (NonZeroU32::new(10).unwrap(), NonZeroU32::new(50).unwrap());
-/// The most callers that are told apart.
-const MOST: usize = 100_000;
-/// How often those are forgotten that have not called for a while.
-const SWEEP: Duration = Duration::from_secs(60);
+/// Failed attempts per second that one address may make.
+const FAILED_ATTEMPT_RATE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// Failed attempts that one address may make at once.
+const FAILED_ATTEMPT_BURST: NonZeroU32 = NonZeroU32::new(50).unwrap();
+/// How many clients are counted separately.
+const MAX_CLIENTS: usize = 100_000;
+/// How often idle clients are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-type Limiter = RateLimiter<Client, HashMapStateStore<Client>, DefaultClock, StateInformationMiddleware>;
+type KeyedLimiter = RateLimiter<Client, HashMapStateStore<Client>, DefaultClock, StateInformationMiddleware>;
 
-/// What is counted of callers; one for all threads.
+/// The counters of all clients. All threads share them.
 pub(crate) struct RateLimits {
-    requests: Option<Buckets>,
-    guesses: Buckets,
-    /// Until when nothing that these send is looked at.
-    shut: Mutex<HashMap<Client, Instant>>,
+    requests: Option<ClientLimiter>,
+    failed_attempts: ClientLimiter,
+    /// When a blocked client may try to authenticate again.
+    blocked_until: Mutex<HashMap<Client, Instant>>,
 }
 
-/// A bucket for each caller: empty at first, `rate` flow out in a second.
-struct Buckets {
+/// A leaky bucket for each client. It drains at `rate` requests per second.
+struct ClientLimiter {
     policy: &'static str,
     rate: NonZeroU32,
-    limiter: Limiter,
-    swept: Mutex<Instant>,
+    limiter: KeyedLimiter,
+    last_sweep: Mutex<Instant>,
 }
 
-/// Where a caller stands, as draft-ietf-httpapi-ratelimit-headers-11 tells it.
+/// The state of a client's limit, for the headers of draft-ietf-httpapi-ratelimit-headers-11.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RateLimitStatus {
     policy: &'static str,
@@ -59,75 +61,75 @@ impl RateLimits {
         let burst = NonZeroU32::new(settings.rate_burst);
         let requests = NonZeroU32::new(settings.rate_limit);
         Self {
-            requests: requests.map(|rate| Buckets::new("default", rate, burst.unwrap_or(rate))),
-            guesses: Buckets::new("authentication", GUESSES.0, GUESSES.1),
-            shut: Mutex::default(),
+            requests: requests.map(|rate| ClientLimiter::new("default", rate, burst.unwrap_or(rate))),
+            failed_attempts: ClientLimiter::new("authentication", FAILED_ATTEMPT_RATE, FAILED_ATTEMPT_BURST),
+            blocked_until: Mutex::default(),
         }
     }
 
-    /// Counts a request; where the caller stands, if that is limited.
+    /// Counts a request and returns the client's limit. `None`: requests are not limited.
     pub(crate) fn count(&self, client: &Client) -> Result<Option<RateLimitStatus>, Problem> {
         let Some(requests) = &self.requests else { return Ok(None) };
         requests
-            .take(client)
+            .count(client)
             .map(Some)
-            .map_err(|standing| standing.refusal("This is more than one caller may ask for."))
+            .map_err(|status| status.too_many_requests("This caller sends too many requests."))
     }
 
-    /// Refuses to answer more wrong keys from where too many came.
-    pub(crate) fn may_try(&self, client: &Client) -> Result<(), Problem> {
-        let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(until) = shut.get(client).copied() else { return Ok(()) };
+    /// Returns an error while the client is blocked because of failed attempts.
+    pub(crate) fn check_not_blocked(&self, client: &Client) -> Result<(), Problem> {
+        let mut blocked_until = self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(until) = blocked_until.get(client).copied() else { return Ok(()) };
         let wait = until.saturating_duration_since(Instant::now());
         if wait.is_zero() {
-            shut.remove(client);
+            blocked_until.remove(client);
             return Ok(());
         }
-        Err(self.guesses.standing(0, wait).refusal("Too many wrong keys came from this address."))
+        Err(self.failed_attempts.status(0, wait).too_many_requests("This address sent too many invalid keys."))
     }
 
-    /// Counts a wrong key.
-    pub(crate) fn tried_in_vain(&self, client: &Client) {
-        if let Err(standing) = self.guesses.take(client) {
-            let (now, wait) = (Instant::now(), Duration::from_secs(standing.seconds));
-            let mut shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
-            if shut.len() >= MOST {
-                shut.retain(|_, until| *until > now);
+    /// Counts a failed attempt, and blocks the client after too many.
+    pub(crate) fn record_failed_attempt(&self, client: &Client) {
+        if let Err(status) = self.failed_attempts.count(client) {
+            let (now, wait) = (Instant::now(), Duration::from_secs(status.seconds));
+            let mut blocked_until = self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
+            if blocked_until.len() >= MAX_CLIENTS {
+                blocked_until.retain(|_, until| *until > now);
             }
-            if shut.len() < MOST {
-                shut.insert(client.clone(), now + wait);
+            if blocked_until.len() < MAX_CLIENTS {
+                blocked_until.insert(client.clone(), now + wait);
             }
         }
     }
 }
 
-impl Buckets {
+impl ClientLimiter {
     fn new(policy: &'static str, rate: NonZeroU32, burst: NonZeroU32) -> Self {
         let limiter = RateLimiter::hashmap(Quota::per_second(rate).allow_burst(burst)).with_middleware();
-        Self { policy, rate, limiter, swept: Mutex::new(Instant::now()) }
+        Self { policy, rate, limiter, last_sweep: Mutex::new(Instant::now()) }
     }
 
-    fn take(&self, client: &Client) -> Result<RateLimitStatus, RateLimitStatus> {
-        let full = self.limiter.len() >= MOST;
+    fn count(&self, client: &Client) -> Result<RateLimitStatus, RateLimitStatus> {
+        let full = self.limiter.len() >= MAX_CLIENTS;
         self.sweep(full);
-        // There are few keys and many addresses: only these can fill the memory, and then share what is left.
-        let client = if full && !matches!(client, Client::Key(_)) { &Client::Rest } else { client };
+        // There are few API keys, so keys cannot fill the table. When it is full, other new clients share one bucket.
+        let client = if full && !matches!(client, Client::Key(_)) { &Client::Other } else { client };
         match self.limiter.check_key(client) {
-            Ok(state) => Ok(self.standing(state.remaining_burst_capacity(), Duration::ZERO)),
-            Err(refused) => Err(self.standing(0, refused.wait_time_from(self.limiter.clock().now()))),
+            Ok(state) => Ok(self.status(state.remaining_burst_capacity(), Duration::ZERO)),
+            Err(refused) => Err(self.status(0, refused.wait_time_from(self.limiter.clock().now()))),
         }
     }
 
-    fn standing(&self, remaining: u32, wait: Duration) -> RateLimitStatus {
+    fn status(&self, remaining: u32, wait: Duration) -> RateLimitStatus {
         let wait = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let seconds = wait.max(u64::from(remaining.div_ceil(self.rate.get()))).max(1);
         RateLimitStatus { policy: self.policy, rate: self.rate, remaining, seconds }
     }
 
     fn sweep(&self, full: bool) {
-        let Ok(mut swept) = self.swept.try_lock() else { return };
-        if swept.elapsed() > if full { Duration::from_secs(1) } else { SWEEP } {
-            *swept = Instant::now();
+        let Ok(mut last_sweep) = self.last_sweep.try_lock() else { return };
+        if last_sweep.elapsed() > if full { Duration::from_secs(1) } else { SWEEP_INTERVAL } {
+            *last_sweep = Instant::now();
             self.limiter.retain_recent();
         }
     }
@@ -143,21 +145,21 @@ impl RateLimitStatus {
         texts.into_iter().filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)))
     }
 
-    /// Tells the caller in an answer.
+    /// Adds the limit to an answer.
     pub(crate) fn add_headers(self, headers: &mut HeaderMap) {
         for (name, value) in self.headers() {
             headers.insert(name, value);
         }
     }
 
-    /// Tells the caller in a problem.
+    /// Adds the limit to a problem.
     pub(crate) fn with_headers(self, problem: Problem) -> Problem {
         self.headers().fold(problem, |problem, (name, value)| problem.with_header(name, value))
     }
 
-    fn refusal(self, why: &str) -> Problem {
+    fn too_many_requests(self, reason: &str) -> Problem {
         let seconds = self.seconds;
-        let problem = Problem::new(Kind::RateLimited, format!("{why} Try again in {seconds} s."));
+        let problem = Problem::new(Kind::RateLimited, format!("{reason} Try again in {seconds} s."));
         self.with_headers(problem.with_header(RETRY_AFTER, HeaderValue::from(seconds)))
     }
 }
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_its_own_bucket() {
+    fn each_client_has_its_own_bucket() {
         let limits = RateLimits::new(&HttpSettings { rate_limit: 1, rate_burst: 3, ..HttpSettings::default() });
         for remaining in [2, 1, 0] {
             assert_eq!(limits.count(&address(1)).unwrap().unwrap().remaining, remaining);
@@ -184,24 +186,24 @@ mod tests {
     }
 
     #[test]
-    fn where_one_guesses_nothing_is_looked_at() {
+    fn a_client_is_blocked_after_too_many_failed_attempts() {
         let limits = RateLimits::new(&HttpSettings::default());
-        let mut tried = 0;
-        while limits.may_try(&address(1)).is_ok() {
-            limits.tried_in_vain(&address(1));
-            tried += 1;
-            assert!(tried < 1_000);
+        let mut attempts = 0;
+        while limits.check_not_blocked(&address(1)).is_ok() {
+            limits.record_failed_attempt(&address(1));
+            attempts += 1;
+            assert!(attempts < 1_000);
         }
-        assert!(tried > 50, "{tried}");
-        assert!(limits.may_try(&address(2)).is_ok());
+        assert!(attempts > 50, "{attempts}");
+        assert!(limits.check_not_blocked(&address(2)).is_ok());
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_counted_clients_is_bounded() {
         let limits = RateLimits::new(&HttpSettings { rate_limit: 1, ..HttpSettings::default() });
-        for number in 0..=u32::try_from(MOST).unwrap() + 1_000 {
+        for number in 0..=u32::try_from(MAX_CLIENTS).unwrap() + 1_000 {
             let _ = limits.count(&Client::Address(number.to_be_bytes().into()));
         }
-        assert!(limits.requests.unwrap().limiter.len() <= MOST + 1);
+        assert!(limits.requests.unwrap().limiter.len() <= MAX_CLIENTS + 1);
     }
 }

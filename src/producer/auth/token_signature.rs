@@ -1,6 +1,6 @@
-//! How signatures are checked: `ring` behind the interface of `jsonwebtoken`.
+//! Verifies token signatures: implements the interface of `jsonwebtoken` with `ring`.
 //!
-//! The rule this file keeps: it can check and cannot sign, and knows no symmetric algorithm.
+//! Rule of this file: it verifies and does not sign, and it has no symmetric algorithm.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
@@ -12,34 +12,35 @@ use ring::signature::{
     RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
 
-/// The algorithms of RSA keys.
-pub(crate) const RSA: &[Algorithm] =
+/// The algorithms for RSA keys.
+pub(crate) const RSA_ALGORITHMS: &[Algorithm] =
     &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
 
-/// A key, and the algorithm it is used with.
-struct Check(Algorithm, DecodingKey);
+/// Verifies signatures with one key and one algorithm.
+struct SignatureVerifier {
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
 
-impl JwtVerifier for Check {
+impl JwtVerifier for SignatureVerifier {
     fn algorithm(&self) -> Algorithm {
-        self.0
+        self.algorithm
     }
 }
 
-impl Verifier<Vec<u8>> for Check {
+impl Verifier<Vec<u8>> for SignatureVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
-        let result = match self.1.kind() {
-            DecodingKeyKind::RsaModulusExponent { n, e } => {
-                rsa(self.0).map(|how| RsaPublicKeyComponents { n, e }.verify(how, message, signature))
-            }
-            DecodingKeyKind::SecretOrDer(key) => {
-                curve(self.0).map(|how| UnparsedPublicKey::new(how, key).verify(message, signature))
-            }
+        let result = match self.key.kind() {
+            DecodingKeyKind::RsaModulusExponent { n, e } => rsa_parameters(self.algorithm)
+                .map(|parameters| RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)),
+            DecodingKeyKind::SecretOrDer(key) => curve_algorithm(self.algorithm)
+                .map(|curve| UnparsedPublicKey::new(curve, key).verify(message, signature)),
         };
         if let Some(Ok(())) = result { Ok(()) } else { Err(Error::new()) }
     }
 }
 
-fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     match algorithm {
         Algorithm::RS256 => Some(&RSA_PKCS1_2048_8192_SHA256),
         Algorithm::RS384 => Some(&RSA_PKCS1_2048_8192_SHA384),
@@ -51,7 +52,7 @@ fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     }
 }
 
-fn curve(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
+fn curve_algorithm(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
     match algorithm {
         Algorithm::ES256 => Some(&ECDSA_P256_SHA256_FIXED),
         Algorithm::ES384 => Some(&ECDSA_P384_SHA384_FIXED),
@@ -64,7 +65,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: |algorithm, key| {
         if algorithm.family() == key.family() {
-            Ok(Box::new(Check(*algorithm, key.clone())))
+            Ok(Box::new(SignatureVerifier { algorithm: *algorithm, key: key.clone() }))
         } else {
             Err(ErrorKind::InvalidAlgorithm.into())
         }
@@ -72,8 +73,8 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// To be called before anything is checked: without it the library panics.
+/// Installs this implementation. Call it before the first verification, or the library panics.
 pub(crate) fn install() {
-    // Only the first call has something to do.
+    // Only the first call has an effect.
     let _ = PROVIDER.install_default();
 }

@@ -1,13 +1,13 @@
-//! All contacts in one answer: read from one snapshot, written as they are read.
+//! `GET /contacts/export`: streams contacts from one snapshot of the database.
 //!
-//! The rule this room keeps: an answer that ends well is whole; one that cannot go on is cut off, so that it cannot be
-//! taken for a whole one.
+//! Rule of this file: a stream that ends normally is complete. If the export fails, the producer breaks the connection,
+//! so that a client cannot mistake the partial answer for a complete one.
 
 use crate::domain::{Contact, Invalid};
 use crate::formats::{self, ExportRecord, Format};
-use crate::producer::contacts::paging::Choice;
+use crate::producer::contacts::query_parameters::ContactQuery;
 use crate::producer::contacts::views::ContactView;
-use crate::producer::http::parameters::parameters;
+use crate::producer::http::parameters::parse_query;
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, Kind};
 use crate::producer::state::AppState;
@@ -22,94 +22,94 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Pages that may wait for a caller who reads slowly.
-const PAGES_WAITING: usize = 4;
-/// How long a caller may take to read a page; a snapshot must not stay open for one who has stopped.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How many pages may wait for a slow client.
+const MAX_PENDING_PAGES: usize = 4;
+/// How long a client may take to read a page. The snapshot must not stay open for a client that has stopped.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const UNKNOWN: Invalid =
     Invalid { code: "unknown_parameter", detail: "is not a parameter: format, ddd, state, region, q, email, phone" };
 const FORMAT: Invalid = Invalid { code: "unknown_format", detail: "must be ndjson, csv, vcard or vcard3" };
 
-/// What the reader of the database hands over.
-enum Part {
+/// What the database thread sends to the stream.
+enum Chunk {
     Page(Bytes),
-    /// There is no more: what was handed over is whole.
+    /// The export is complete.
     End,
     Failed(StoreError),
 }
 
-/// An answer that cannot go on. Its end is missing, so whoever reads it knows.
+/// The stream cannot continue. The client sees that the end of the answer is missing.
 #[derive(Debug, thiserror::Error)]
-#[error("the export was cut short")]
-struct CutShort;
+#[error("the export was aborted")]
+struct ExportAborted;
 
 pub(crate) async fn export(api: Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let (mut choice, mut format) = (Choice::default(), None);
-    let errors: Vec<FieldError> = parameters(request.query_string(), UNKNOWN, |name, value| match name {
+    let (mut query, mut format) = (ContactQuery::default(), None);
+    let errors: Vec<FieldError> = parse_query(request.query_string(), UNKNOWN, |name, value| match name {
         "format" => Some(Format::parse(value).map(|named| format = Some(named)).ok_or(FORMAT)),
-        _ => choice.take(name, value),
+        _ => query.set_parameter(name, value),
     });
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
-    choice.narrow();
+    query.apply_areas();
     let format = match format {
         Some(format) => format,
-        None => accepted(&request)?,
+        None => negotiate_format(&request)?,
     };
     let mut response = HttpResponse::Ok();
     response
         .insert_header((CONTENT_TYPE, format.media_type()))
         .insert_header((VARY, "Accept"))
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"contacts.{}\"", format.extension())));
-    let Ok(permit) = api.exports.clone().try_acquire_owned() else {
-        return Err(Problem::reads_unavailable_because("Two exports run already: ask again when one has ended."));
+    let Ok(permit) = api.export_permits.clone().try_acquire_owned() else {
+        return Err(Problem::reads_unavailable_because("Two exports are already running. Try again later."));
     };
-    let (sender, mut receiver) = channel(PAGES_WAITING);
+    let (sender, mut receiver) = channel(MAX_PENDING_PAGES);
     let (store, handle, stop) = (api.reader.store(), Handle::current(), api.stop.clone());
     actix_web::rt::task::spawn_blocking(move || {
-        // Held until the last page is written.
+        // Keeps the permit until the last page is written.
         let _permit = permit;
         let mut page = Vec::new();
-        formats::header(format, &mut page);
-        let mut read = true;
-        let result = store.export(&choice.filter, &mut |contacts| {
-            contacts.iter().for_each(|contact| write(format, contact, &mut page));
-            read = !stop.is_set() && send(&handle, &sender, &stop, Part::Page(std::mem::take(&mut page).into()));
-            read
+        formats::write_header(format, &mut page);
+        let mut is_read = true;
+        let result = store.export(&query.filter, &mut |contacts| {
+            contacts.iter().for_each(|contact| write_contact(format, contact, &mut page));
+            is_read = !stop.is_set() && send(&handle, &sender, &stop, Chunk::Page(std::mem::take(&mut page).into()));
+            is_read
         });
         match result {
-            // Without its end the answer is cut off.
-            Ok(()) if stop.is_set() && !read => tracing::info!("an export was cut off, because the service ends"),
-            // Nobody reads, or not fast enough.
-            Ok(()) if !read => tracing::info!("an export was not read to its end"),
+            // Without `Chunk::End` the stream is aborted.
+            Ok(()) if stop.is_set() && !is_read => tracing::info!("an export was aborted by the shutdown"),
+            // The client disconnected or read too slowly.
+            Ok(()) if !is_read => tracing::info!("an export was aborted: the client stopped reading"),
             Ok(()) => {
-                // A heading without contacts.
-                let _ = page.is_empty() || send(&handle, &sender, &stop, Part::Page(page.into()));
-                send(&handle, &sender, &stop, Part::End);
+                // The header of a CSV file without contacts.
+                let _ = page.is_empty() || send(&handle, &sender, &stop, Chunk::Page(page.into()));
+                send(&handle, &sender, &stop, Chunk::End);
             }
-            Err(error) => drop(send(&handle, &sender, &stop, Part::Failed(error))),
+            Err(error) => drop(send(&handle, &sender, &stop, Chunk::Failed(error))),
         }
     });
-    // The answer begins when there is something to answer with.
+    // The producer waits for the first page, so that it can still answer 503.
     match receiver.recv().await {
-        Some(Part::Failed(error)) => {
+        Some(Chunk::Failed(error)) => {
             tracing::warn!(%error, "an export failed");
             Err(Problem::reads_unavailable())
         }
-        first => Ok(response.streaming(pages(first, receiver))),
+        first => Ok(response.streaming(page_stream(first, receiver))),
     }
 }
 
-/// The format that the caller likes best.
-fn accepted(request: &HttpRequest) -> Result<Format, Problem> {
-    let mut asked = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok()).peekable();
-    if asked.peek().is_none() {
+/// The format with the highest weight in `Accept`.
+fn negotiate_format(request: &HttpRequest) -> Result<Format, Problem> {
+    let mut ranges = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok()).peekable();
+    if ranges.peek().is_none() {
         return Ok(Format::Ndjson);
     }
     let mut best = None;
-    for range in asked.flat_map(|value| value.split(',')) {
+    for range in ranges.flat_map(|value| value.split(',')) {
         let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
         let weight = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
         let weight = weight.map_or(1.0, |text| text.trim().parse::<f32>().unwrap_or_default());
@@ -121,7 +121,7 @@ fn accepted(request: &HttpRequest) -> Result<Format, Problem> {
                 format => format,
             },
         };
-        // Of several with one weight the first.
+        // The first format wins if several have the same weight.
         if let Some(format) = format.filter(|_| weight > best.map_or(0.0, |(weight, _)| weight)) {
             best = Some((weight, format));
         }
@@ -132,47 +132,47 @@ fn accepted(request: &HttpRequest) -> Result<Format, Problem> {
     Err(Problem::new(Kind::NotAcceptable, "Accept application/x-ndjson, text/csv or text/vcard."))
 }
 
-fn write(format: Format, contact: &Contact, page: &mut Vec<u8>) {
+fn write_contact(format: Format, contact: &Contact, page: &mut Vec<u8>) {
     let Some(view) = ContactView::new(contact) else { return };
-    view.exported(|exported: &ExportRecord<'_>| formats::write(format, exported, page));
+    view.with_export_record(|record: &ExportRecord<'_>| formats::write_record(format, record, page));
 }
 
-/// Whether somebody is still there to read it. Of who reads slowly the end of the role does not wait.
-fn send(handle: &Handle, sender: &Sender<Part>, stop: &Stop, part: Part) -> bool {
+/// Sends a chunk to the stream. Returns whether the client still reads. A shutdown does not wait for a slow client.
+fn send(handle: &Handle, sender: &Sender<Chunk>, stop: &Stop, chunk: Chunk) -> bool {
     handle.block_on(async {
         tokio::select! {
             biased;
-            sent = tokio::time::timeout(PATIENCE, sender.send(part)) => sent.is_ok_and(|sent| sent.is_ok()),
+            sent = tokio::time::timeout(PAGE_TIMEOUT, sender.send(chunk)) => sent.is_ok_and(|sent| sent.is_ok()),
             () = stop.wait() => false,
         }
     })
 }
 
-fn pages(
-    mut first: Option<Part>,
-    mut receiver: Receiver<Part>,
-) -> impl futures_util::Stream<Item = Result<Bytes, CutShort>> {
-    let mut ended = false;
+fn page_stream(
+    mut first: Option<Chunk>,
+    mut receiver: Receiver<Chunk>,
+) -> impl futures_util::Stream<Item = Result<Bytes, ExportAborted>> {
+    let mut finished = false;
     poll_fn(move |context| {
-        if ended {
+        if finished {
             return Poll::Ready(None);
         }
-        let part = match first.take() {
-            Some(part) => Some(part),
+        let chunk = match first.take() {
+            Some(chunk) => Some(chunk),
             None => ready!(receiver.poll_recv(context)),
         };
-        Poll::Ready(match part {
-            Some(Part::Page(page)) => Some(Ok(page)),
-            Some(Part::End) => None,
-            Some(Part::Failed(error)) => {
+        Poll::Ready(match chunk {
+            Some(Chunk::Page(page)) => Some(Ok(page)),
+            Some(Chunk::End) => None,
+            Some(Chunk::Failed(error)) => {
                 tracing::warn!(%error, "an export failed");
-                ended = true;
-                Some(Err(CutShort))
+                finished = true;
+                Some(Err(ExportAborted))
             }
-            // The reader gave up, or broke down.
+            // The database thread stopped or panicked.
             None => {
-                ended = true;
-                Some(Err(CutShort))
+                finished = true;
+                Some(Err(ExportAborted))
             }
         })
     })

@@ -1,14 +1,14 @@
-//! Many contacts in one request: read as they arrive, each a command of its own, each answered by a line of its own.
+//! `POST /contacts/import`: reads records while they arrive, publishes a command for each, and answers a line for each.
 //!
-//! The rule this room keeps: memory stays bounded, however much is sent, and an answered record is as safe as an answered
-//! request. It must not know how a format is written.
+//! Rule of this file: memory is bounded, whatever the size of the body. A record with the status `accepted` is as safe
+//! as a 202.
 
 use crate::domain::{Action, Command, Details, Fingerprint, Invalid, OperationId};
 use crate::formats::{Columns, Entry, Format, ReadAborted, Reader, RecordError};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::write;
 use crate::producer::http::conditional::{idempotency_key, media_type};
-use crate::producer::http::parameters::{boolean, parameters};
+use crate::producer::http::parameters::{parse_boolean, parse_query};
 use crate::producer::language::{self, Language};
 use crate::producer::operations::ids;
 use crate::producer::problems::Problem;
@@ -28,38 +28,38 @@ use std::task::Poll;
 use tokio::sync::mpsc::{Sender, channel};
 use uuid::Uuid;
 
-/// Records that are published at a time; their results leave together.
-const AT_ONCE: usize = 256;
-/// Batches of results that may wait for a caller who does not read them; then nothing more is read either.
-const RESULTS_WAITING: usize = 4;
+/// How many records are published together. Their results are sent together.
+const BATCH_RECORDS: usize = 256;
+/// How many batches of results may wait for a slow client. Then the producer stops reading the body.
+const MAX_PENDING_BATCHES: usize = 4;
 
 const UNKNOWN: Invalid = Invalid {
     code: "unknown_parameter",
     detail: "is not a parameter: dry_run, name_column, phone_column, email_column",
 };
-const REUSED: Invalid =
-    Invalid { code: "key_reused", detail: "belongs to an earlier import that had another contact in this line" };
-const TOO_LONG: Invalid = Invalid { code: "too_long", detail: "must have at most 100 characters" };
-const QUEUE_TAKES_NOTHING: &str =
-    "The queue takes no changes now: send the rest again later, with the same Idempotency-Key.";
+const KEY_REUSED: Invalid =
+    Invalid { code: "key_reused", detail: "belongs to an earlier import that had a different contact in this line" };
+const COLUMN_TOO_LONG: Invalid = Invalid { code: "too_long", detail: "must have at most 100 characters" };
+const QUEUE_UNAVAILABLE: &str =
+    "The queue accepts no changes now. Send the rest again later, with the same Idempotency-Key.";
 const UNREADABLE: &str = "cannot be read as contacts";
-const EMPTY: Invalid = Invalid { code: "required", detail: "must not be empty" };
+const EMPTY_COLUMN: Invalid = Invalid { code: "required", detail: "must not be empty" };
 
-/// What is asked for.
-struct Order {
+/// The parameters of an import.
+struct ImportRequest {
     caller: Caller,
     key: Option<String>,
     dry_run: bool,
     language: Language,
 }
 
-impl Order {
+impl ImportRequest {
     fn invalid(&self, errors: impl IntoIterator<Item = FieldError>) -> Outcome {
-        Outcome::Invalid { errors: errors.into_iter().map(|error| error.spoken(self.language)).collect() }
+        Outcome::Invalid { errors: errors.into_iter().map(|error| error.localized(self.language)).collect() }
     }
 }
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 enum Outcome {
@@ -76,7 +76,7 @@ struct ResultLine {
     outcome: Outcome,
 }
 
-/// The last line: what there was, and whether that was all.
+/// The last line of the answer: counts, and whether the whole body was read.
 #[derive(Default, Serialize)]
 struct Summary {
     records: u64,
@@ -89,9 +89,9 @@ struct Summary {
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// How many in a row the queue has not taken.
+    /// How many records in a row the queue did not accept.
     #[serde(skip)]
-    refused: usize,
+    not_accepted_in_a_row: usize,
 }
 
 #[derive(Serialize)]
@@ -99,16 +99,16 @@ struct LastLine<'a> {
     summary: &'a Summary,
 }
 
-/// Why reading ended before the body did.
-enum Ended {
-    /// The caller has gone away.
-    Gone,
+/// Why the import stopped before the end of the body.
+enum StopReason {
+    /// The client has disconnected.
+    ClientGone,
     ReadAborted(ReadAborted),
 }
 
-impl Ended {
-    /// Not because of a record.
-    fn early(detail: impl Into<String>) -> Self {
+impl StopReason {
+    /// A reason that does not belong to a record.
+    fn aborted(detail: impl Into<String>) -> Self {
         Self::ReadAborted(ReadAborted { line: 0, code: "cut_short", detail: detail.into() })
     }
 }
@@ -119,9 +119,9 @@ pub(crate) async fn import(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let (mut dry_run, mut columns) = (false, Columns::default());
-    let errors = parameters(request.query_string(), UNKNOWN, |name, value| {
+    let errors = parse_query(request.query_string(), UNKNOWN, |name, value| {
         let column = match name {
-            "dry_run" => return Some(boolean(value).map(|wanted| dry_run = wanted)),
+            "dry_run" => return Some(parse_boolean(value).map(|value| dry_run = value)),
             "name_column" => &mut columns.name,
             "phone_column" => &mut columns.phone,
             "email_column" => &mut columns.email,
@@ -129,9 +129,9 @@ pub(crate) async fn import(
         };
         *column = Some(value.to_owned());
         Some(match value.trim().chars().count() {
-            0 => Err(EMPTY),
+            0 => Err(EMPTY_COLUMN),
             1..=100 => Ok(()),
-            _ => Err(TOO_LONG),
+            _ => Err(COLUMN_TOO_LONG),
         })
     });
     if !errors.is_empty() {
@@ -142,77 +142,84 @@ pub(crate) async fn import(
         let detail = "Send `Content-Type: application/x-ndjson`, `text/csv` or `text/vcard`.";
         Problem::new(Kind::UnsupportedMediaType, detail)
     })?;
-    let caller = request.extensions().get::<Caller>().copied().ok_or_else(write::no_caller)?;
+    let caller = request.extensions().get::<Caller>().copied().ok_or_else(write::missing_caller)?;
     let key = idempotency_key(&request)?.map(str::to_owned);
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > api.settings.import_limit) {
+    let content_length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if content_length.is_some_and(|length: usize| length > api.settings.import_limit) {
         let limit = api.settings.import_limit;
         return Err(Problem::new(Kind::BodyTooLarge, format!("The body may have at most {limit} bytes.")));
     }
-    let (sender, mut receiver) = channel(RESULTS_WAITING);
-    let order = Order { caller, key, dry_run, language: language::negotiate(request.headers()) };
-    actix_web::rt::spawn(work(api, order, Reader::new(format, columns), payload, sender));
-    // The answer begins when there is something to answer with: of what cannot be read at all nothing was taken.
+    let (sender, mut receiver) = channel(MAX_PENDING_BATCHES);
+    let import = ImportRequest { caller, key, dry_run, language: language::negotiate(&request) };
+    actix_web::rt::spawn(run(api, import, Reader::new(format, columns), payload, sender));
+    // The producer waits for the first results. If the file cannot be read at all, no record was accepted, and it can
+    // still answer 422.
     let mut first = match receiver.recv().await {
-        Some(Answer::Unreadable(stopped)) => {
-            let fault = Invalid { code: stopped.code, detail: UNREADABLE };
+        Some(WorkerResult::Unreadable(aborted)) => {
+            let fault = Invalid { code: aborted.code, detail: UNREADABLE };
             let mut problem = Problem::validation(vec![FieldError::new(FieldLocation::Body, "(file)", fault)]);
-            problem.set_detail(stopped.detail);
+            problem.set_detail(aborted.detail);
             return Err(problem);
         }
-        Some(Answer::Lines(lines)) => Some(lines),
+        Some(WorkerResult::Lines(lines)) => Some(lines),
         None => None,
     };
     let lines = poll_fn(move |context| match first.take() {
         Some(lines) => Poll::Ready(Some(Ok::<_, Infallible>(lines))),
         None => receiver.poll_recv(context).map(|answer| match answer? {
-            Answer::Lines(lines) => Some(Ok(lines)),
-            Answer::Unreadable(_) => None,
+            WorkerResult::Lines(lines) => Some(Ok(lines)),
+            WorkerResult::Unreadable(_) => None,
         }),
     });
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/x-ndjson")).streaming(lines))
 }
 
-/// What the worker has to say.
-enum Answer {
+/// What the import task sends to the answer.
+enum WorkerResult {
     Lines(Bytes),
-    /// Not even the first record could be read.
+    /// The file could not be read before the first record.
     Unreadable(ReadAborted),
 }
 
-/// Reads to the end and answers each record.
-async fn work(api: Data<AppState>, order: Order, reader: Reader, payload: Payload, results: Sender<Answer>) {
+/// Reads the whole body and sends the results.
+async fn run(
+    api: Data<AppState>,
+    import: ImportRequest,
+    reader: Reader,
+    payload: Payload,
+    results: Sender<WorkerResult>,
+) {
     let mut summary = Summary::default();
-    match read(&api, &order, reader, payload, &results, &mut summary).await {
-        Err(Ended::Gone) => return,
+    match read_records(&api, &import, reader, payload, &results, &mut summary).await {
+        Err(StopReason::ClientGone) => return,
         Ok(()) => summary.complete = true,
-        // A line of 0 is of no record: the body ended, or came too slowly.
-        Err(Ended::ReadAborted(stopped)) if summary.records == 0 && stopped.line > 0 => {
-            let _ = results.send(Answer::Unreadable(stopped)).await;
+        // Line 0 means that no record is the cause: the body ended early, or it arrived too slowly.
+        Err(StopReason::ReadAborted(aborted)) if summary.records == 0 && aborted.line > 0 => {
+            let _ = results.send(WorkerResult::Unreadable(aborted)).await;
             return;
         }
-        Err(Ended::ReadAborted(stopped)) => {
-            let detail = order.language.say(&stopped.detail).into_owned();
-            (summary.line, summary.detail) = (Some(stopped.line).filter(|line| *line > 0), Some(detail));
+        Err(StopReason::ReadAborted(aborted)) => {
+            let detail = import.language.translate(&aborted.detail).into_owned();
+            (summary.line, summary.detail) = (Some(aborted.line).filter(|line| *line > 0), Some(detail));
         }
     }
-    // Nobody there is nobody who needs to know.
-    let _ = results.send(Answer::Lines(line(&LastLine { summary: &summary }).into())).await;
+    // A client that has disconnected needs no summary.
+    let _ = results.send(WorkerResult::Lines(json_line(&LastLine { summary: &summary }).into())).await;
 }
 
-async fn read(
+async fn read_records(
     api: &AppState,
-    order: &Order,
+    import: &ImportRequest,
     mut reader: Reader,
     mut payload: Payload,
-    results: &Sender<Answer>,
+    results: &Sender<WorkerResult>,
     summary: &mut Summary,
-) -> Result<(), Ended> {
+) -> Result<(), StopReason> {
     let (mut entries, mut size) = (Vec::new(), 0);
     loop {
         if api.stop.is_set() {
-            return Err(Ended::early(
-                "The service is shutting down: send the rest again, with the same Idempotency-Key.",
+            return Err(StopReason::aborted(
+                "The service is shutting down. Send the rest again, with the same Idempotency-Key.",
             ));
         }
         let read = match tokio::time::timeout(api.settings.read_timeout, payload.next()).await {
@@ -220,57 +227,58 @@ async fn read(
                 size += chunk.len();
                 if size > api.settings.import_limit {
                     let limit = api.settings.import_limit;
-                    return Err(Ended::early(format!("The body may have at most {limit} bytes.")));
+                    return Err(StopReason::aborted(format!("The body may have at most {limit} bytes.")));
                 }
                 reader.push(&chunk, &mut entries)
             }
             Ok(Some(Err(PayloadError::Incomplete(_) | PayloadError::EncodingCorrupted))) => {
-                return Err(Ended::early("The body ended before it was complete."));
+                return Err(StopReason::aborted("The body ended before it was complete."));
             }
-            Ok(Some(Err(_broken))) => return Err(Ended::early("The body cannot be read.")),
-            Err(_elapsed) => return Err(Ended::early("The body did not go on in time.")),
+            Ok(Some(Err(_broken))) => return Err(StopReason::aborted("The body cannot be read.")),
+            Err(_elapsed) => return Err(StopReason::aborted("The next part of the body did not arrive in time.")),
             Ok(None) => {
                 let ended = reader.finish(&mut entries);
-                answer(api, order, entries, results, summary).await?;
-                return ended.map_err(Ended::ReadAborted);
+                process(api, import, entries, results, summary).await?;
+                return ended.map_err(StopReason::ReadAborted);
             }
         };
-        answer(api, order, std::mem::take(&mut entries), results, summary).await?;
-        read.map_err(Ended::ReadAborted)?;
+        process(api, import, std::mem::take(&mut entries), results, summary).await?;
+        read.map_err(StopReason::ReadAborted)?;
     }
 }
 
-/// Answers some records, in their order; ends if the queue takes nothing, as the next ones would only wait to be refused.
-async fn answer(
+/// Processes some records in their order. Stops if the queue accepts nothing: further records would only wait and fail.
+async fn process(
     api: &AppState,
-    order: &Order,
+    import: &ImportRequest,
     entries: Vec<Entry>,
-    results: &Sender<Answer>,
+    results: &Sender<WorkerResult>,
     summary: &mut Summary,
-) -> Result<(), Ended> {
+) -> Result<(), StopReason> {
     let mut entries = entries.into_iter().peekable();
     while entries.peek().is_some() {
-        if summary.refused >= AT_ONCE {
-            return Err(Ended::early(QUEUE_TAKES_NOTHING));
+        if summary.not_accepted_in_a_row >= BATCH_RECORDS {
+            return Err(StopReason::aborted(QUEUE_UNAVAILABLE));
         }
-        let batch: Vec<_> = entries.by_ref().take(AT_ONCE).map(|Entry { line, result }| (line, result)).collect();
-        let batch =
-            batch.into_iter().map(|(line, result)| (line, result.map(|details| command(api, order, line, details))));
-        let batch: Vec<(u64, Result<Command, Vec<RecordError>>)> = batch.collect();
-        let known = ended_before(api, order, &batch).await;
+        let batch: Vec<(u64, Result<Command, Vec<RecordError>>)> = entries
+            .by_ref()
+            .take(BATCH_RECORDS)
+            .map(|Entry { line, result }| (line, result.map(|details| create_command(api, import, line, details))))
+            .collect();
+        let known = find_finished(api, import, &batch).await;
         let outcomes = {
-            // Never closed: then there would be no permit, and nothing to hold. Given back before the results are sent,
-            // which takes as long as their reader likes.
-            let _turn = api.imports.acquire().await.ok();
-            join_all(batch.iter().map(|(_, result)| outcome(api, order, result, &known))).await
+            // The semaphore is never closed. The permit is released before the results are sent, because a slow client
+            // may take long to read them.
+            let _permit = api.import_permits.acquire().await.ok();
+            join_all(batch.iter().map(|(_, result)| publish_record(api, import, result, &known))).await
         };
         let mut text = Vec::new();
         for ((number, result), outcome) in batch.iter().zip(outcomes) {
             summary.records += 1;
             match (&outcome, result) {
-                (Outcome::NotAccepted { .. }, _) => summary.refused += 1,
+                (Outcome::NotAccepted { .. }, _) => summary.not_accepted_in_a_row += 1,
                 (Outcome::Accepted { .. }, Ok(command)) if !known.contains_key(&command.operation_id) => {
-                    summary.refused = 0;
+                    summary.not_accepted_in_a_row = 0;
                 }
                 _ => {}
             }
@@ -280,23 +288,23 @@ async fn answer(
                 Outcome::Invalid { .. } => &mut summary.invalid,
                 Outcome::NotAccepted { .. } => &mut summary.not_accepted,
             } += 1;
-            text.extend(line(&ResultLine { line: *number, outcome }));
+            text.extend(json_line(&ResultLine { line: *number, outcome }));
         }
-        results.send(Answer::Lines(text.into())).await.map_err(|_gone| Ended::Gone)?;
+        results.send(WorkerResult::Lines(text.into())).await.map_err(|_gone| StopReason::ClientGone)?;
     }
     Ok(())
 }
 
-/// The create of one contact. Its key is the request's with the record's line, so that the same body sent again makes
-/// nothing new.
-fn command(api: &AppState, order: &Order, line: u64, details: Details) -> Command {
-    // No header holds a line break, so this is never the key of another request.
-    let key = order.key.as_ref().map(|key| format!("{key}\n{line}"));
+/// The create command of one record. Its key is the key of the request plus the line of the record. So the same body
+/// can be sent again and creates nothing new.
+fn create_command(api: &AppState, import: &ImportRequest, line: u64, details: Details) -> Command {
+    // A header cannot contain a line break, so this is never the key of another request.
+    let key = import.key.as_ref().map(|key| format!("{key}\n{line}"));
     let now = write::now();
     let action = Action::Create(details);
     Command {
-        operation_id: ids::operation_id(order.caller, key.as_deref()),
-        contact_id: ids::contact_id(order.caller, key.as_deref()),
+        operation_id: ids::operation_id(import.caller, key.as_deref()),
+        contact_id: ids::contact_id(import.caller, key.as_deref()),
         stamp: api.clock.stamp(now.timestamp_millis()),
         expects: None,
         accepted_at: now,
@@ -305,13 +313,13 @@ fn command(api: &AppState, order: &Order, line: u64, details: Details) -> Comman
     }
 }
 
-/// Those that SQL knows to have ended, by an earlier request with the same key: they need no message.
-async fn ended_before(
+/// The operations that an earlier request with the same key has already finished. They need no message.
+async fn find_finished(
     api: &AppState,
-    order: &Order,
+    import: &ImportRequest,
     batch: &[(u64, Result<Command, Vec<RecordError>>)],
 ) -> HashMap<OperationId, Option<Fingerprint>> {
-    if order.key.is_none() || order.dry_run {
+    if import.key.is_none() || import.dry_run {
         return HashMap::new();
     }
     let ids: Vec<OperationId> =
@@ -320,22 +328,22 @@ async fn ended_before(
     known.into_iter().map(|operation| (operation.id, operation.fingerprint)).collect()
 }
 
-async fn outcome(
+async fn publish_record(
     api: &AppState,
-    order: &Order,
+    import: &ImportRequest,
     result: &Result<Command, Vec<RecordError>>,
     known: &HashMap<OperationId, Option<Fingerprint>>,
 ) -> Outcome {
     let command = match result {
-        Err(faults) => return order.invalid(faults.iter().map(error)),
-        Ok(_) if order.dry_run => return Outcome::Valid,
+        Err(faults) => return import.invalid(faults.iter().map(field_error)),
+        Ok(_) if import.dry_run => return Outcome::Valid,
         Ok(command) => command,
     };
     let (operation_id, contact_id) = (command.operation_id.uuid(), command.contact_id.uuid());
     match known.get(&command.operation_id) {
-        Some(print) if *print == command.fingerprint => return Outcome::Accepted { operation_id, contact_id },
+        Some(known) if *known == command.fingerprint => return Outcome::Accepted { operation_id, contact_id },
         Some(_) => {
-            return order.invalid([FieldError::new(FieldLocation::Header, "idempotency-key", REUSED)]);
+            return import.invalid([FieldError::new(FieldLocation::Header, "idempotency-key", KEY_REUSED)]);
         }
         None => {}
     }
@@ -343,16 +351,16 @@ async fn outcome(
         Ok(()) => Outcome::Accepted { operation_id, contact_id },
         Err(error) => Outcome::NotAccepted {
             reason: error.as_str(),
-            detail: order.language.say(Problem::from(error).detail()).into_owned(),
+            detail: import.language.translate(Problem::from(error).detail()).into_owned(),
         },
     }
 }
 
-fn error(fault: &RecordError) -> FieldError {
+fn field_error(fault: &RecordError) -> FieldError {
     FieldError::new(FieldLocation::Body, fault.field.clone(), fault.invalid)
 }
 
-fn line(result: &impl Serialize) -> Vec<u8> {
+fn json_line(result: &impl Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec(result).unwrap_or_default();
     text.push(b'\n');
     text

@@ -1,4 +1,4 @@
-//! Many contacts in one request: import and export, as streams.
+//! Import and export: many contacts in one request, as a stream.
 
 pub(crate) mod export;
 pub(crate) mod import;

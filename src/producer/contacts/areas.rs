@@ -1,16 +1,17 @@
-//! The area codes with their states and regions.
+//! `GET /areas`: all area codes with their states and regions.
 
 use crate::domain::{AreaCode, Invalid};
-use crate::producer::http::parameters::parameters;
+use crate::producer::http::parameters::parse_query;
 use crate::producer::http::static_file::Asset;
 use crate::producer::problems::Problem;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use std::sync::LazyLock;
 
-const NO_PARAMETERS: Invalid = Invalid { code: "unknown_parameter", detail: "is not a parameter: there is none here" };
+const NO_PARAMETERS: Invalid =
+    Invalid { code: "unknown_parameter", detail: "is not a parameter: this path has no parameters" };
 
-/// An area code with what it belongs to.
+/// An area code with its state and region.
 #[derive(Serialize)]
 pub(crate) struct AreaView {
     ddd: u8,
@@ -26,11 +27,11 @@ impl AreaView {
 
 static AREAS: LazyLock<Asset> = LazyLock::new(|| {
     let areas: Vec<AreaView> = AreaCode::all().map(AreaView::new).collect();
-    Asset::json(serde_json::json!({ "items": areas }).to_string()).kept("public, max-age=86400")
+    Asset::json(serde_json::json!({ "items": areas }).to_string()).with_cache_control("public, max-age=86400")
 });
 
 pub(crate) async fn areas(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let errors = parameters(request.query_string(), NO_PARAMETERS, |_, _| None);
+    let errors = parse_query(request.query_string(), NO_PARAMETERS, |_, _| None);
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }

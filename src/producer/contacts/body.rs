@@ -1,7 +1,8 @@
-//! The body of a write: read under a limit and a deadline, then parsed into domain types once, naming every wrong field.
+//! The body of a write. It is read with a size limit and a deadline, then parsed into domain types. Every invalid field
+//! is reported.
 
 use crate::domain::Details;
-use crate::formats::json::{self, JsonFault, Source};
+use crate::formats::json::{self, JsonError, Source};
 use crate::producer::http::conditional::media_type;
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, FieldLocation, Kind};
@@ -11,9 +12,9 @@ use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, mime};
 use futures_util::StreamExt;
 
-pub(crate) async fn details(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Details, Problem> {
+pub(crate) async fn read_details(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Details, Problem> {
     require_json(request)?;
-    let read = read(api.settings.body_limit, request, payload);
+    let read = read_body(api.settings.body_limit, request, payload);
     let bytes = match tokio::time::timeout(api.settings.read_timeout, read).await {
         Ok(bytes) => bytes?,
         Err(_elapsed) => return Err(Problem::new(Kind::RequestTimeout, "Send the whole body at once.")),
@@ -29,10 +30,10 @@ fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     }
 }
 
-async fn read(limit: usize, request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
+async fn read_body(limit: usize, request: &HttpRequest, mut payload: Payload) -> Result<BytesMut, Problem> {
     let too_large = || Problem::new(Kind::BodyTooLarge, format!("The body may have at most {limit} bytes."));
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > limit) {
+    let content_length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if content_length.is_some_and(|length: usize| length > limit) {
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
@@ -49,10 +50,10 @@ async fn read(limit: usize, request: &HttpRequest, mut payload: Payload) -> Resu
 
 fn parse(bytes: &[u8]) -> Result<Details, Problem> {
     json::parse(bytes, Source::Body).map_err(|fault| match fault {
-        JsonFault::Malformed { line, column } => {
+        JsonError::Malformed { line, column } => {
             Problem::new(Kind::MalformedJson, format!("At line {line} column {column}: not valid JSON."))
         }
-        JsonFault::Invalid(faults) => Problem::validation(
+        JsonError::Invalid(faults) => Problem::validation(
             faults.into_iter().map(|fault| FieldError::new(FieldLocation::Body, fault.field, fault.invalid)).collect(),
         ),
     })

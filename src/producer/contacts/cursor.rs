@@ -1,97 +1,96 @@
-//! Cursors: where the next page of a list begins, sealed so that only we can make one.
+//! Cursors: the position where the next page of a list begins. The service signs them with HMAC-SHA-256.
 //!
-//! The rule this room keeps: a cursor is taken only if this service made it, for this very list. It must not know how
-//! rows are found.
+//! Rule of this file: a cursor is accepted only if this service made it for the same list.
 
 use crate::domain::{ContactId, NameKey};
-use crate::store::After;
+use crate::store::ListPosition;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Bytes of a seal: what is guessed is one in 2^96.
-const SEAL: usize = 12;
-/// The first byte of a cursor says its layout: the last id, or the last id and name.
+/// Bytes of a truncated MAC. A guess succeeds with a probability of 2^-96.
+const MAC_BYTES: usize = 12;
+/// The first byte of a cursor is its layout: the last id, or the last id and name.
 const BY_ID: u8 = 1;
 const BY_NAME: u8 = 2;
 
-/// What seals the cursors of all replicas of a service.
+/// The key that signs cursors. All replicas of a service have the same key.
 #[derive(Clone)]
 pub struct CursorKey([u8; 32]);
 
-/// Why a cursor is not taken.
+/// Why a cursor is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// It is not one of ours, or was changed.
+pub(crate) enum CursorError {
+    /// This service did not make it, or it was changed.
     Malformed,
-    /// It is one of another list.
+    /// It belongs to a list with other filters.
     OtherList,
 }
 
 impl CursorKey {
-    /// Makes a key of a text that only the service's replicas know.
+    /// Derives the key from a secret that only the replicas of the service know.
     pub fn new(secret: &str) -> Self {
         Self(Sha256::new().chain_update("contacts cursor ").chain_update(secret).finalize().into())
     }
 
-    /// The cursor of the page of this list that comes after this place.
-    pub(crate) fn seal(&self, list: &str, after: &After) -> String {
+    /// The signed cursor for the page after this position of the list.
+    pub(crate) fn encode(&self, list: &str, after: &ListPosition) -> String {
         let mut cursor = vec![if after.name.is_some() { BY_NAME } else { BY_ID }];
         cursor.extend_from_slice(after.id.uuid().as_bytes());
         cursor.extend_from_slice(after.name.as_ref().map(NameKey::as_str).unwrap_or_default().as_bytes());
-        let seals = [self.mac("", &cursor), self.mac(list, &cursor)];
-        cursor.extend(seals.iter().flatten());
+        let macs = [self.mac("", &cursor), self.mac(list, &cursor)];
+        cursor.extend(macs.iter().flatten());
         BASE64_URL_SAFE_NO_PAD.encode(cursor)
     }
 
-    /// The place that a cursor of this list means.
-    pub(crate) fn open(&self, list: &str, cursor: &str) -> Result<After, Refused> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).map_err(|_undecodable| Refused::Malformed)?;
-        let (rest, of_list) = bytes.split_last_chunk::<SEAL>().ok_or(Refused::Malformed)?;
-        let (place, of_place) = rest.split_last_chunk::<SEAL>().ok_or(Refused::Malformed)?;
-        // Two seals, so that a sound cursor in the wrong place can be told from a wrong one.
-        if !self.sealed("", place, of_place) {
-            return Err(Refused::Malformed);
+    /// Verifies a cursor of the list and returns its position.
+    pub(crate) fn decode(&self, list: &str, cursor: &str) -> Result<ListPosition, CursorError> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).map_err(|_undecodable| CursorError::Malformed)?;
+        let (rest, list_mac) = bytes.split_last_chunk::<MAC_BYTES>().ok_or(CursorError::Malformed)?;
+        let (position, position_mac) = rest.split_last_chunk::<MAC_BYTES>().ok_or(CursorError::Malformed)?;
+        // There are two MACs, so that a valid cursor of another list is not reported as malformed.
+        if !self.verify("", position, position_mac) {
+            return Err(CursorError::Malformed);
         }
-        if !self.sealed(list, place, of_list) {
-            return Err(Refused::OtherList);
+        if !self.verify(list, position, list_mac) {
+            return Err(CursorError::OtherList);
         }
-        read(place).ok_or(Refused::Malformed)
+        parse_position(position).ok_or(CursorError::Malformed)
     }
 
-    fn begun(&self, list: &str, place: &[u8]) -> Hmac<Sha256> {
-        // The length keeps list and place apart.
-        // A key is filled up with zeros to a block (RFC 2104).
+    fn mac_state(&self, list: &str, position: &[u8]) -> Hmac<Sha256> {
+        // RFC 2104: the key is padded with zeros to the block size.
         let mut block = [0; 64];
-        block.iter_mut().zip(self.0).for_each(|(to, byte)| *to = byte);
+        block.iter_mut().zip(self.0).for_each(|(target, byte)| *target = byte);
         <Hmac<Sha256> as KeyInit>::new(&block.into())
+            // The length separates the list from the position.
             .chain_update((list.len() as u64).to_be_bytes())
             .chain_update(list)
-            .chain_update(place)
+            .chain_update(position)
     }
 
-    fn mac(&self, list: &str, place: &[u8]) -> [u8; SEAL] {
-        let whole: [u8; 32] = self.begun(list, place).finalize().into_bytes().into();
+    fn mac(&self, list: &str, position: &[u8]) -> [u8; MAC_BYTES] {
+        let whole: [u8; 32] = self.mac_state(list, position).finalize().into_bytes().into();
         whole.first_chunk().copied().unwrap_or_default()
     }
 
-    /// In constant time.
-    fn sealed(&self, list: &str, place: &[u8], seal: &[u8; SEAL]) -> bool {
-        self.begun(list, place).verify_truncated_left(seal).is_ok()
+    /// Compares in constant time.
+    fn verify(&self, list: &str, position: &[u8], mac: &[u8; MAC_BYTES]) -> bool {
+        self.mac_state(list, position).verify_truncated_left(mac).is_ok()
     }
 }
 
-fn read(place: &[u8]) -> Option<After> {
-    let (layout, place) = place.split_first()?;
-    let (id, name) = place.split_first_chunk::<16>()?;
+fn parse_position(position: &[u8]) -> Option<ListPosition> {
+    let (layout, position) = position.split_first()?;
+    let (id, name) = position.split_first_chunk::<16>()?;
     let name = match *layout {
         BY_ID if name.is_empty() => None,
         BY_NAME => Some(NameKey::read(str::from_utf8(name).ok()?)?),
         _ => return None,
     };
-    Some(After { name, id: ContactId::new(Uuid::from_bytes(*id)) })
+    Some(ListPosition { name, id: ContactId::new(Uuid::from_bytes(*id)) })
 }
 
 #[cfg(test)]
@@ -99,37 +98,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn place(id: u128, name: Option<&str>) -> After {
-        After { name: name.and_then(NameKey::read), id: ContactId::new(Uuid::from_u128(id)) }
+    fn position(id: u128, name: Option<&str>) -> ListPosition {
+        ListPosition { name: name.and_then(NameKey::read), id: ContactId::new(Uuid::from_u128(id)) }
     }
 
     #[test]
-    fn a_cursor_is_taken_only_in_its_list() {
+    fn a_cursor_is_accepted_only_in_its_list() {
         let key = CursorKey::new("secret");
-        let after = place(7, Some("ana"));
-        let cursor = key.seal("q=an", &after);
-        assert_eq!(key.open("q=an", &cursor), Ok(after.clone()));
-        assert_eq!(key.open("q=a", &cursor), Err(Refused::OtherList));
-        assert_eq!(CursorKey::new("other").open("q=an", &cursor), Err(Refused::Malformed));
+        let after = position(7, Some("ana"));
+        let cursor = key.encode("q=an", &after);
+        assert_eq!(key.decode("q=an", &cursor), Ok(after.clone()));
+        assert_eq!(key.decode("q=a", &cursor), Err(CursorError::OtherList));
+        assert_eq!(CursorKey::new("other").decode("q=an", &cursor), Err(CursorError::Malformed));
         assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
         for wrong in ["", "a", "é", "AAAA", &"A".repeat(60)] {
-            assert_eq!(key.open("", wrong), Err(Refused::Malformed), "{wrong}");
+            assert_eq!(key.decode("", wrong), Err(CursorError::Malformed), "{wrong}");
         }
     }
 
     proptest! {
         #[test]
-        fn every_place_comes_back_and_no_changed_cursor_does(
+        fn every_position_is_decoded_and_every_changed_cursor_is_rejected(
             id: u128, name in proptest::option::of("[a-z ]{1,30}"), list in ".{0,20}", at: usize, flip in 1u8..=255
         ) {
             let key = CursorKey::new("secret");
-            let after = place(id, name.as_deref());
-            let cursor = key.seal(&list, &after);
-            prop_assert_eq!(key.open(&list, &cursor), Ok(after));
+            let after = position(id, name.as_deref());
+            let cursor = key.encode(&list, &after);
+            prop_assert_eq!(key.decode(&list, &cursor), Ok(after));
             let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(&cursor).unwrap();
             let at = at % bytes.len();
             bytes[at] ^= flip;
-            prop_assert!(key.open(&list, &BASE64_URL_SAFE_NO_PAD.encode(bytes)).is_err());
+            prop_assert!(key.decode(&list, &BASE64_URL_SAFE_NO_PAD.encode(bytes)).is_err());
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Contacts: changes are published, reads come from SQL.
+//! The paths of contacts. Changes are published to the queue; reads come from SQL.
 
 pub(crate) mod areas;
 mod body;
 pub(crate) mod cursor;
-pub(crate) mod paging;
+pub(crate) mod query_parameters;
 pub(crate) mod read;
 pub(crate) mod views;
 pub(crate) mod write;

@@ -1,4 +1,4 @@
-//! Contacts as the API shows them.
+//! The JSON of contacts.
 
 use crate::domain::{Contact, Invalid, Lifecycle, Timestamp};
 use crate::formats::ExportRecord;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 
-/// A live contact.
+/// The JSON of a contact that is not deleted.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ContactView {
     id: String,
@@ -23,7 +23,7 @@ pub(crate) struct ContactView {
 }
 
 impl ContactView {
-    /// Nothing of a deleted one.
+    /// Returns `None` for a deleted contact.
     pub(crate) fn new(contact: &Contact) -> Option<Self> {
         let Lifecycle::Live(details) = &contact.life else { return None };
         let area = details.phone.area();
@@ -43,9 +43,9 @@ impl ContactView {
 }
 
 impl ContactView {
-    /// As formats write it.
-    pub(crate) fn exported<T>(&self, write: impl FnOnce(&ExportRecord<'_>) -> T) -> T {
-        let time = |moment: &Timestamp| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    /// Calls `write` with the record that the file formats use.
+    pub(crate) fn with_export_record<T>(&self, write: impl FnOnce(&ExportRecord<'_>) -> T) -> T {
+        let time = |timestamp: &Timestamp| timestamp.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         write(&ExportRecord {
             id: &self.id,
             name: &self.name,
@@ -61,43 +61,43 @@ impl ContactView {
     }
 }
 
-/// The members of a contact that a caller wants to see.
+/// The members of a contact that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fields(Vec<&'static str>);
 
 impl Fields {
-    /// All there are, in the order of [`ContactView`].
+    /// All members, in the order of [`ContactView`].
     pub(crate) const ALL: [&'static str; 10] =
         ["id", "name", "phone", "ddd", "state", "region", "email", "version", "created_at", "updated_at"];
 
-    /// Reads names with commas between them.
+    /// Parses names that are separated by commas.
     pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
         let unknown = Invalid {
             code: "unknown_field",
-            detail: "must be names with commas between them: id, name, phone, ddd, state, region, email, version, \
+            detail: "must be names separated by commas: id, name, phone, ddd, state, region, email, version, \
                      created_at, updated_at",
         };
-        let wanted: Vec<&str> = text.split(',').map(str::trim).collect();
-        if !wanted.iter().all(|name| Self::ALL.contains(name)) {
+        let names: Vec<&str> = text.split(',').map(str::trim).collect();
+        if !names.iter().all(|name| Self::ALL.contains(name)) {
             return Err(unknown);
         }
-        Ok(Self(Self::ALL.into_iter().filter(|name| wanted.contains(name)).collect()))
+        Ok(Self(Self::ALL.into_iter().filter(|name| names.contains(name)).collect()))
     }
 
-    /// These and more.
-    pub(crate) fn add(fields: &mut Option<Self>, more: Self) {
+    /// Adds more members to those that were already parsed.
+    pub(crate) fn merge(fields: &mut Option<Self>, more: Self) {
         let known = fields.take().map(|fields| fields.0).unwrap_or_default();
-        let wanted = |name: &&str| known.contains(name) || more.0.contains(name);
-        *fields = Some(Self(Self::ALL.into_iter().filter(wanted).collect()));
+        let is_selected = |name: &&str| known.contains(name) || more.0.contains(name);
+        *fields = Some(Self(Self::ALL.into_iter().filter(is_selected).collect()));
     }
 
-    /// A contact with these members alone.
-    pub(crate) fn of(&self, view: &ContactView) -> Value {
-        let mut whole = serde_json::to_value(view).unwrap_or_default();
-        if let Value::Object(members) = &mut whole {
+    /// A contact with only these members.
+    pub(crate) fn select(&self, view: &ContactView) -> Value {
+        let mut object = serde_json::to_value(view).unwrap_or_default();
+        if let Value::Object(members) = &mut object {
             members.retain(|name, _| self.0.contains(&name.as_str()));
         }
-        whole
+        object
     }
 }
 
@@ -107,19 +107,19 @@ impl fmt::Display for Fields {
     }
 }
 
-/// A contact, whole or in part.
+/// The body of a contact: all its members, or the requested ones.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(crate) enum Shown {
-    Whole(ContactView),
-    Part(Value),
+pub(crate) enum ContactBody {
+    Full(ContactView),
+    Partial(Value),
 }
 
-impl Shown {
+impl ContactBody {
     pub(crate) fn new(view: ContactView, fields: Option<&Fields>) -> Self {
         match fields {
-            None => Self::Whole(view),
-            Some(fields) => Self::Part(fields.of(&view)),
+            None => Self::Full(view),
+            Some(fields) => Self::Partial(fields.select(&view)),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Shown {
 /// A page of contacts.
 #[derive(Serialize)]
 pub(crate) struct Page {
-    pub(crate) items: Vec<Shown>,
+    pub(crate) items: Vec<ContactBody>,
     pub(crate) next: Option<String>,
 }
 
@@ -138,7 +138,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn all_members_can_be_asked_for() {
+    fn every_member_can_be_requested() {
         let id = Uuid::from_u128(1);
         let details = Details {
             name: Name::parse("Ana").unwrap(),
@@ -155,8 +155,8 @@ mod tests {
             deleted: false,
         };
         let view = ContactView::new(&Contact::new(state, at, Lifecycle::Live(details))).unwrap();
-        let Value::Object(whole) = serde_json::to_value(&view).unwrap() else { panic!("no object") };
-        let mut names: Vec<&str> = whole.keys().map(String::as_str).collect();
+        let Value::Object(object) = serde_json::to_value(&view).unwrap() else { panic!("no object") };
+        let mut names: Vec<&str> = object.keys().map(String::as_str).collect();
         let mut all = Fields::ALL;
         names.sort_unstable();
         all.sort_unstable();
@@ -164,8 +164,8 @@ mod tests {
         let part = Fields::parse("phone, id,id").unwrap();
         assert_eq!(part.to_string(), "id,phone");
         let mut both = Some(part.clone());
-        Fields::add(&mut both, Fields::parse("name").unwrap());
+        Fields::merge(&mut both, Fields::parse("name").unwrap());
         assert_eq!(both.unwrap().to_string(), "id,name,phone");
-        assert_eq!(part.of(&view), serde_json::json!({ "id": id, "phone": "+5511987654321" }));
+        assert_eq!(part.select(&view), serde_json::json!({ "id": id, "phone": "+5511987654321" }));
     }
 }

@@ -1,4 +1,4 @@
-//! Accepting changes: parse, make the command, publish it, answer when it is safe.
+//! Accepts changes: parses the request, creates the command, publishes it, and answers after the confirm.
 
 use super::body;
 use crate::domain::{Action, Command, ContactId, OperationId, Status, Timestamp};
@@ -6,11 +6,11 @@ use crate::message::{Header, Message};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::views::ContactView;
 use crate::producer::http::conditional::{expected_version, idempotency_key};
-use crate::producer::http::parameters::id;
+use crate::producer::http::parameters::parse_id;
 use crate::producer::http::prefer::{PREFERENCE_APPLIED, Preferences};
 use crate::producer::http::request_context::RequestContext;
 use crate::producer::operations::ids;
-use crate::producer::operations::views::Accepted;
+use crate::producer::operations::views::AcceptedView;
 use crate::producer::problems::Kind;
 use crate::producer::problems::Problem;
 use crate::producer::state::AppState;
@@ -29,7 +29,7 @@ pub(crate) async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let details = body::details(&api, &request, payload).await?;
+    let details = body::read_details(&api, &request, payload).await?;
     accept(&api, &request, None, None, Action::Create(details)).await
 }
 
@@ -39,8 +39,8 @@ pub(crate) async fn update(
     path: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (id, expects) = (id(&path)?, expected_version(&request)?);
-    let details = body::details(&api, &request, payload).await?;
+    let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
+    let details = body::read_details(&api, &request, payload).await?;
     accept(&api, &request, Some(id), expects, Action::Update(details)).await
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn delete(
     request: HttpRequest,
     path: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, expects) = (id(&path)?, expected_version(&request)?);
+    let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
     accept(&api, &request, Some(id), expects, Action::Delete).await
 }
 
@@ -61,7 +61,7 @@ async fn accept(
     action: Action,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(request)?;
-    let caller = request.extensions().get::<Caller>().copied().ok_or_else(no_caller)?;
+    let caller = request.extensions().get::<Caller>().copied().ok_or_else(missing_caller)?;
     let now = now();
     let command = Command {
         operation_id: ids::operation_id(caller, key),
@@ -76,25 +76,25 @@ async fn accept(
     if let Some(context) = &context {
         context.set_operation(command.operation_id);
     }
-    let preferences = Preferences::of(request.headers());
-    let mut ended = ended_before(api, &command).await?;
-    if ended.is_none() {
-        refuse_known_conflict(api, &command).await?;
+    let preferences = Preferences::parse(request.headers());
+    let mut finished = find_finished(api, &command).await?;
+    if finished.is_none() {
+        reject_known_conflict(api, &command).await?;
         publish(api, &command, context.as_deref()).await?;
         if let Some(time) = preferences.wait() {
-            ended = api.waiters.ended(command.operation_id, time, &api.stop).await;
-            // An earlier request with the same key may have been on its way.
-            refuse_other_request(&command, ended.as_ref())?;
+            finished = api.waiters.wait_for(command.operation_id, time, &api.stop).await;
+            // An earlier request with the same key may have been pending.
+            reject_other_request(&command, finished.as_ref())?;
         }
     }
-    let mut response = match ended.filter(|_| preferences.wait().is_some()) {
+    let mut response = match finished.filter(|_| preferences.wait().is_some()) {
         Some(operation) => {
-            finished(api, &command, &operation).await.map_err(|problem| match preferences.applied() {
+            finished_response(api, &command, &operation).await.map_err(|problem| match preferences.applied() {
                 Some(applied) => problem.with_header(PREFERENCE_APPLIED, applied),
                 None => problem,
             })?
         }
-        None => accepted(&command),
+        None => accepted_response(&command),
     };
     if let Some(applied) = preferences.applied() {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -102,17 +102,17 @@ async fn accept(
     Ok(response)
 }
 
-/// It is safe, and will be applied.
-fn accepted(command: &Command) -> HttpResponse {
+/// The 202: the queue has confirmed the command, and it will be applied.
+fn accepted_response(command: &Command) -> HttpResponse {
     HttpResponse::Accepted()
         .insert_header((LOCATION, format!("/operations/{}", command.operation_id)))
         .insert_header((ETAG, format!("\"{}\"", command.operation_id)))
         .insert_header((RETRY_AFTER, "1"))
-        .json(Accepted::new(command.operation_id, command.contact_id))
+        .json(AcceptedView::new(command.operation_id, command.contact_id))
 }
 
-/// It has ended: what became of it.
-async fn finished(api: &AppState, command: &Command, operation: &Operation) -> Result<HttpResponse, Problem> {
+/// The answer after the operation has finished.
+async fn finished_response(api: &AppState, command: &Command, operation: &Operation) -> Result<HttpResponse, Problem> {
     if let Status::Failed(reason) = operation.status {
         return Err(Problem::failed(reason));
     }
@@ -130,17 +130,17 @@ async fn finished(api: &AppState, command: &Command, operation: &Operation) -> R
             }
             Ok(response.insert_header((ETAG, format!("\"{version}\""))).json(view))
         }
-        // It was deleted meanwhile, or cannot be read: the operation still tells what happened.
-        None => Ok(accepted(command)),
+        // The contact was deleted in the meantime or cannot be read. The client can still read the operation.
+        None => Ok(accepted_response(command)),
     }
 }
 
-/// Cannot be: nothing gets here past `auth::admit`.
-pub(crate) fn no_caller() -> Problem {
-    Problem::new(Kind::Internal, "It is not known who calls.")
+/// Does not happen: `auth::admit` sets the caller of every request.
+pub(crate) fn missing_caller() -> Problem {
+    Problem::new(Kind::Internal, "The caller of the request is unknown.")
 }
 
-/// Hands the command to the queue, with the request's trace.
+/// Publishes the command, with the trace of the request.
 pub(crate) async fn publish(
     api: &AppState,
     command: &Command,
@@ -150,14 +150,14 @@ pub(crate) async fn publish(
     let Some(context) = context else {
         return api.publisher.publish(QueueKind::Work, message, api.settings.accept_timeout).await;
     };
-    let (place, began) = (context.trace.child(), SystemTime::now());
-    message.headers.set(TRACEPARENT, Header::Text(place.to_string()));
-    if let Some(state) = &context.state {
-        message.headers.set(TRACESTATE, Header::Text(state.clone()));
+    let (trace, began) = (context.trace.child(), SystemTime::now());
+    message.headers.set(TRACEPARENT, Header::Text(trace.to_string()));
+    if let Some(tracestate) = &context.tracestate {
+        message.headers.set(TRACESTATE, Header::Text(tracestate.clone()));
     }
     let result = api.publisher.publish(QueueKind::Work, message, api.settings.accept_timeout).await;
-    spans::record(&place, || Span {
-        trace: place,
+    spans::record(&trace, || Span {
+        trace,
         parent: Some(context.trace.span_id),
         name: "publish contato".into(),
         kind: SpanKind::Producer,
@@ -173,54 +173,57 @@ pub(crate) async fn publish(
     result
 }
 
-/// The time in whole microseconds, which is what every store keeps.
+/// The current time in whole microseconds, the precision of every store.
 pub(crate) fn now() -> Timestamp {
     let now = chrono::Utc::now();
     Timestamp::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
 }
 
-/// How it ended, if the request is a retry of one that SQL knows to have ended: then it needs no message. The
-/// same key for another request is refused. What SQL does not know yet is caught by the operation id: the first request of
-/// a key takes effect, whatever comes later.
-async fn ended_before(api: &AppState, command: &Command) -> Result<Option<Operation>, Problem> {
+/// The finished operation of an earlier request with the same key. Then no message is needed. Returns a problem if the
+/// earlier request was different.
+///
+/// SQL may not know a pending operation yet. Then the operation id prevents a second effect: only the first request of
+/// a key takes effect.
+async fn find_finished(api: &AppState, command: &Command) -> Result<Option<Operation>, Problem> {
     let id = command.operation_id;
     if command.fingerprint.is_none() {
         return Ok(None);
     }
     let known = api.reader.try_read(move |store| store.operation(id)).await.flatten();
-    refuse_other_request(command, known.as_ref())?;
+    reject_other_request(command, known.as_ref())?;
     Ok(known)
 }
 
-/// Refuses a key that belongs to a request which asked for something else.
-fn refuse_other_request(command: &Command, known: Option<&Operation>) -> Result<(), Problem> {
-    let Some(print) = command.fingerprint else { return Ok(()) };
+/// Returns a problem if the key belongs to a different request.
+fn reject_other_request(command: &Command, known: Option<&Operation>) -> Result<(), Problem> {
+    let Some(fingerprint) = command.fingerprint else { return Ok(()) };
     match known.and_then(|known| known.fingerprint) {
-        Some(known) if known != print => Err(Problem::new(
+        Some(known) if known != fingerprint => Err(Problem::new(
             Kind::IdempotencyKeyReused,
-            "This key belongs to an earlier request that asked for something else: use a new key for a new request.",
+            "This key belongs to an earlier request that was different. Use a new key for a new request.",
         )),
         _ => Ok(()),
     }
 }
 
-/// A condition that cannot hold any more, as far as SQL shows: the version it names has ended and is not the current one.
-/// The consumer's check is the one that counts.
-async fn refuse_known_conflict(api: &AppState, command: &Command) -> Result<(), Problem> {
+/// Returns a problem if SQL already shows that the condition cannot hold: the expected version was applied and is not
+/// the current one. The consumer makes the decisive check.
+async fn reject_known_conflict(api: &AppState, command: &Command) -> Result<(), Problem> {
     let (own, contact) = (command.operation_id, command.contact_id);
     let Some(expected) = command.expects else { return Ok(()) };
     let conflict = api.reader.try_read(move |store| {
-        // In this order: a version that had ended before the contact was read, and is not the one read, is not to come.
-        let ended = store.operation(expected)?.is_some();
+        // The order matters. If the version was applied before the contact was read, and the contact has another
+        // version, then the expected version will not become current again.
+        let finished = store.operation(expected)?.is_some();
         let current = store.contact(contact)?.map(|contact| contact.version);
-        let conflict = ended && current.is_some_and(|current| current != expected);
-        // Of a retry it may be the request's own change that is current.
+        let conflict = finished && current.is_some_and(|current| current != expected);
+        // For a retry, the current version may be the change of the request itself.
         Ok(conflict && store.operation(own)?.is_none())
     });
     match conflict.await {
         Some(true) => Err(Problem::new(
             Kind::VersionConflict,
-            "The version named by If-Match is not the current one: read the contact again and decide anew.",
+            "If-Match names a version that is not the current one. Read the contact again before you repeat the change.",
         )),
         Some(false) | None => Ok(()),
     }

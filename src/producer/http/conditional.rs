@@ -1,4 +1,4 @@
-//! The headers that make a request conditional or repeatable.
+//! The headers of conditional and repeatable requests: `If-Match`, `If-None-Match` and `Idempotency-Key`.
 
 use crate::domain::OperationId;
 use crate::producer::problems::Problem;
@@ -8,11 +8,11 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH}
 use actix_web::mime::Mime;
 use std::fmt::Display;
 
-/// The longest `Idempotency-Key`, in bytes.
+/// The maximum length of an `Idempotency-Key`, in bytes.
 const MAX_KEY: usize = 255;
 
-/// The one value of a header, as text.
-fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+/// The value of a header that may be sent once.
+fn single_value<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
     let mut values = request.headers().get_all(name);
     let Some(value) = values.next() else { return Ok(None) };
     match value.to_str() {
@@ -23,7 +23,7 @@ fn single<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a 
     }
 }
 
-/// What the body is said to be.
+/// The `Content-Type` of the request.
 pub(crate) fn media_type(request: &HttpRequest) -> Option<Mime> {
     request.headers().get(CONTENT_TYPE)?.to_str().ok()?.parse().ok()
 }
@@ -31,7 +31,7 @@ pub(crate) fn media_type(request: &HttpRequest) -> Option<Mime> {
 /// The client's `Idempotency-Key`.
 pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Problem> {
     let name = HeaderName::from_static("idempotency-key");
-    match single(request, &name)? {
+    match single_value(request, &name)? {
         Some(key) if key.is_empty() || key.len() > MAX_KEY => {
             Err(Problem::field(FieldLocation::Header, name.as_str(), "wrong_length", "must have 1 to 255 characters"))
         }
@@ -39,15 +39,18 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Pro
     }
 }
 
-/// The version named by `If-Match`. `*` asks only that the contact exists, which every change of one does anyway.
+/// The version in `If-Match`. `*` only requires that the contact exists, which every change requires in any case.
 pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<OperationId>, Problem> {
-    let Some(text) = single(request, &IF_MATCH)? else { return Ok(None) };
+    let Some(text) = single_value(request, &IF_MATCH)? else { return Ok(None) };
     if text == "*" {
         return Ok(None);
     }
     if text.starts_with("W/") {
-        // RFC 9110 section 13.1.1: weak tags never match here.
-        return Err(Problem::new(Kind::VersionConflict, "If-Match needs a strong ETag; ours do not begin with W/."));
+        // RFC 9110 section 13.1.1: `If-Match` uses the strong comparison.
+        return Err(Problem::new(
+            Kind::VersionConflict,
+            "If-Match needs a strong ETag. The ETags of this API never begin with W/.",
+        ));
     }
     let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     version.map(Some).ok_or_else(|| {
@@ -60,7 +63,7 @@ pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<Operation
     })
 }
 
-/// Whether `If-None-Match` names this tag (weak comparison, RFC 9110 section 13.1.2).
+/// Whether `If-None-Match` contains this tag (weak comparison, RFC 9110 section 13.1.2).
 pub(crate) fn none_match(request: &HttpRequest, tag: impl Display) -> bool {
     let version = format!("\"{tag}\"");
     let mut tags = request
@@ -77,7 +80,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn if_match_is_one_strong_tag() {
+    fn if_match_accepts_one_strong_tag() {
         let id = "01890000-0000-7000-8000-000000000001";
         let read = |value: &str| {
             expected_version(&TestRequest::default().insert_header((IF_MATCH, value)).to_http_request())
@@ -92,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn if_none_match_takes_lists() {
+    fn if_none_match_accepts_lists() {
         let id: OperationId = "01890000-0000-7000-8000-000000000001".parse().unwrap();
         let matches = |value: String| {
             none_match(&TestRequest::default().insert_header((IF_NONE_MATCH, value)).to_http_request(), id)

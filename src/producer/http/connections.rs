@@ -1,11 +1,11 @@
-//! Connections that begin another request and never end it: the HTTP library has a deadline for the first head of a
-//! connection only, and forgets the one for idling as soon as a byte has come.
+//! Closes connections that send no complete request. The HTTP library has a deadline only for the first head of a
+//! connection. Its keep-alive timeout stops at the first byte of the next request.
 //!
-//! The rule this file keeps: who asks for nothing is cut off in time, and who is being answered is left alone.
+//! Rule of this file: an idle connection is closed after a timeout. A connection with an active request stays open.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream as Accepted;
+use actix_web::rt::net::TcpStream as AsyncTcpStream;
 use actix_web::web::Bytes;
 use std::any::Any;
 use std::net::{Shutdown, TcpStream};
@@ -15,58 +15,58 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// How often all are looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often all connections are checked.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All open connections.
 pub(crate) struct Connections(Mutex<Vec<Weak<Connection>>>);
 
-/// One connection; the HTTP library holds it as long as the socket itself.
+/// One connection. The HTTP library keeps it as long as the socket.
 pub(crate) struct Connection {
-    /// The same socket once more, to end it by: the library does not let go of its own.
+    /// A duplicate of the socket, to close it. The library does not give access to its own.
     socket: TcpStream,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Requests that are being answered.
-    busy: usize,
-    /// Since when there is none.
-    since: Instant,
+    /// Requests that are being handled.
+    active_requests: usize,
+    /// Since when the connection has no active request.
+    idle_since: Instant,
 }
 
 impl Connections {
-    /// Cuts those off that ask for nothing for longer than `patience`, until it is dropped.
-    pub(crate) fn watch(patience: Duration) -> Arc<Self> {
+    /// Starts the task that closes idle connections. The task ends when the returned value is dropped.
+    pub(crate) fn watch(idle_timeout: Duration) -> Arc<Self> {
         let connections = Arc::new(Self(Mutex::default()));
         let watched = Arc::downgrade(&connections);
         actix_web::rt::spawn(async move {
             while let Some(connections) = watched.upgrade() {
-                connections.sweep(patience);
+                connections.sweep(idle_timeout);
                 drop(connections);
-                tokio::time::sleep(EVERY).await;
+                tokio::time::sleep(SWEEP_INTERVAL).await;
             }
         });
         connections
     }
 
-    /// Notes a connection that was accepted.
-    pub(crate) fn opened(&self, accepted: &dyn Any, data: &mut Extensions) {
-        let Some(accepted) = accepted.downcast_ref::<Accepted>() else { return };
-        // Without a descriptor left it stays unwatched; the library will hardly take it either.
+    /// Starts to watch an accepted connection.
+    pub(crate) fn track(&self, accepted: &dyn Any, data: &mut Extensions) {
+        let Some(accepted) = accepted.downcast_ref::<AsyncTcpStream>() else { return };
+        // If no file descriptor is left, the connection is not watched.
         let Ok(socket) = accepted.as_fd().try_clone_to_owned() else { return };
-        let state = Mutex::new(State { busy: 0, since: Instant::now() });
+        let state = Mutex::new(State { active_requests: 0, idle_since: Instant::now() });
         let connection = Arc::new(Connection { socket: socket.into(), state });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&connection));
         data.insert(connection);
     }
 
-    fn sweep(&self, patience: Duration) {
+    fn sweep(&self, idle_timeout: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
-            let State { busy, since } = *connection.state();
-            if busy == 0 && since.elapsed() > patience {
-                // The library sees the end of it, and forgets it. It may have ended by itself.
+            let State { active_requests, idle_since } = *connection.state();
+            if active_requests == 0 && idle_since.elapsed() > idle_timeout {
+                // The library then drops the connection. An error means that it is already closed.
                 let _ = connection.socket.shutdown(Shutdown::Both);
             }
             true
@@ -80,31 +80,31 @@ impl Connection {
     }
 }
 
-/// A request that is being answered.
-pub(crate) struct Busy(Arc<Connection>);
+/// Counts a request as active until it is dropped.
+pub(crate) struct ActiveRequest(Arc<Connection>);
 
-impl Busy {
+impl ActiveRequest {
     pub(crate) fn new(connection: &Arc<Connection>) -> Self {
-        connection.state().busy += 1;
+        connection.state().active_requests += 1;
         Self(connection.clone())
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        state.busy = state.busy.saturating_sub(1);
-        state.since = Instant::now();
+        state.active_requests = state.active_requests.saturating_sub(1);
+        state.idle_since = Instant::now();
     }
 }
 
-/// A body that keeps its connection busy until it is sent.
-pub(crate) struct Sent {
+/// A body that keeps its request active until the body is sent.
+pub(crate) struct TrackedBody {
     pub(crate) body: BoxBody,
-    pub(crate) busy: Option<Busy>,
+    pub(crate) active_request: Option<ActiveRequest>,
 }
 
-impl MessageBody for Sent {
+impl MessageBody for TrackedBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -116,7 +116,7 @@ impl MessageBody for Sent {
     }
 
     fn try_into_bytes(self) -> Result<Bytes, Self> {
-        let Self { body, busy } = self;
-        body.try_into_bytes().map_err(|body| Self { body, busy })
+        let Self { body, active_request } = self;
+        body.try_into_bytes().map_err(|body| Self { body, active_request })
     }
 }

@@ -1,12 +1,12 @@
-//! What browsers are told about pages of other origins (CORS, Fetch standard): nothing, unless the settings name origins.
+//! CORS: which origins may call the API from a browser. Without `http.cors_origins` no other origin may.
 //!
-//! The rule this file keeps: a key travels in a header that the page sets, never in a cookie, so no page can use what it
-//! does not have. CORS lets pages in; it keeps nobody out.
+//! Rule of this file: the API uses no cookies. A page must send the key itself, so a page without the key cannot use
+//! the key of a user. CORS gives permissions; it does not replace authentication.
 
 use crate::config::Origin;
 use actix_cors::Cors;
 
-/// What pages of these origins may send and see.
+/// The requests that pages of these origins may send, and the headers that they may read.
 pub(crate) fn policy(origins: &[Origin]) -> Cors {
     origins
         .iter()

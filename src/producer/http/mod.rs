@@ -1,6 +1,7 @@
-//! HTTP itself: heads, bodies, conditional headers, connections, what is observed of each request.
+//! HTTP: size limits, conditional headers, parameters, connections, CORS, static files, and the log line and metrics of
+//! each request.
 //!
-//! The rule this room keeps: it must not know contacts, queues or stores.
+//! Rule of this module: it does not use contacts, queues or stores.
 
 pub(crate) mod conditional;
 pub(crate) mod connections;

@@ -1,6 +1,6 @@
-//! Observes each request: a log line with its trace and operation ids, its metrics, a span.
+//! Records each request: a log line with its trace and operation ids, its metrics, and a span.
 
-use super::connections::{Busy, Connection, Sent};
+use super::connections::{ActiveRequest, Connection, TrackedBody};
 use super::request_context::RequestContext;
 use super::request_metrics::{InFlight, RequestMetrics};
 use crate::telemetry::TRAFFIC;
@@ -50,26 +50,26 @@ fn route(pattern: Option<&str>) -> &'static str {
 pub(crate) async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<Sent>, Error> {
-    let busy = request.conn_data::<Arc<Connection>>().map(Busy::new);
+) -> Result<ServiceResponse<TrackedBody>, Error> {
+    let active_request = request.conn_data::<Arc<Connection>>().map(ActiveRequest::new);
     let (began, started) = (SystemTime::now(), Instant::now());
     let metrics = request.app_data::<web::Data<RequestMetrics>>().cloned();
     let _in_flight = metrics.as_ref().map(|metrics| InFlight::new(&metrics.in_flight));
     let (method, route) = (method(request.method()), route(request.match_pattern().as_deref()));
-    let context = Rc::new(RequestContext::of(request.headers()));
+    let context = Rc::new(RequestContext::from_headers(request.headers()));
     request.extensions_mut().insert(context.clone());
     let result = next.call(request).await;
     let status = match &result {
         Ok(response) => response.status().as_u16(),
         Err(error) => error.as_response_error().status_code().as_u16(),
     };
-    let took = started.elapsed();
+    let elapsed = started.elapsed();
     if let Some(metrics) = metrics {
-        metrics.record((method, route, status), took.as_secs_f64());
+        metrics.record((method, route, status), elapsed.as_secs_f64());
     }
     let RequestContext { trace, operation, caller, .. } = &*context;
     if tracing::enabled!(target: TRAFFIC, Level::INFO) {
-        let (micros, operation_id) = (took.as_micros() as u64, operation.get().map(tracing::field::display));
+        let (micros, operation_id) = (elapsed.as_micros() as u64, operation.get().map(tracing::field::display));
         let caller = caller.get().map(|name| &**name);
         let trace_id = tracing::field::display(trace.id());
         tracing::info!(target: TRAFFIC, method, route, status, micros, caller, trace_id, operation_id, "request");
@@ -83,14 +83,14 @@ pub(crate) async fn observe(
         attributes.extend(operation.get().map(|id| ("contacts.operation_id", Value::Text(id.to_string()))));
         Span {
             trace: *trace,
-            parent: context.parent,
+            parent: context.parent_span_id,
             name: format!("{method} {route}"),
             kind: Kind::Server,
             began,
-            ended: began + took,
+            ended: began + elapsed,
             attributes,
             failed: status >= 500,
         }
     });
-    result.map(|response| response.map_body(|_, body| Sent { body: body.boxed(), busy }))
+    result.map(|response| response.map_body(|_, body| TrackedBody { body: body.boxed(), active_request }))
 }

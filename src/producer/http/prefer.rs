@@ -1,15 +1,15 @@
-//! The `Prefer` header (RFC 7240): whether a write is answered when it is accepted, or waits until it is applied.
+//! The `Prefer` header (RFC 7240). With `wait=N` the answer to a write waits until the change is applied.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 
-/// The longest that a request may wait, in seconds; more is cut to it.
+/// The maximum time that a request may wait, in seconds. A longer time is reduced to it.
 const MAX_WAIT: u64 = 60;
 
 pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What of the header is known here; anything else is left alone, as it asks for.
+/// The supported preferences. RFC 7240 requires that others are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Preferences {
     wait: Option<u64>,
@@ -17,29 +17,31 @@ pub(crate) struct Preferences {
 }
 
 impl Preferences {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn parse(headers: &HeaderMap) -> Self {
         let mut preferences = Self::default();
         let values = headers.get_all(PREFER).filter_map(|value| value.to_str().ok());
         for preference in values.flat_map(|value| value.split(',')) {
-            // What stands behind a semicolon are parameters; none of these two has any.
+            // Parameters follow a semicolon. The two supported preferences have none.
             let preference = preference.split(';').next().unwrap_or_default();
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             match name.trim().to_ascii_lowercase().as_str() {
                 "respond-async" => preferences.respond_async = true,
-                // Of one that is sent twice, the first counts (section 2).
-                "wait" if preferences.wait.is_none() => preferences.wait = seconds(value.trim().trim_matches('"')),
+                // If a preference is repeated, the first one counts (section 2).
+                "wait" if preferences.wait.is_none() => {
+                    preferences.wait = parse_seconds(value.trim().trim_matches('"'))
+                }
                 _ => {}
             }
         }
         preferences
     }
 
-    /// How long to wait for the operation's end.
+    /// How long to wait until the operation has finished.
     pub(crate) fn wait(self) -> Option<Duration> {
         self.wait.map(Duration::from_secs)
     }
 
-    /// The `Preference-Applied` of the answer.
+    /// The `Preference-Applied` header of the answer.
     pub(crate) fn applied(self) -> Option<HeaderValue> {
         let wait = self.wait.map(|seconds| format!("wait={seconds}"));
         let respond_async = self.respond_async.then(|| "respond-async".to_owned());
@@ -48,9 +50,9 @@ impl Preferences {
     }
 }
 
-fn seconds(text: &str) -> Option<u64> {
+fn parse_seconds(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // A number too large to be read is a long time, too.
+    // A number that does not fit is reduced to the maximum, too.
     digits.then(|| text.parse().map_or(MAX_WAIT, |seconds: u64| seconds.min(MAX_WAIT)))
 }
 
@@ -64,13 +66,13 @@ mod tests {
         for value in values {
             request = request.append_header((PREFER, *value));
         }
-        let preferences = Preferences::of(request.to_http_request().headers());
+        let preferences = Preferences::parse(request.to_http_request().headers());
         let applied = preferences.applied();
         (preferences.wait, applied.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default())
     }
 
     #[test]
-    fn waiting_is_asked_for_in_seconds() {
+    fn wait_is_parsed_in_seconds() {
         assert_eq!(read(&[]), (None, String::new()));
         assert_eq!(read(&["wait=5"]), (Some(5), "wait=5".into()));
         assert_eq!(read(&["respond-async, WAIT = \"10\"; x=y"]), (Some(10), "respond-async, wait=10".into()));

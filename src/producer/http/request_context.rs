@@ -1,4 +1,4 @@
-//! What is known about a request while it is handled: its place in a trace, the operation it asks for, its caller.
+//! The request context: trace, operation and caller of a request while it is handled.
 
 use crate::domain::OperationId;
 use crate::telemetry::spans;
@@ -7,38 +7,40 @@ use actix_web::http::header::HeaderMap;
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
-/// Where a request stands in its trace, and what it leads to.
+/// The trace, the operation and the caller of one request.
 pub(crate) struct RequestContext {
     pub(crate) trace: Trace,
-    pub(crate) parent: Option<u64>,
-    /// What other systems added to the trace, to be carried along.
-    pub(crate) state: Option<String>,
+    pub(crate) parent_span_id: Option<u64>,
+    /// The `tracestate` of the request. The message carries it.
+    pub(crate) tracestate: Option<String>,
     pub(crate) operation: Cell<Option<OperationId>>,
     pub(crate) caller: OnceCell<Arc<str>>,
 }
 
 impl RequestContext {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        // One that cannot be read begins a new trace, as the recommendation asks.
-        let sender = text(TRACEPARENT).and_then(Trace::parse);
+        // An invalid `traceparent` starts a new trace, as the recommendation requires.
+        let remote = text(TRACEPARENT).and_then(Trace::parse);
         Self {
-            trace: sender.map_or_else(|| Trace::begin(spans::sample()), |sender| sender.child()),
-            parent: sender.map(|sender| sender.span_id),
-            state: text(TRACESTATE).filter(|text| sender.is_some() && text.len() <= MAX_TRACESTATE).map(str::to_owned),
+            trace: remote.map_or_else(|| Trace::begin(spans::sample()), |remote| remote.child()),
+            parent_span_id: remote.map(|remote| remote.span_id),
+            tracestate: text(TRACESTATE)
+                .filter(|text| remote.is_some() && text.len() <= MAX_TRACESTATE)
+                .map(str::to_owned),
             operation: Cell::new(None),
             caller: OnceCell::new(),
         }
     }
 
-    /// Notes the operation that the request asks for.
+    /// Sets the operation that the request creates.
     pub(crate) fn set_operation(&self, operation: OperationId) {
         self.operation.set(Some(operation));
     }
 
-    /// Notes what the caller's key or client is called.
+    /// Sets the name of the caller's key or client.
     pub(crate) fn set_caller(&self, name: Arc<str>) {
-        // Once a request.
+        // `auth::admit` calls this once for each request.
         let _ = self.caller.set(name);
     }
 }

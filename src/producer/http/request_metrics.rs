@@ -1,14 +1,14 @@
-//! The metrics of requests, by route template: a path has ids in it and would make a label each.
+//! The metrics of requests by route template. Paths contain ids, so they would create too many series.
 
 use crate::telemetry::metrics::{HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-pub(crate) type Key = (&'static str, &'static str, u16);
+pub(crate) type SeriesKey = (&'static str, &'static str, u16);
 
-/// What each route is known to answer; anything else gets its series when it happens.
-const KNOWN: &[(&str, &[&str], &[u16])] = &[
+/// The usual answers of each route. Their series exist from the start; other series are created at the first answer.
+const KNOWN_SERIES: &[(&str, &[&str], &[u16])] = &[
     ("/contacts", &["GET", "HEAD"], &[200, 401, 403, 422, 429, 500, 503]),
     ("/contacts", &["POST"], &[201, 202, 400, 401, 403, 408, 413, 415, 422, 429, 500, 503]),
     ("/contacts/{id}", &["GET", "HEAD"], &[200, 304, 401, 403, 404, 429, 500, 503]),
@@ -31,49 +31,49 @@ const KNOWN: &[(&str, &[&str], &[u16])] = &[
     ("/operations/{id}", &["other"], &[401, 403, 405, 429]),
 ];
 
-/// Handles of the label sets seen so far.
+/// The handles of all series so far.
 pub(crate) struct RequestMetrics {
-    seen: RwLock<HashMap<Key, (Counter, Histogram)>>,
+    series: RwLock<HashMap<SeriesKey, (Counter, Histogram)>>,
     pub(crate) in_flight: Gauge,
 }
 
 impl RequestMetrics {
     pub(crate) fn new() -> Self {
-        let mut seen = HashMap::new();
-        for (route, methods, statuses) in KNOWN {
+        let mut series = HashMap::new();
+        for (route, methods, statuses) in KNOWN_SERIES {
             for method in *methods {
-                seen.extend(
-                    statuses.iter().map(|status| ((*method, *route, *status), handles(method, route, *status))),
+                series.extend(
+                    statuses.iter().map(|status| ((*method, *route, *status), register(method, route, *status))),
                 );
             }
         }
         let in_flight = gauge!(HTTP_IN_FLIGHT);
         in_flight.set(0.0);
-        Self { seen: RwLock::new(seen), in_flight }
+        Self { series: RwLock::new(series), in_flight }
     }
 
-    pub(crate) fn record(&self, key: Key, seconds: f64) {
+    pub(crate) fn record(&self, key: SeriesKey, seconds: f64) {
         let record = |(requests, duration): &(Counter, Histogram)| {
             requests.increment(1);
             duration.record(seconds);
         };
-        if let Some(handles) = self.seen.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(handles) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return record(handles);
         }
         let (method, route, status) = key;
-        let handles = handles(method, route, status);
-        record(self.seen.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(handles));
+        let handles = register(method, route, status);
+        record(self.series.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(handles));
     }
 }
 
-fn handles(method: &'static str, route: &'static str, status: u16) -> (Counter, Histogram) {
+fn register(method: &'static str, route: &'static str, status: u16) -> (Counter, Histogram) {
     (
         counter!(HTTP_REQUESTS, "method" => method, "route" => route, "status" => status.to_string()),
         histogram!(HTTP_DURATION, "method" => method, "route" => route),
     )
 }
 
-/// A request that is being handled; a caller that goes away ends it, too.
+/// Counts a request in the gauge until it is dropped, also if the client disconnects.
 pub(crate) struct InFlight(Gauge);
 
 impl InFlight {

@@ -1,7 +1,6 @@
-//! What is the same for everyone until the next release: the API's documents, the web page, the area codes.
+//! Serves content that changes only with a release: the OpenAPI document, the web page, the area codes.
 //!
-//! The rule it keeps: whatever a browser may show carries the guards below, and is asked for again with its ETag. It
-//! must not know what the files are.
+//! Rule of this file: every answer has the security headers below and an `ETag`.
 
 use crate::producer::http::conditional::none_match;
 use crate::producer::problems::Kind;
@@ -17,28 +16,29 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
-/// What a page of ours may load and be put into: only what this origin serves, and pictures inside style sheets.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+/// The policy of our pages: they load files only from this origin, and no other page may embed them. Style sheets may
+/// contain images.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const GUARDS: [(HeaderName, &str); 4] = [
-    (CONTENT_SECURITY_POLICY, POLICY),
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
+    (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// A file as it is sent.
+/// A static file.
 pub(crate) struct Asset {
-    /// The last part of its path.
+    /// The last part of the path.
     pub(crate) name: &'static str,
-    /// Its `Content-Type`.
+    /// The `Content-Type`.
     media_type: &'static str,
-    /// What is sent, compressed or not.
+    /// The body, compressed if `gzip` is true.
     pub(crate) bytes: Bytes,
-    /// Whether it is kept, and so sent, as gzip.
+    /// Whether the body is compressed with gzip.
     gzip: bool,
-    /// Its `Cache-Control`.
+    /// The `Cache-Control`.
     cache: &'static str,
     tag: OnceLock<String>,
 }
@@ -59,31 +59,32 @@ impl Asset {
         Self { name, media_type, bytes: Bytes::from_static(bytes), gzip: true, cache: "no-cache", tag: OnceLock::new() }
     }
 
-    /// JSON that is made once.
+    /// A JSON document that is created at run time.
     pub(crate) fn json(text: String) -> Self {
         Self { bytes: text.into(), ..Self::new("", "application/json", b"") }
     }
 
-    /// May be used that long without being asked for again.
-    pub(crate) fn kept(self, cache: &'static str) -> Self {
+    /// Sets the `Cache-Control`. The default is `no-cache`.
+    pub(crate) fn with_cache_control(self, cache: &'static str) -> Self {
         Self { cache, ..self }
     }
 
-    /// What its `ETag` has between the quotes. Of the policy too: a new one must reach browsers that have the old file.
+    /// The `ETag` without its quotes. It depends on the policy, so that a new policy reaches browsers that have the
+    /// file.
     pub(crate) fn tag(&self) -> &str {
         self.tag.get_or_init(|| {
-            URL_SAFE_NO_PAD.encode(Sha256::new().chain_update(POLICY).chain_update(&self.bytes).finalize())
+            URL_SAFE_NO_PAD.encode(Sha256::new().chain_update(CONTENT_POLICY).chain_update(&self.bytes).finalize())
         })
     }
 
-    /// The file, or 304 for who has it.
+    /// Answers the file, or 304 if the client has it.
     pub(crate) fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, Problem> {
         if self.gzip && refuses_gzip(request) {
-            return Err(Problem::new(Kind::NotAcceptable, "This file is kept as gzip, which is refused."));
+            return Err(Problem::new(Kind::NotAcceptable, "This file is available only as gzip."));
         }
         let known = none_match(request, self.tag());
         let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        guard(&mut response)
+        add_security_headers(&mut response)
             .insert_header((ETAG, format!("\"{}\"", self.tag())))
             .insert_header((CACHE_CONTROL, self.cache));
         if self.gzip {
@@ -100,13 +101,13 @@ impl Asset {
     }
 }
 
-/// Adds what keeps a browser from doing more with an answer than it is meant for.
-pub(crate) fn guard(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
-    GUARDS.into_iter().fold(response, |response, guard| response.insert_header(guard))
+/// Adds the security headers for browsers.
+pub(crate) fn add_security_headers(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    SECURITY_HEADERS.into_iter().fold(response, |response, header| response.insert_header(header))
 }
 
-/// Whether the client says outright that it takes no gzip (RFC 9110 section 12.5.3). One that only does not name it is
-/// sent gzip all the same: every browser names it, and a tool can store what it gets.
+/// Whether the client excludes gzip explicitly with the weight 0 (RFC 9110 section 12.5.3). A client that does not
+/// mention gzip gets gzip: every browser mentions it, and a tool can store the file.
 fn refuses_gzip(request: &HttpRequest) -> bool {
     let weight = |coding: &str| {
         let values = request.headers().get_all(&ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
@@ -127,7 +128,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     static PLAIN: Asset = Asset::new("a.txt", "text/plain; charset=utf-8", b"a");
-    static PACKED: Asset = Asset::gzipped("b.txt", "text/plain; charset=utf-8", b"b");
+    static GZIPPED: Asset = Asset::gzipped("b.txt", "text/plain; charset=utf-8", b"b");
 
     fn ask(asset: &Asset, name: HeaderName, value: &str) -> Result<HttpResponse, Kind> {
         let request = TestRequest::default().insert_header((name, value)).to_http_request();
@@ -135,20 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn only_an_outright_refusal_of_gzip_counts() {
+    fn only_an_explicit_refusal_of_gzip_is_answered_406() {
         for refusal in ["gzip;q=0", "br, gzip; q=0.0", "GZIP;Q=0", "*;q=0", "br;q=1, *;q=0.000"] {
-            assert_eq!(ask(&PACKED, ACCEPT_ENCODING, refusal).map(|_| ()), Err(Kind::NotAcceptable), "{refusal}");
+            assert_eq!(ask(&GZIPPED, ACCEPT_ENCODING, refusal).map(|_| ()), Err(Kind::NotAcceptable), "{refusal}");
             assert!(ask(&PLAIN, ACCEPT_ENCODING, refusal).is_ok(), "{refusal}");
         }
         for other in ["", "gzip", "gzip, *;q=0", "gzip;q=0.5", "br", "identity", "*", "gzip;q=x", ";;,=q", "br;q=0"] {
-            assert!(ask(&PACKED, ACCEPT_ENCODING, other).is_ok(), "{other}");
+            assert!(ask(&GZIPPED, ACCEPT_ENCODING, other).is_ok(), "{other}");
         }
-        assert!(PACKED.answer(&TestRequest::default().to_http_request()).is_ok());
+        assert!(GZIPPED.answer(&TestRequest::default().to_http_request()).is_ok());
     }
 
     #[test]
-    fn who_has_it_is_told_so() {
-        for asset in [&PLAIN, &PACKED] {
+    fn a_client_that_has_the_file_gets_304() {
+        for asset in [&PLAIN, &GZIPPED] {
             let tag = format!("\"{}\"", asset.tag());
             for known in [tag.clone(), format!("\"x\", W/{tag}"), "*".into()] {
                 let response = ask(asset, IF_NONE_MATCH, &known).unwrap();
@@ -158,6 +159,6 @@ mod tests {
             }
             assert_eq!(ask(asset, IF_NONE_MATCH, "\"x\"").unwrap().status(), StatusCode::OK);
         }
-        assert_ne!(PLAIN.tag(), PACKED.tag());
+        assert_ne!(PLAIN.tag(), GZIPPED.tag());
     }
 }

@@ -1,73 +1,70 @@
-//! The Portuguese of every text for people that a problem can hold, keyed by the English that the code is written in.
+//! The Portuguese translation of every text in a problem. The key is the English text in the code.
 //!
-//! The rule this file keeps: a text that is not here is answered in English, never refused; a test reads the sources
-//! for texts that are missing. Codes, names of fields and of headers stay as they are. It must not know where a text
-//! stands.
+//! Rule of this file: a text without a translation is answered in English. A test finds texts in the source code that
+//! have no translation. Codes and the names of fields and headers are not translated.
 
 use std::borrow::Cow;
 
-/// English and Portuguese, whole texts. Those in lower case are said of a field, or become a sentence.
+/// Complete texts in English and Portuguese. Texts in lower case follow the name of a field, or become a sentence.
 #[rustfmt::skip]
 const TEXTS: &[(&str, &str)] = &[
-    // Titles of the kinds.
+    // Titles of the problem types.
     ("The request is not valid", "A requisição não é válida"),
-    ("The body is not JSON", "O corpo não é JSON"),
+    ("The body is not valid JSON", "O corpo não é um JSON válido"),
     ("The Idempotency-Key was used for another request", "A Idempotency-Key já foi usada em outra requisição"),
     ("The contact has another version", "O contato está em outra versão"),
-    ("The contact exists already", "O contato já existe"),
+    ("The contact already exists", "O contato já existe"),
     ("The contact was deleted", "O contato foi excluído"),
     ("The change could not be applied", "A alteração não pôde ser aplicada"),
     ("Not found", "Não encontrado"),
-    ("The method is not allowed here", "O método não é permitido aqui"),
-    ("Nothing that you accept is served here", "Nada do que você aceita é servido aqui"),
+    ("The path does not support this method", "O caminho não aceita este método"),
+    ("None of the accepted formats is available", "Nenhum dos formatos aceitos está disponível"),
     ("The body is too large", "O corpo é grande demais"),
     ("The path and query are too long", "O caminho e a consulta são longos demais"),
     ("The headers are too large", "Os cabeçalhos são grandes demais"),
-    ("The body has a type that is not taken here", "O corpo é de um tipo que não é aceito aqui"),
+    ("The media type of the body is not supported", "O tipo de mídia do corpo não é aceito"),
     ("The body did not arrive in time", "O corpo não chegou a tempo"),
-    ("A valid key or token is needed", "É necessária uma chave ou um token válido"),
-    ("The key or token does not allow this", "A chave ou o token não permite isso"),
+    ("A valid key or token is required", "É necessária uma chave ou um token válido"),
+    ("The key or token does not have the required scope", "A chave ou o token não tem o escopo necessário"),
     ("Too many requests", "Requisições demais"),
     ("The change was not accepted", "A alteração não foi aceita"),
-    ("The data cannot be read at the moment", "Os dados não podem ser lidos no momento"),
-    ("Something went wrong here", "Algo deu errado do nosso lado"),
+    ("The data cannot be read now", "Os dados não podem ser lidos agora"),
+    ("Internal error of the service", "Erro interno do serviço"),
 
-    // Whole requests.
+    // The request as a whole.
     ("Send the whole body at once.", "Envie o corpo inteiro de uma vez."),
     ("The body ended before it was complete.", "O corpo terminou antes de estar completo."),
-    ("The key or token that was sent is not known here, or not valid any more.",
-     "A chave ou o token enviado não é conhecido aqui, ou não vale mais."),
+    ("The key or token is unknown or no longer valid.", "A chave ou o token é desconhecido ou já não é válido."),
     ("cannot be read as contacts", "não pode ser lido como contatos"),
     ("Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
      "Envie uma chave como `Authorization: Bearer CHAVE` ou `X-API-Key: CHAVE`."),
-    ("There is nothing at this path; the API begins at /contacts.",
-     "Não há nada neste caminho; a API começa em /contacts."),
-    ("There is no contact with this id, or it was deleted, or its create is not applied yet.",
-     "Não há contato com este id, ou ele foi excluído, ou a sua criação ainda não foi aplicada."),
-    ("There is no operation with this id, or it ended so long ago that it is not remembered.",
-     "Não há operação com este id, ou ela terminou há tanto tempo que já não é lembrada."),
-    ("There is no problem type of this name; /problems lists all.",
-     "Não há tipo de problema com este nome; /problems lista todos."),
-    ("This key belongs to an earlier request that asked for something else: use a new key for a new request.",
-     "Esta chave pertence a uma requisição anterior que pediu outra coisa: para uma requisição nova, use outra chave."),
-    ("The version named by If-Match is not the current one: read the contact again and decide anew.",
-     "A versão indicada em If-Match não é a atual: leia o contato de novo e reconsidere a alteração."),
-    ("If-Match needs a strong ETag; ours do not begin with W/.",
-     "If-Match exige uma ETag forte; as nossas não começam com W/."),
+    ("This path does not exist. The API begins at /contacts.", "Este caminho não existe. A API começa em /contacts."),
+    ("There is no contact with this id. Perhaps it was deleted, or its create is not applied yet.",
+     "Não há contato com este id. Talvez ele tenha sido excluído, ou a sua criação ainda não tenha sido aplicada."),
+    ("There is no operation with this id. Perhaps it finished long ago and was removed.",
+     "Não há operação com este id. Talvez ela tenha terminado há muito tempo e sido removida."),
+    ("There is no problem type with this name. The page /problems lists all types.",
+     "Não há tipo de problema com este nome. A página /problems lista todos os tipos."),
+    ("This key belongs to an earlier request that was different. Use a new key for a new request.",
+     "Esta chave pertence a uma requisição anterior que era diferente. Use uma chave nova para uma requisição nova."),
+    ("If-Match names a version that is not the current one. Read the contact again before you repeat the change.",
+     "If-Match indica uma versão que não é a atual. Leia o contato de novo antes de repetir a alteração."),
+    ("If-Match needs a strong ETag. The ETags of this API never begin with W/.",
+     "If-Match exige uma ETag forte. As ETags desta API nunca começam com W/."),
     ("The database does not answer. Changes may still be accepted.",
-     "O banco de dados não responde. Alterações talvez ainda sejam aceitas."),
+     "O banco de dados não responde. O serviço ainda pode aceitar alterações."),
     ("Send `Content-Type: application/x-ndjson`, `text/csv` or `text/vcard`.",
      "Envie `Content-Type: application/x-ndjson`, `text/csv` ou `text/vcard`."),
     ("Accept application/x-ndjson, text/csv or text/vcard.", "Aceite application/x-ndjson, text/csv ou text/vcard."),
-    ("Two exports run already: ask again when one has ended.",
-     "Já há duas exportações em andamento: peça de novo quando uma tiver terminado."),
-    ("The data cannot be read by this version.", "Os dados não podem ser lidos por esta versão."),
-    ("This is more than one caller may ask for.", "Isso é mais do que um cliente pode pedir."),
-    ("Too many wrong keys came from this address.", "Vieram chaves erradas demais deste endereço."),
-    ("It is not known who calls.", "Não se sabe quem fez a requisição."),
-    ("There is no such file; the description of the API is at /docs.",
-     "Não há esse arquivo; a descrição da API está em /docs."),
-    ("This file is kept as gzip, which is refused.", "Este arquivo só existe em gzip, que foi recusado."),
+    ("Two exports are already running. Try again later.",
+     "Já há duas exportações em andamento. Tente de novo mais tarde."),
+    ("This version cannot read the data.", "Esta versão não consegue ler os dados."),
+    ("This caller sends too many requests.", "Este cliente envia requisições demais."),
+    ("This address sent too many invalid keys.", "Este endereço enviou chaves inválidas demais."),
+    ("The caller of the request is unknown.", "O autor da requisição é desconhecido."),
+    ("This file does not exist. The API reference is at /docs.",
+     "Este arquivo não existe. A referência da API está em /docs."),
+    ("This file is available only as gzip.", "Este arquivo só está disponível em gzip."),
 
     // Fields, parameters and headers.
     ("is required", "é obrigatório"),
@@ -82,7 +79,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("must be a cursor from the `next` of an earlier page", "deve ser um cursor do `next` de uma página anterior"),
     ("must be a cursor from the `next` of a page with the same filters",
      "deve ser um cursor do `next` de uma página com os mesmos filtros"),
-    ("is not a parameter: there is none here", "não é um parâmetro; aqui não há nenhum"),
+    ("is not a parameter: this path has no parameters", "não é um parâmetro: este caminho não tem parâmetros"),
     ("must not contain control characters or line breaks",
      "não pode conter caracteres de controle nem quebras de linha"),
     ("must be an e-mail address, such as ana@example.com", "deve ser um endereço de e-mail, como ana@example.com"),
@@ -99,15 +96,15 @@ const TEXTS: &[(&str, &str)] = &[
     ("must be true or false", "deve ser true ou false"),
     ("must be ndjson, csv, vcard or vcard3", "deve ser ndjson, csv, vcard ou vcard3"),
 
-    // Files, and their records.
-    ("belongs to an earlier import that had another contact in this line",
-     "pertence a uma importação anterior que tinha outro contato nesta linha"),
-    ("The service is shutting down: send the rest again, with the same Idempotency-Key.",
-     "O serviço está sendo encerrado: envie o resto de novo, com a mesma Idempotency-Key."),
+    // Files and their records.
+    ("belongs to an earlier import that had a different contact in this line",
+     "pertence a uma importação anterior que tinha um contato diferente nesta linha"),
+    ("The service is shutting down. Send the rest again, with the same Idempotency-Key.",
+     "O serviço está sendo encerrado. Envie o resto de novo, com a mesma Idempotency-Key."),
     ("The body cannot be read.", "O corpo não pode ser lido."),
-    ("The queue takes no changes now: send the rest again later, with the same Idempotency-Key.",
-     "A fila não recebe alterações agora: envie o resto de novo mais tarde, com a mesma Idempotency-Key."),
-    ("The body did not go on in time.", "O corpo não continuou a tempo."),
+    ("The queue accepts no changes now. Send the rest again later, with the same Idempotency-Key.",
+     "A fila não aceita alterações agora. Envie o resto de novo mais tarde, com a mesma Idempotency-Key."),
+    ("The next part of the body did not arrive in time.", "A parte seguinte do corpo não chegou a tempo."),
     ("must have at most 64 KiB", "deve ter no máximo 64 KiB"),
     ("must be encoded as UTF-8", "deve estar codificado em UTF-8"),
     ("must be in UTF-8, not in another charset", "deve estar em UTF-8, não em outro conjunto de caracteres"),
@@ -125,13 +122,13 @@ const TEXTS: &[(&str, &str)] = &[
     ("A record may have 64 KiB and 1024 cells at most; perhaps a quote is not closed.",
      "Um registro pode ter no máximo 64 KiB e 1024 células; talvez aspas não tenham sido fechadas."),
 
-    // Why a command failed.
+    // Why an operation failed.
     ("another operation created a contact with this id", "outra operação criou um contato com este id"),
     ("no contact with this id was created", "nenhum contato com este id foi criado"),
     ("the contact was deleted", "o contato foi excluído"),
     ("the version named by If-Match is not the current one", "a versão indicada em If-Match não é a atual"),
-    ("it is older than what is remembered of ended operations, so it may have taken effect before",
-     "é mais antiga do que o que se guarda de operações terminadas, portanto pode já ter tido efeito"),
+    ("it is older than the operations that are still stored, so it may have taken effect before",
+     "é mais antiga do que as operações que ainda estão guardadas, portanto pode já ter tido efeito"),
     ("the body is not a message of this system", "o corpo não é uma mensagem deste sistema"),
     ("this version of the program does not know the message's schema number",
      "esta versão do programa não conhece o número de esquema da mensagem"),
@@ -139,9 +136,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("a value breaks a rule that contacts must keep", "um valor viola uma regra que os contatos devem cumprir"),
     ("the database refused the data of this command", "o banco de dados recusou os dados deste comando"),
     ("applying the command failed inside the program", "a aplicação do comando falhou dentro do programa"),
-    ("the message was handed out too often without an answer", "a mensagem foi entregue vezes demais sem resposta"),
+    ("the message was delivered too often without an acknowledgement",
+     "a mensagem foi entregue vezes demais sem confirmação"),
 
-    // Why a change was not accepted, and what to do.
+    // Why the queue did not accept a change, and what to do.
     ("too many messages are waiting to be published", "há mensagens demais à espera de publicação"),
     ("the broker refuses messages while its memory or disk alarm is on",
      "o broker recusa mensagens enquanto o seu alarme de memória ou de disco está ativo"),
@@ -150,12 +148,12 @@ const TEXTS: &[(&str, &str)] = &[
     ("the broker has no queue for the message", "o broker não tem fila para a mensagem"),
     ("the broker refused the message", "o broker recusou a mensagem"),
     ("the service is shutting down", "o serviço está sendo encerrado"),
-    ("It is not known whether the change will be applied: send it again with the same Idempotency-Key.",
-     "Não se sabe se a alteração será aplicada: envie-a de novo com a mesma Idempotency-Key."),
+    ("The change may still be applied. Send it again, with the same Idempotency-Key.",
+     "A alteração ainda pode ser aplicada. Envie-a de novo, com a mesma Idempotency-Key."),
     ("Send it again later, with the same Idempotency-Key.", "Envie-a de novo mais tarde, com a mesma Idempotency-Key."),
 ];
 
-/// Texts with values in them; each `{}` is carried over as it is.
+/// Texts with values. Each `{}` is a value, which is copied.
 #[rustfmt::skip]
 const PATTERNS: &[(&str, &str)] = &[
     ("Not valid: {}.", "Inválido: {}."),
@@ -163,54 +161,54 @@ const PATTERNS: &[(&str, &str)] = &[
      "A linha de cabeçalho não tem coluna para: {}. Indique a coluna a usar; há: {}."),
     ("At line {} column {}: not valid JSON.", "Na linha {}, coluna {}: não é JSON válido."),
     ("The body may have at most {} bytes.", "O corpo pode ter no máximo {} bytes."),
-    ("This path takes {}.", "Este caminho aceita {}."),
-    ("The path and query may have {} bytes.", "O caminho e a consulta podem ter {} bytes."),
-    ("All headers together may have {} bytes.", "Todos os cabeçalhos juntos podem ter {} bytes."),
-    ("This needs the scope {}, which the key or token lacks.",
-     "Isso exige o escopo {}, que falta à chave ou ao token."),
+    ("This path supports {}.", "Este caminho aceita {}."),
+    ("The path and query may have at most {} bytes.", "O caminho e a consulta podem ter no máximo {} bytes."),
+    ("All headers together may have at most {} bytes.", "Todos os cabeçalhos juntos podem ter no máximo {} bytes."),
+    ("This request needs the scope {}. The key or token does not have it.",
+     "Esta requisição exige o escopo {}. A chave ou o token não o tem."),
     ("Try again in {} s.", "Tente de novo em {} s."),
-    ("must be names with commas between them: {}", "deve ser uma lista de nomes separados por vírgulas: {}"),
+    ("must be names separated by commas: {}", "deve ser uma lista de nomes separados por vírgulas: {}"),
     ("Send `{}`.", "Envie `{}`."),
-    ("is not a field of a contact: {}", "não é um campo de contato; os campos são: {}"),
-    ("is not a parameter: {}", "não é um parâmetro; os parâmetros são: {}"),
-    ("is not a state (UF): {}", "não é uma UF; as UFs são: {}"),
-    ("is not a region: {}", "não é uma região; as regiões são: {}"),
+    ("is not a field of a contact: {}", "não é um campo de contato. Os campos são: {}"),
+    ("is not a parameter: {}", "não é um parâmetro. Os parâmetros são: {}"),
+    ("is not a state (UF): {}", "não é uma UF. As UFs são: {}"),
+    ("is not a region: {}", "não é uma região. As regiões são: {}"),
     ("must have at most {} characters", "deve ter no máximo {} caracteres"),
     ("must have at most {} bytes", "deve ter no máximo {} bytes"),
     ("must have {} to {} characters", "deve ter de {} a {} caracteres"),
     ("must be a whole number from {} to {}", "deve ser um número inteiro de {} a {}"),
 ];
 
-/// The Portuguese of a text: of a whole one, of one with values, of words made a sentence, or of two sentences.
-pub(super) fn portuguese(english: &str) -> Option<Cow<'static, str>> {
-    one(english).or_else(|| {
+/// Translates a text: a complete text, a text with values, a sentence made from a text in lower case, or two of these.
+pub(super) fn translate(english: &str) -> Option<Cow<'static, str>> {
+    translate_sentence(english).or_else(|| {
         let (first, second) = english.split_once(". ")?;
-        Some(format!("{} {}", one(&format!("{first}."))?, one(second)?).into())
+        Some(format!("{} {}", translate_sentence(&format!("{first}."))?, translate_sentence(second)?).into())
     })
 }
 
-fn one(english: &str) -> Option<Cow<'static, str>> {
-    whole(english)
+fn translate_sentence(english: &str) -> Option<Cow<'static, str>> {
+    translate_text(english)
         .map(Cow::Borrowed)
-        .or_else(|| PATTERNS.iter().find_map(|(from, to)| filled(english, from, to)).map(Cow::Owned))
+        .or_else(|| PATTERNS.iter().find_map(|(from, to)| fill_pattern(english, from, to)).map(Cow::Owned))
         .or_else(|| {
-            let words = with_first(english.strip_suffix('.')?, char::to_ascii_lowercase);
-            Some(format!("{}.", with_first(whole(&words)?, char::to_ascii_uppercase)).into())
+            let words = with_first_letter(english.strip_suffix('.')?, char::to_ascii_lowercase);
+            Some(format!("{}.", with_first_letter(translate_text(&words)?, char::to_ascii_uppercase)).into())
         })
 }
 
-fn whole(english: &str) -> Option<&'static str> {
+fn translate_text(english: &str) -> Option<&'static str> {
     TEXTS.iter().find(|(from, _)| *from == english).map(|(_, to)| *to)
 }
 
-/// A text with its first letter changed; none of ours begins with an accent.
-fn with_first(text: &str, change: impl Fn(&char) -> char) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| change(&first)).into_iter().chain(letters).collect()
+/// Changes the first letter of a text. No text begins with an accented letter.
+fn with_first_letter(text: &str, change: impl Fn(&char) -> char) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| change(&first)).into_iter().chain(characters).collect()
 }
 
-/// The translation of a pattern, with what a text has in the places of its `{}`; nothing if it is no such text.
-fn filled(text: &str, from: &str, to: &str) -> Option<String> {
+/// Translates a text that matches the pattern `from`, and copies the values. Returns `None` if the text does not match.
+fn fill_pattern(text: &str, from: &str, to: &str) -> Option<String> {
     let (first, from) = from.split_once("{}")?;
     let (from, last) = from.rsplit_once("{}").map_or((None, from), |(middle, last)| (Some(middle), last));
     let mut rest = text.strip_prefix(first)?.strip_suffix(last)?;
@@ -221,7 +219,7 @@ fn filled(text: &str, from: &str, to: &str) -> Option<String> {
         rest = after;
     }
     values.push(rest);
-    // Put between the pieces, as a value may have braces, too.
+    // Joins pieces and values instead of replacing `{}`, because a value may contain braces, too.
     let mut pieces = to.split("{}");
     let mut translated = pieces.next()?.to_owned();
     for (value, piece) in values.into_iter().zip(pieces) {
@@ -240,7 +238,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     #[test]
-    fn every_text_is_translated_once_and_to_something_else() {
+    fn every_text_has_one_translation_that_differs_from_it() {
         for table in [TEXTS, PATTERNS] {
             for (from, to) in table {
                 assert_eq!(table.iter().filter(|(other, _)| other == from).count(), 1, "{from}");
@@ -251,35 +249,35 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_of_the_domain_has_a_portuguese_text() {
+    fn every_invalid_value_of_the_domain_has_a_translation() {
         let (long, address) = ("x".repeat(101), format!("a@{}.com", "b".repeat(260)));
         let names = ["", &long, &"x".repeat(2000), "a\nb"];
         let phones = ["", "x", "0800 123 4567", "20 98765-4321", "11 88765-4321", "+1 212 555 0123", "aa 98765-4321"];
-        let mut refusals: Vec<Invalid> = Vec::new();
-        refusals.extend(names.iter().filter_map(|text| Name::parse(text).err()));
-        refusals.extend(names.iter().filter_map(|text| NameKey::prefix(text).err()));
-        refusals.extend(phones.iter().filter_map(|text| Phone::parse(text).err()));
-        refusals.extend(["", "ana", &address].iter().filter_map(|text| Email::parse(text).err()));
-        refusals.extend(["1", "20"].iter().filter_map(|text| AreaCode::parse(text).err()));
-        refusals.extend(State::parse("XX").err());
-        refusals.extend(Region::parse("Leste").err());
-        let mut texts: Vec<&str> = refusals.iter().map(|invalid| invalid.detail).collect();
+        let mut invalid_values: Vec<Invalid> = Vec::new();
+        invalid_values.extend(names.iter().filter_map(|text| Name::parse(text).err()));
+        invalid_values.extend(names.iter().filter_map(|text| NameKey::prefix(text).err()));
+        invalid_values.extend(phones.iter().filter_map(|text| Phone::parse(text).err()));
+        invalid_values.extend(["", "ana", &address].iter().filter_map(|text| Email::parse(text).err()));
+        invalid_values.extend(["1", "20"].iter().filter_map(|text| AreaCode::parse(text).err()));
+        invalid_values.extend(State::parse("XX").err());
+        invalid_values.extend(Region::parse("Leste").err());
+        let mut texts: Vec<&str> = invalid_values.iter().map(|invalid| invalid.detail).collect();
         texts.sort_unstable();
         texts.dedup();
         assert!(texts.len() >= 13, "{texts:#?}");
         for text in texts {
-            assert!(portuguese(text).is_some(), "{text}");
+            assert!(translate(text).is_some(), "{text}");
         }
     }
 
     #[test]
-    fn every_reason_title_and_failure_to_publish_has_a_portuguese_text() {
+    fn every_reason_title_and_publish_error_has_a_translation() {
         for reason in Reason::ALL {
-            assert!(portuguese(reason.sentence()).is_some(), "{reason:?}");
+            assert!(translate(reason.sentence()).is_some(), "{reason:?}");
             assert_translated(&Problem::failed(*reason));
         }
         for kind in Kind::ALL {
-            assert!(portuguese(kind.title()).is_some(), "{kind:?}");
+            assert!(translate(kind.title()).is_some(), "{kind:?}");
         }
         for error in PublishError::ALL {
             assert_translated(&error.into());
@@ -292,11 +290,11 @@ mod tests {
     fn assert_translated(problem: &Problem) {
         let text = problem.to_string();
         let detail = text.strip_prefix(problem.kind().title()).unwrap().strip_prefix(": ").unwrap();
-        assert!(portuguese(detail).is_some(), "{detail}");
+        assert!(translate(detail).is_some(), "{detail}");
     }
 
     #[test]
-    fn values_are_carried_over() {
+    fn values_are_copied() {
         for (english, expected) in [
             ("Not valid: name, {}, a. b.", "Inválido: name, {}, a. b."),
             ("At line 1 column 22: not valid JSON.", "Na linha 1, coluna 22: não é JSON válido."),
@@ -307,27 +305,29 @@ mod tests {
                 "O serviço está sendo encerrado. Envie-a de novo mais tarde, com a mesma Idempotency-Key.",
             ),
         ] {
-            assert_eq!(portuguese(english).as_deref(), Some(expected));
+            assert_eq!(translate(english).as_deref(), Some(expected));
         }
         for english in ["", ".", "x", "Not valid: ", "not known. Send it again later, with the same Idempotency-Key."] {
-            assert_eq!(portuguese(english), None, "{english}");
+            assert_eq!(translate(english), None, "{english}");
         }
     }
 
-    /// The string literals of some code, and `7` for each value of a format.
+    /// The string literals of some code. Each value of a format string becomes `7`.
     fn literals(code: &str) -> Vec<String> {
-        let (mut found, mut letters) = (Vec::new(), code.chars().peekable());
-        while letters.by_ref().any(|letter| letter == '"') {
+        let (mut found, mut characters) = (Vec::new(), code.chars().peekable());
+        while characters.by_ref().any(|character| character == '"') {
             let mut text = String::new();
-            while let Some(letter) = letters.next().filter(|letter| *letter != '"') {
-                match letter {
-                    '\\' if letters.peek() == Some(&'\n') => while letters.next_if(|l| l.is_whitespace()).is_some() {},
-                    '\\' => text.extend(letters.next()),
+            while let Some(character) = characters.next().filter(|character| *character != '"') {
+                match character {
+                    '\\' if characters.peek() == Some(&'\n') => {
+                        while characters.next_if(|l| l.is_whitespace()).is_some() {}
+                    }
+                    '\\' => text.extend(characters.next()),
                     '{' => {
-                        letters.by_ref().find(|letter| *letter == '}');
+                        characters.by_ref().find(|character| *character == '}');
                         text.push('7');
                     }
-                    _ => text.push(letter),
+                    _ => text.push(character),
                 }
             }
             found.push(text);
@@ -335,11 +335,11 @@ mod tests {
         found
     }
 
-    /// What follows, up to the parenthesis or brace that ends it.
+    /// The code up to the closing parenthesis or brace.
     fn arguments(code: &str) -> &str {
         let (mut depth, mut quoted, mut escaped) = (1, false, false);
-        let end = code.find(|letter| {
-            match letter {
+        let end = code.find(|character| {
+            match character {
                 _ if escaped => escaped = false,
                 '\\' => escaped = true,
                 '"' => quoted = !quoted,
@@ -352,7 +352,7 @@ mod tests {
         &code[..end.unwrap()]
     }
 
-    /// What stands before a text for people.
+    /// The code before a text for people.
     const STARTS: [&str; 9] = [
         "Problem::new(",
         "Problem::field(",
@@ -361,8 +361,8 @@ mod tests {
         "Invalid {",
         "::reads_unavailable_because(",
         " ending(",
-        ".stopped(",
-        ".refusal(",
+        ".abort(",
+        ".too_many_requests(",
     ];
 
     fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -371,11 +371,11 @@ mod tests {
     }
 
     #[test]
-    fn every_text_written_in_the_sources_has_a_portuguese_one() {
+    fn every_text_in_the_source_code_has_a_translation() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let (mut missing, mut seen) = (Vec::new(), 0);
         for folder in ["producer", "domain", "formats"] {
-            // `openapi/checks.rs` is a test.
+            // `openapi/checks.rs` contains only tests.
             let is_test = |path: &PathBuf| path.ends_with("openapi/checks.rs");
             for path in files_below(&source.join(folder)).into_iter().filter(|path| !is_test(path)) {
                 let Ok(text) = std::fs::read_to_string(&path) else { continue };
@@ -383,14 +383,14 @@ mod tests {
                 for start in STARTS {
                     for (at, _) in code.match_indices(start) {
                         let found = literals(arguments(&code[at + start.len()..]));
-                        // Beside the text stand only names and codes.
+                        // The other literals are names and codes without spaces.
                         let Some(text) = found.into_iter().filter(|text| text.contains(' ')).max_by_key(String::len)
                         else {
                             continue;
                         };
                         seen += 1;
-                        // What stands before is a sentence of its own.
-                        if portuguese(text.strip_prefix("7 ").unwrap_or(&text)).is_none() {
+                        // A value at the start is a sentence of its own.
+                        if translate(text.strip_prefix("7 ").unwrap_or(&text)).is_none() {
                             missing.push(format!("{}: {text}", path.display()));
                         }
                     }

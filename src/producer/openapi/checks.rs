@@ -1,4 +1,4 @@
-//! The schemas held against the types that they describe, and their patterns against the parsers.
+//! Tests that compare the schemas with the real types, and the patterns with the parsers.
 
 use super::document;
 use super::examples::{a_contact, an_accepted, an_input, an_operation};
@@ -8,10 +8,10 @@ use crate::domain::{
     Status, Timestamp,
 };
 use crate::producer::contacts::cursor::CursorKey;
-use crate::producer::contacts::paging::Listing;
-use crate::producer::contacts::views::{ContactView, Page, Shown};
+use crate::producer::contacts::query_parameters::Listing;
+use crate::producer::contacts::views::{ContactBody, ContactView, Page};
 use crate::producer::language::Language;
-use crate::producer::operations::views::{Accepted, OperationView};
+use crate::producer::operations::views::{AcceptedView, OperationView};
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, FieldLocation, Kind};
 use crate::queue::PublishError;
@@ -24,18 +24,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What is wrong with a value, for the keywords that the schemas use.
-fn wrong(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+/// The violations of a schema by a value, for the keywords that the schemas use.
+fn violations(document: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
     if let Some(target) = schema.get("$ref") {
         let pointer = target.as_str().unwrap().trim_start_matches('#');
-        return wrong(document, document.pointer(pointer).unwrap(), value, place);
+        return violations(document, document.pointer(pointer).unwrap(), value, path);
     }
     for keyword in ["oneOf", "anyOf"] {
         if let Some(choices) = schema.get(keyword) {
             let fits = choices.as_array().unwrap().iter();
-            let fits = fits.filter(|choice| wrong(document, choice, value, place).is_empty()).count();
+            let fits = fits.filter(|choice| violations(document, choice, value, path).is_empty()).count();
             let ok = fits == 1 || keyword == "anyOf" && fits > 0;
-            return if ok { Vec::new() } else { vec![format!("{place}: fits {fits} of {keyword}")] };
+            return if ok { Vec::new() } else { vec![format!("{path}: fits {fits} of {keyword}")] };
         }
     }
     let mut errors = Vec::new();
@@ -47,51 +47,51 @@ fn wrong(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<St
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    let types = schema.get("type").unwrap_or_else(|| panic!("{place}: a schema without a type: {schema}"));
+    let types = schema.get("type").unwrap_or_else(|| panic!("{path}: a schema without a type: {schema}"));
     if types != is && !types.as_array().is_some_and(|types| types.contains(&json!(is))) {
-        errors.push(format!("{place}: {is} is not {types}"));
+        errors.push(format!("{path}: {is} is not {types}"));
     }
     if schema.get("enum").is_some_and(|known| !known.as_array().unwrap().contains(value))
         || schema.get("const").is_some_and(|only| only != value)
     {
-        errors.push(format!("{place}: {value} is none of the values"));
+        errors.push(format!("{path}: {value} is none of the values"));
     }
     if let (Some("uuid"), Some(text)) = (schema.get("format").and_then(Value::as_str), value.as_str())
         && Uuid::parse_str(text).is_err()
     {
-        errors.push(format!("{place}: no UUID"));
+        errors.push(format!("{path}: not a UUID"));
     }
     if let Value::Object(members) = value {
         let properties = schema["properties"].as_object().unwrap();
-        assert_eq!(schema["additionalProperties"], false, "{place}");
+        assert_eq!(schema["additionalProperties"], false, "{path}");
         for name in schema["required"].as_array().unwrap() {
             if !members.contains_key(name.as_str().unwrap()) {
-                errors.push(format!("{place}: no {name}"));
+                errors.push(format!("{path}: no {name}"));
             }
         }
         for (name, value) in members {
             match properties.get(name) {
-                Some(schema) => errors.extend(wrong(document, schema, value, &format!("{place}/{name}"))),
-                None => errors.push(format!("{place}: {name} is not described")),
+                Some(schema) => errors.extend(violations(document, schema, value, &format!("{path}/{name}"))),
+                None => errors.push(format!("{path}: {name} is not described")),
             }
         }
     }
     for item in value.as_array().into_iter().flatten() {
-        errors.extend(wrong(document, &schema["items"], item, &format!("{place}[]")));
+        errors.extend(violations(document, &schema["items"], item, &format!("{path}[]")));
     }
     errors
 }
 
 #[track_caller]
-fn fits(name: &str, value: impl Serialize) {
+fn assert_fits(name: &str, value: impl Serialize) {
     let document = document();
     let (schema, value) = (&document["components"]["schemas"][name], serde_json::to_value(value).unwrap());
-    assert_eq!(wrong(&document, schema, &value, name), [""; 0], "{value:#}");
-    // Without one of its members it must not fit, or the check says nothing.
+    assert_eq!(violations(&document, schema, &value, name), [""; 0], "{value:#}");
+    // Without a required member the value must violate the schema, or the check proves nothing.
     for name_of_member in schema["required"].as_array().into_iter().flatten() {
         let mut less = value.clone();
         less.as_object_mut().unwrap().remove(name_of_member.as_str().unwrap());
-        assert!(!wrong(&document, schema, &less, name).is_empty(), "{name} without {name_of_member}");
+        assert!(!violations(&document, schema, &less, name).is_empty(), "{name} without {name_of_member}");
     }
 }
 
@@ -118,19 +118,19 @@ fn contact() -> Contact {
 }
 
 #[test]
-fn what_is_shown_is_what_is_described() {
+fn answers_match_their_schemas() {
     let view = || ContactView::new(&contact()).unwrap();
-    fits("Contact", view());
-    fits("ContactPage", Page { items: vec![Shown::Whole(view()), Shown::Whole(view())], next: None });
-    fits("ContactPage", Page { items: vec![], next: Some("a0".into()) });
-    fits("Accepted", Accepted::new(operation_id(), contact().id));
-    fits("Operation", OperationView::pending(operation_id()));
+    assert_fits("Contact", view());
+    assert_fits("ContactPage", Page { items: vec![ContactBody::Full(view()), ContactBody::Full(view())], next: None });
+    assert_fits("ContactPage", Page { items: vec![], next: Some("a0".into()) });
+    assert_fits("Accepted", AcceptedView::new(operation_id(), contact().id));
+    assert_fits("Operation", OperationView::pending(operation_id()));
     let failed = Reason::ALL.iter().map(|reason| Status::Failed(*reason));
     for status in [Status::Applied, Status::Superseded].into_iter().chain(failed) {
         for kind in OperationKind::ALL {
-            fits(
+            assert_fits(
                 "Operation",
-                OperationView::ended(
+                OperationView::finished(
                     &store::Operation {
                         id: operation_id(),
                         contact_id: contact().id,
@@ -149,32 +149,32 @@ fn what_is_shown_is_what_is_described() {
 }
 
 #[test]
-fn problems_are_what_is_described() {
-    let shown = |problem: &Problem| -> Value {
+fn problems_match_their_schema() {
+    let document_of = |problem: &Problem| -> Value {
         let response = problem.error_response();
         assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
         serde_json::from_slice(&response.into_body().try_into_bytes().unwrap()).unwrap()
     };
     for kind in Kind::ALL {
-        fits("Problem", shown(&Problem::new(kind, "What happened.")));
+        assert_fits("Problem", document_of(&Problem::new(kind, "What happened.")));
     }
     for error in PublishError::ALL {
-        fits("Problem", shown(&error.into()));
+        assert_fits("Problem", document_of(&error.into()));
     }
     let invalid = Invalid { code: "malformed", detail: "must be right" };
-    for place in [FieldLocation::Body, FieldLocation::Query, FieldLocation::Path, FieldLocation::Header] {
-        let problem = shown(&Problem::validation(vec![FieldError::new(place, "name", invalid)]));
-        fits("FieldError", &problem["errors"][0]);
-        fits("Problem", problem);
+    for location in [FieldLocation::Body, FieldLocation::Query, FieldLocation::Path, FieldLocation::Header] {
+        let problem = document_of(&Problem::validation(vec![FieldError::new(location, "name", invalid)]));
+        assert_fits("FieldError", &problem["errors"][0]);
+        assert_fits("Problem", problem);
     }
 }
 
 #[test]
-fn examples_are_what_is_described() {
-    fits("Contact", a_contact());
-    fits("ContactInput", an_input());
-    fits("Accepted", an_accepted());
-    fits("Operation", an_operation());
+fn examples_match_their_schemas() {
+    assert_fits("Contact", a_contact());
+    assert_fits("ContactInput", an_input());
+    assert_fits("Accepted", an_accepted());
+    assert_fits("Operation", an_operation());
     let error = json!({ "in": "body", "field": "phone", "pointer": "/phone", "code": "malformed", "detail": "x" });
     let summary = json!({ "records": 4, "accepted": 1, "valid": 1, "invalid": 1, "not_accepted": 1, "complete": true });
     for line in [
@@ -184,28 +184,28 @@ fn examples_are_what_is_described() {
         json!({ "line": 4, "status": "not_accepted", "reason": "disconnected", "detail": "x" }),
         json!({ "summary": summary }),
     ] {
-        fits("ImportResult", line);
+        assert_fits("ImportResult", line);
     }
 }
 
 #[test]
-fn limits_are_those_of_the_parsers() {
-    let long = |chars: usize| Name::parse(&"é".repeat(chars)).is_ok();
-    assert!(long(schemas::NAME_CHARS) && !long(schemas::NAME_CHARS + 1));
-    let long = |bytes: usize| {
+fn limits_are_the_limits_of_the_parsers() {
+    let fits = |chars: usize| Name::parse(&"é".repeat(chars)).is_ok();
+    assert!(fits(schemas::NAME_CHARS) && !fits(schemas::NAME_CHARS + 1));
+    let fits = |bytes: usize| {
         let labels = [60, 60, 60, bytes - 4 - 64 - 1 - 183].map(|length| "b".repeat(length)).join(".");
         Email::parse(&format!("{}@{labels}.com", "a".repeat(64))).map_err(|invalid| invalid.code)
     };
-    assert!(long(schemas::EMAIL_BYTES).is_ok());
-    assert_eq!(long(schemas::EMAIL_BYTES + 1), Err("too_long"));
-    let long = |bytes: usize| Phone::parse(&format!("11{}987654321", "-".repeat(bytes - 11))).is_ok();
-    assert!(long(schemas::PHONE_BYTES) && !long(schemas::PHONE_BYTES + 1));
+    assert!(fits(schemas::EMAIL_BYTES).is_ok());
+    assert_eq!(fits(schemas::EMAIL_BYTES + 1), Err("too_long"));
+    let fits = |bytes: usize| Phone::parse(&format!("11{}987654321", "-".repeat(bytes - 11))).is_ok();
+    assert!(fits(schemas::PHONE_BYTES) && !fits(schemas::PHONE_BYTES + 1));
     let limit = |text: &str| Listing::parse(&format!("limit={text}"), &CursorKey::new("")).is_ok();
     assert!(limit("1") && limit("999999999") && !limit("0") && !limit("1000000000"));
 }
 
-/// What a pattern admits, wherever it is in the document. (Anchors are implied.)
-fn admitted(pointer: &str) -> impl Strategy<Value = String> + use<> {
+/// Texts that match the pattern of the schema at `pointer`.
+fn matching(pointer: &str) -> impl Strategy<Value = String> + use<> {
     let document = document();
     let pattern = document.pointer(pointer).unwrap()["pattern"].as_str().unwrap();
     string_regex(pattern.strip_prefix('^').unwrap().strip_suffix('$').unwrap()).unwrap()
@@ -213,20 +213,20 @@ fn admitted(pointer: &str) -> impl Strategy<Value = String> + use<> {
 
 proptest! {
     #[test]
-    fn a_name_that_fits_is_accepted(text in admitted("/components/schemas/Name")) {
-        // Some characters are more than one in NFC.
+    fn a_name_that_matches_the_pattern_is_accepted(text in matching("/components/schemas/Name")) {
+        // Some characters become several in NFC.
         let too_long = text.chars().count() > 30;
         prop_assert!(Name::parse(&text).is_ok() || too_long, "{text:?}");
     }
 
     #[test]
-    fn a_phone_number_that_fits_is_accepted(text in admitted("/components/schemas/PhoneInput")) {
+    fn a_phone_number_that_matches_the_pattern_is_accepted(text in matching("/components/schemas/PhoneInput")) {
         prop_assert!(Phone::parse(&text).is_ok(), "{text}");
         prop_assert!(text.len() <= schemas::PHONE_BYTES);
     }
 
     #[test]
-    fn a_version_that_fits_is_accepted(text in admitted("/components/parameters/IfMatch/schema")) {
+    fn a_version_that_matches_the_pattern_is_accepted(text in matching("/components/parameters/IfMatch/schema")) {
         prop_assert!(text == "*" || text.trim_matches('"').parse::<OperationId>().is_ok(), "{text}");
     }
 }

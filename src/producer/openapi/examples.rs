@@ -1,4 +1,4 @@
-//! Bodies as examples, one person throughout.
+//! Examples of bodies. All of them are about the same contact.
 
 use super::headers::{AN_ID, ANOTHER_ID};
 use serde_json::{Value, json};

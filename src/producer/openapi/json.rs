@@ -1,4 +1,4 @@
-//! Pieces of JSON Schema that many parts of the description are made of.
+//! Helper functions for JSON Schema.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ pub(super) fn schema(name: &str) -> Value {
     reference("schemas", name)
 }
 
-/// An object of named parts.
+/// A JSON object with these members.
 pub(super) fn object<K: Into<String>>(parts: impl IntoIterator<Item = (K, Value)>) -> Value {
     Value::Object(parts.into_iter().map(|(name, part)| (name.into(), part)).collect::<Map<_, _>>())
 }
@@ -19,7 +19,7 @@ pub(super) fn object<K: Into<String>>(parts: impl IntoIterator<Item = (K, Value)
 /// Schemas with their names.
 pub(super) type Schemas = Vec<(&'static str, Value)>;
 
-/// An object that has these members and no others.
+/// The schema of an object with these members and no others.
 pub(super) fn record<'a>(
     description: &str,
     required: &[&str],

@@ -1,7 +1,7 @@
-//! The description of the API for programs: OpenAPI 3.1, at `/openapi.json`.
+//! The OpenAPI 3.1 document of the API, at `/openapi.json`.
 //!
-//! The rule this room keeps: whatever is a list in the code (states, reasons, kinds of problem) is taken from there,
-//! and what is written here by hand is held against the real types by tests. It must not know how a request is handled.
+//! Rule of this module: lists that the code has (states, reasons, problem types) come from the code. Tests compare the
+//! handwritten schemas with the real types.
 
 mod bulk_schemas;
 #[cfg(test)]
@@ -22,40 +22,40 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
-const PROMISES: &str = "\
-Keeps a company's contacts: name, Brazilian phone number, e-mail address.
+const DESCRIPTION: &str = "\
+Stores the contacts of a company: name, Brazilian phone number, e-mail address.
 
-- **A 202 is a promise.** The change is stored safely and will be applied exactly once; follow its operation to see \
-how it ended. With `Prefer: wait=N` the answer waits for that end.
-- **Every write can be repeated** with the same `Idempotency-Key`: it takes effect once. Send one whenever you may \
-have to retry, which is after a 503, a 429 or a broken connection.
-- **`If-Match`** with a contact's `ETag` makes a change conditional on that version.
-- **Reads** may be a moment behind writes that were only answered 202.
-- **Every error** is `application/problem+json` (RFC 9457) with a stable `type`; a 422 names every wrong field. Texts \
-are English, or Portuguese if `Accept-Language` prefers it. A method that a path does not have is answered 405 with \
-`Allow`. Only what is not HTTP at all is answered with a bare 400, 408 or 431.
-- **Keys** need the scope `contacts:read` for GET and HEAD and `contacts:write` for the rest. A service that was \
-started without keys, on a loopback address, lets everyone in.
-- Requests may carry `traceparent` (W3C Trace Context): the trace goes on until the change is applied.";
+- **202 Accepted.** The service has stored the change safely and will apply it exactly once. Read the operation to see \
+its result. With `Prefer: wait=N` the answer waits until the operation has finished.
+- **Retries.** You can repeat every write with the same `Idempotency-Key`: it takes effect once. Send a key if you may \
+have to retry: after a 503, a 429 or a broken connection.
+- **Conditional changes.** With `If-Match` and the `ETag` of a contact, a change is applied only to that version.
+- **Reads.** A read may not show a change yet that was answered with 202.
+- **Errors.** Every error is `application/problem+json` (RFC 9457) with a stable `type`. A 422 lists all field errors. \
+Texts are in English, or in Portuguese if `Accept-Language` prefers it. If a path does not support a method, the \
+answer is 405 with `Allow`. Requests that are not valid HTTP are answered with 400, 408 or 431 without a body.
+- **Authentication.** A key or token needs the scope `contacts:read` for GET and HEAD, and `contacts:write` for other \
+methods. A service without keys on a loopback address accepts all callers.
+- **Traces.** A request can have a `traceparent` (W3C Trace Context). The trace continues until the change is applied.";
 
-/// The whole document.
+/// The complete document.
 pub(crate) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "contacts",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Contacts behind an API that never loses an accepted change",
-            "description": PROMISES,
+            "summary": "An API for contacts that never loses an accepted change",
+            "description": DESCRIPTION,
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
-        // Relative to where this document is (RFC 3986), so that it is also right behind a gateway with a path prefix.
-        "servers": [{ "url": ".", "description": "The service that this document comes from" }],
+        // Relative to this document (RFC 3986), so that it is also correct behind a gateway with a path prefix.
+        "servers": [{ "url": ".", "description": "The service that serves this document" }],
         "security": [{ "bearer": [] }, { "apiKey": [] }],
         "tags": [
-            { "name": "contacts", "description": "Contacts, one by one and in pages" },
-            { "name": "operations", "description": "What became of an accepted change" },
-            { "name": "transfer", "description": "Many contacts at once" },
+            { "name": "contacts", "description": "Single contacts, and lists in pages" },
+            { "name": "operations", "description": "The results of accepted changes" },
+            { "name": "transfer", "description": "Import and export of many contacts" },
             { "name": "areas", "description": "Brazil's area codes (DDD)" },
         ],
         "paths": paths::all(),
@@ -65,14 +65,17 @@ pub(crate) fn document() -> Value {
             "headers": headers::all(),
             "responses": responses::problems(),
             "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer", "description": "A key, or a JWT where one is set up." },
-                "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key." },
+                "bearer": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "An API key, or a JWT if the service accepts JWTs.",
+                },
+                "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key." },
             },
         },
     })
 }
 
-/// What is sent.
+/// The document as it is served.
 static SERVED: LazyLock<Asset> = LazyLock::new(|| Asset::json(format!("{:#}\n", document())));
 
 /// `GET /openapi.json`.
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_sent_once_to_who_keeps_it() {
+    fn a_client_that_has_the_document_gets_304() {
         let first = ask(TestRequest::default());
         let etag = first.headers().get(ETAG).unwrap().clone();
         assert_eq!(first.status(), StatusCode::OK);
@@ -116,19 +119,19 @@ mod tests {
     }
 
     #[test]
-    fn every_part_has_its_place_and_every_component_its_use() {
+    fn every_component_is_used_and_every_reference_resolves() {
         let document = document();
         let text = document.to_string();
         for (place, parts) in document["components"].as_object().unwrap() {
             for name in parts.as_object().unwrap().keys().filter(|_| place != "securitySchemes") {
                 let reference = format!("\"#/components/{place}/{name}\"");
-                // No operation answers 405: it is the answer of a path to a method that has no operation.
+                // No operation answers 405. It is the answer to a method that has no operation.
                 assert!(text.contains(&reference) || name == "MethodNotAllowed", "{reference} is not used");
             }
         }
         for part in text.split("\"$ref\":\"#").skip(1) {
             let pointer = part.split('"').next().unwrap();
-            assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
+            assert!(document.pointer(pointer).is_some(), "{pointer} does not exist");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One operation of the API, put together from what it takes and what it answers.
+//! A builder for one operation of the OpenAPI document: its parameters, body and answers.
 
 use super::json::object;
 use super::parameters;
@@ -6,7 +6,7 @@ use super::responses::{self, failing};
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// What every operation may answer, whatever it does: a wrong key, too long a head, too many requests, a fault.
+/// The error statuses of every operation: authentication, size of the head, rate limit, internal error.
 const ALWAYS: [u16; 6] = [401, 403, 414, 429, 431, 500];
 
 #[derive(Clone)]
@@ -16,7 +16,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// `id` is what generated clients call it.
+    /// Creates an operation. Generated clients use `id` as its name.
     pub(super) fn new(id: &str, tag: &str, summary: &str) -> Self {
         let members = [
             ("operationId".to_owned(), id.into()),
@@ -35,13 +35,13 @@ impl Operation {
         self.with("description", description.into())
     }
 
-    /// What it takes besides a body, by the names in the components.
+    /// Sets the parameters, by their component names.
     pub(super) fn takes(self, names: &[&str]) -> Self {
         let names: Vec<&str> = names.iter().copied().chain(["AcceptLanguage"]).collect();
         self.with("parameters", parameters::of(&names))
     }
 
-    /// Its body, which it needs, by media type.
+    /// Sets the required body, by media type.
     pub(super) fn reads<'a>(self, content: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
         self.with("requestBody", json!({ "required": true, "content": object(content) }))
     }
@@ -51,13 +51,13 @@ impl Operation {
         self
     }
 
-    /// Which problems it may answer besides those of all operations, by their statuses.
+    /// Adds error statuses to those that every operation has.
     pub(super) fn fails(mut self, statuses: &[u16]) -> Self {
         self.responses.extend(failing(statuses));
         self
     }
 
-    /// The same by HEAD: no answer has a body, so none is described to have one.
+    /// The HEAD operation of this GET operation. Its answers have no body.
     pub(super) fn head(&self, id: &str) -> Self {
         let bare = |(status, response): (&String, &Value)| {
             let code = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
@@ -71,7 +71,7 @@ impl Operation {
             (status.clone(), response)
         };
         let summary = self.members.get("summary").and_then(Value::as_str).unwrap_or_default();
-        let summary = format!("{summary} (only the head)");
+        let summary = format!("{summary} (headers only)");
         Self { responses: self.responses.iter().map(bare).collect(), ..self.clone() }
             .with("operationId", id.into())
             .with("summary", summary.into())

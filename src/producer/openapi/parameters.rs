@@ -1,7 +1,7 @@
-//! What a request may carry besides its body.
+//! The parameters of requests.
 //!
-//! Patterns admit exactly what the service takes, or less where that says more to a reader: a value that fits is never
-//! refused for its form.
+//! Rule of this file: the service accepts every value that matches the pattern. It may accept more, if a stricter
+//! pattern is easier to read.
 
 use super::headers::{AN_ID, ANOTHER_ID, tag_pattern};
 use super::json::{object, reference, schema};
@@ -14,7 +14,7 @@ fn parameter(place: &str, name: &str, description: &str, schema: Value, example:
     })
 }
 
-/// Its example stands in its description: as a member it would be what a page that tries requests sends each time.
+/// A query parameter. The example is in the description: Swagger UI would send an `example` member with every request.
 fn query(name: &str, description: &str, schema: Value, example: impl Into<Value>) -> Value {
     optional("query", name, description, schema, &example.into())
 }
@@ -35,7 +35,7 @@ fn optional(place: &str, name: &str, description: &str, schema: Value, example: 
     })
 }
 
-/// References to parameters.
+/// References to parameters, by their component names.
 pub(super) fn of(names: &[&str]) -> Value {
     names.iter().map(|name| reference("parameters", name)).collect()
 }
@@ -44,7 +44,7 @@ fn uuid() -> Value {
     json!({ "type": "string", "format": "uuid" })
 }
 
-/// Every parameter, by the name it has in references.
+/// All parameters, by their component names.
 pub(super) fn all() -> Value {
     object(
         [
@@ -61,33 +61,36 @@ pub(super) fn all() -> Value {
 
 fn filters() -> impl Iterator<Item = (&'static str, Value)> {
     [
-        ("Ddd", query("ddd", "Only numbers of this area code.", schema("AreaCode"), 11)),
-        ("State", query("state", "Only numbers of this state's area codes.", schema("State"), "SP")),
-        ("Region", query("region", "Only numbers of this region's area codes.", schema("Region"), "Sudeste")),
+        ("Ddd", query("ddd", "Only contacts whose phone number has this area code.", schema("AreaCode"), 11)),
+        ("State", query("state", "Only contacts whose phone number belongs to this state.", schema("State"), "SP")),
+        (
+            "Region",
+            query("region", "Only contacts whose phone number belongs to this region.", schema("Region"), "Sudeste"),
+        ),
         (
             "NamePrefix",
             query(
                 "q",
-                "What the name begins with, whatever its case and accents; more than accents and blanks. With it, \
-                 contacts come in the order of their names, else of their ids.",
+                "Only contacts whose name begins with this text. Case and accents are ignored. The text must contain \
+                 more than accents and spaces. With this parameter, contacts are sorted by name, otherwise by id.",
                 schema("Name"),
                 "jose",
             ),
         ),
-        ("Email", query("email", "Only this address.", schema("EmailInput"), "ana@example.com")),
-        ("Phone", query("phone", "Only this number.", schema("PhoneInput"), "+5511987654321")),
+        ("Email", query("email", "Only contacts with this e-mail address.", schema("EmailInput"), "ana@example.com")),
+        ("Phone", query("phone", "Only contacts with this phone number.", schema("PhoneInput"), "+5511987654321")),
     ]
     .into_iter()
 }
 
 fn pages() -> impl Iterator<Item = (&'static str, Value)> {
-    // Longer digits are refused, while a limit above 200 is served as 200: the bound is that of what is accepted.
+    // A limit above 200 is reduced to 200. The service rejects more than 9 digits, which is the maximum here.
     let limit = json!({ "type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50 });
-    // One of another list is refused with `other_list`.
+    // The service rejects the cursor of another list with `other_list`.
     let cursor = json!({ "type": "string", "pattern": "^[0-9A-Za-z_-]{40,2300}$" });
     let mut fields = query(
         "fields",
-        "Only these members of each contact, with commas between.",
+        "Only these members of each contact, separated by commas.",
         json!({ "type": "array", "minItems": 1, "items": schema("ContactField") }),
         json!(["id", "name"]),
     );
@@ -96,14 +99,17 @@ fn pages() -> impl Iterator<Item = (&'static str, Value)> {
     }
     [
         ("Fields", fields),
-        ("Limit", query("limit", "How many contacts a page has at most; more than 200 is cut to 200.", limit, 50)),
+        (
+            "Limit",
+            query("limit", "The maximum number of contacts in a page. More than 200 is reduced to 200.", limit, 50),
+        ),
         (
             "Cursor",
-            // Without an example: only an answer can make one.
+            // There is no example: a valid cursor only comes from an answer.
             json!({
                 "name": "cursor", "in": "query", "required": false, "schema": cursor,
-                "description": "Where the page begins: `next` of the page before, with the same filters. It is sealed: one \
-                     that was made up or changed is refused.",
+                "description": "The start of the page: the `next` of the previous page, with the same filters. The \
+                     service signs cursors and rejects others.",
             }),
         ),
     ]
@@ -112,7 +118,7 @@ fn pages() -> impl Iterator<Item = (&'static str, Value)> {
 
 fn transfer() -> impl Iterator<Item = (&'static str, Value)> {
     let column = |name, field: &str| {
-        let description = format!("The CSV column that holds the {field}; `{field}` unless said.");
+        let description = format!("The CSV column that contains the {field}. The default is `{field}`.");
         query(name, &description, json!({ "type": "string", "minLength": 1, "maxLength": 100 }), field)
     };
     [
@@ -120,7 +126,7 @@ fn transfer() -> impl Iterator<Item = (&'static str, Value)> {
             "Format",
             query(
                 "format",
-                "The format; else the first that `Accept` names; else `ndjson`.",
+                "The format. The default is the preferred format in `Accept`, or `ndjson`.",
                 schema("ExportFormat"),
                 "csv",
             ),
@@ -129,7 +135,7 @@ fn transfer() -> impl Iterator<Item = (&'static str, Value)> {
             "DryRun",
             query(
                 "dry_run",
-                "Only check the records, change nothing.",
+                "Check the records and change nothing.",
                 json!({ "type": "boolean", "default": false }),
                 true,
             ),
@@ -143,7 +149,7 @@ fn transfer() -> impl Iterator<Item = (&'static str, Value)> {
 
 fn conditions() -> impl Iterator<Item = (&'static str, Value)> {
     let any = || json!({ "type": "string" });
-    // Printable ASCII; white space at the ends is no part of a header's value (RFC 9110 section 5.5).
+    // Printable ASCII. White space at both ends does not belong to the value of a header (RFC 9110 section 5.5).
     let key =
         json!({ "type": "string", "minLength": 1, "pattern": "^[!-~](?:[\\t -~]{0,253}[!-~])?$", "maxLength": 255 });
     let tag = format!("\"{AN_ID}\"");
@@ -152,8 +158,8 @@ fn conditions() -> impl Iterator<Item = (&'static str, Value)> {
             "IdempotencyKey",
             header(
                 "Idempotency-Key",
-                "Makes the request repeatable: the same key and request take effect once. A key belongs to one caller \
-                 and one request.",
+                "Makes the request repeatable: the same request with the same key takes effect once. A key belongs to \
+                 one caller and one request.",
                 key,
                 "order-4711",
             ),
@@ -162,25 +168,31 @@ fn conditions() -> impl Iterator<Item = (&'static str, Value)> {
             "IfMatch",
             header(
                 "If-Match",
-                "Only if this is the current version: the `ETag` of the contact. `*` is any.",
+                "Apply the change only to this version: the `ETag` of the contact. `*` means any version.",
                 json!({ "type": "string", "minLength": 1, "pattern": tag_pattern() }),
                 tag.as_str(),
             ),
         ),
         ("IfNoneMatch", header("If-None-Match", "Answer 304 if one of these tags is current.", any(), tag.as_str())),
-        // Any text: what a server does not understand here it passes over (RFC 7240 section 2).
+        // Any text: a server ignores preferences that it does not know (RFC 7240 section 2).
         (
             "Prefer",
             header(
                 "Prefer",
-                "`wait=N` waits up to N seconds, at most 60, for the change to be applied; `respond-async` does not.",
+                "`wait=N`: wait up to N seconds, at most 60, until the change is applied. `respond-async`: do not \
+                 wait.",
                 any(),
                 "wait=10",
             ),
         ),
         (
             "AcceptLanguage",
-            header("Accept-Language", "`pt` gives the texts of problems in Portuguese.", any(), "pt-BR"),
+            header(
+                "Accept-Language",
+                "The language of problem texts. `pt` means Portuguese. The default is English.",
+                any(),
+                "pt-BR",
+            ),
         ),
     ]
     .into_iter()

@@ -1,4 +1,4 @@
-//! The paths of the API, with what each method takes and answers.
+//! The paths of the API, with the parameters and answers of each method.
 
 use super::examples::{a_contact, an_accepted, an_input, an_operation};
 use super::headers::{self, ANOTHER_ID};
@@ -27,7 +27,7 @@ pub(super) fn all() -> Value {
     ])
 }
 
-/// GET, and HEAD under this id.
+/// A path with this GET operation and its HEAD operation.
 fn both(get: Operation, head: &str) -> Value {
     object([("head", get.head(head).into()), ("get", get.into())])
 }
@@ -39,7 +39,7 @@ fn with_example(schema: Value, example: Value) -> Value {
 fn accepted() -> Value {
     let headers = headers::of(&[("Location", "Operation"), TAG, ("Retry-After", "Retry"), APPLIED]);
     let content = with_example(schema("Accepted"), an_accepted());
-    let mut accepted = response("Stored safely; it will be applied.", headers, JSON, content);
+    let mut accepted = response("The change is stored safely and will be applied.", headers, JSON, content);
     if let Some(parts) = accepted.as_object_mut() {
         parts.insert("links".into(), json!({ "operation": link("getOperation", "operation_id") }));
     }
@@ -50,7 +50,7 @@ fn link(operation: &str, member: &str) -> Value {
     json!({ "operationId": operation, "parameters": { "id": format!("$response.body#/{member}") } })
 }
 
-/// One contact in full, or only the members that `fields` names.
+/// A contact with all members, or with the members that `fields` names.
 fn one_contact() -> Value {
     json!({ "anyOf": [schema("Contact"), schema("PartialContact")] })
 }
@@ -61,13 +61,17 @@ fn contacts() -> Value {
         json!({ "items": [a_contact()], "next": null }),
     );
     let list = Operation::new("listContacts", "contacts", "A page of contacts")
-        .described("The contacts that meet all filters.")
+        .described("Returns the contacts that match all filters.")
         .takes(&[&FILTERS[..], &["Fields", "Limit", "Cursor"]].concat())
-        .answers(200, response("A page; follow `next` for more.", headers::of(&[("Link", "Link")]), JSON, page))
+        .answers(200, response("A page. `next` leads to the next page.", headers::of(&[("Link", "Link")]), JSON, page))
         .fails(&[422, 503]);
     let headers = headers::of(&[("Location", "NewContact"), TAG, APPLIED]);
-    let mut created =
-        response("Applied, as `Prefer: wait` asked.", headers, JSON, with_example(schema("Contact"), a_contact()));
+    let mut created = response(
+        "With `Prefer: wait`: the contact was created.",
+        headers,
+        JSON,
+        with_example(schema("Contact"), a_contact()),
+    );
     if let Some(parts) = created.as_object_mut() {
         let to = |operation| link(operation, "id");
         let links = json!({ "read": to("getContact"), "replace": to("replaceContact"), "delete": to("deleteContact") });
@@ -83,17 +87,17 @@ fn contacts() -> Value {
 }
 
 fn contact() -> Value {
-    let applied = "Applied, as `Prefer: wait` asked.";
+    let applied = "With `Prefer: wait`: the change was applied.";
     let example = || with_example(schema("Contact"), a_contact());
     let get = Operation::new("getContact", "contacts", "One contact")
         .takes(&["ContactId", "Fields", "IfNoneMatch"])
         .answers(200, response("The contact.", headers::of(&[TAG]), JSON, with_example(one_contact(), a_contact())))
-        .answers(304, empty("It still has the version that `If-None-Match` names.", headers::of(&[TAG])))
+        .answers(304, empty("The contact still has the version in `If-None-Match`.", headers::of(&[TAG])))
         .fails(&[404, 422, 503]);
     let replace = Operation::new("replaceContact", "contacts", "Replace a contact")
         .described(
-            "Replaces all of it. An update that something newer overtook ends `superseded`; one of a contact that was \
-             never created fails once it has waited for the create.",
+            "Replaces all fields of the contact. If a newer change was applied first, the operation is `superseded`. \
+             If the contact was never created, the operation fails after it has waited for the create.",
         )
         .takes(&["ContactId", "IdempotencyKey", "IfMatch", "Prefer"])
         .reads([(JSON, with_example(schema("ContactInput"), an_input()))])
@@ -101,7 +105,7 @@ fn contact() -> Value {
         .answers(202, accepted())
         .fails(&[400, 404, 408, 409, 410, 412, 413, 415, 422, 503]);
     let delete = Operation::new("deleteContact", "contacts", "Delete a contact")
-        .described("Its id is never used again.")
+        .described("Deletes the contact. Its id is never used again.")
         .takes(&["ContactId", "IdempotencyKey", "IfMatch", "Prefer"])
         .answers(202, accepted())
         .answers(204, empty(applied, headers::of(&[APPLIED])))
@@ -117,8 +121,8 @@ fn contact() -> Value {
 fn operation() -> Operation {
     let headers = headers::of(&[("Retry-After", "RetryPending")]);
     let content = with_example(schema("Operation"), an_operation());
-    Operation::new("getOperation", "operations", "How an accepted change ended")
-        .described("`pending` until it is applied, superseded, or failed with a reason.")
+    Operation::new("getOperation", "operations", "One operation")
+        .described("The status is `pending` until the change is applied, is superseded, or fails with a reason.")
         .takes(&["OperationId"])
         .answers(200, response("The operation.", headers, JSON, content))
         .fails(&[404, 503])
@@ -128,10 +132,10 @@ fn areas() -> Operation {
     let headers = || headers::of(&[TAG, ("Cache-Control", "CacheControl")]);
     let example = json!({ "items": [{ "ddd": 11, "state": "SP", "region": "Sudeste" }] });
     Operation::new("listAreas", "areas", "All area codes")
-        .described("Brazil's 67 area codes (DDD), each with its main state and that state's region.")
+        .described("Brazil's 67 area codes (DDD). Each one has its main state and the region of that state.")
         .takes(&["IfNoneMatch"])
-        .answers(200, response("All of them.", headers(), JSON, with_example(schema("AreaPage"), example)))
-        .answers(304, empty("Nothing has changed.", headers()))
+        .answers(200, response("All area codes.", headers(), JSON, with_example(schema("AreaPage"), example)))
+        .answers(304, empty("The list has not changed.", headers()))
 }
 
 fn import() -> Operation {
@@ -149,15 +153,15 @@ fn import() -> Operation {
         } })
     );
     let content = with_example(schema("ImportResults"), results.into());
-    Operation::new("importContacts", "transfer", "Create many contacts")
+    Operation::new("importContacts", "transfer", "Import contacts")
         .described(
-            "The answer is written while the body is read: one line for each record, in order, then a summary. Each \
-             record that is accepted is an operation of its own. With an `Idempotency-Key` each line has a key of its \
-             own, so that the same file can be sent again after a broken connection.",
+            "The service answers while it reads the body: one line for each record, in order, then a summary. Each \
+             accepted record becomes its own operation. An `Idempotency-Key` applies to each line, so you can send the \
+             same file again after a broken connection.",
         )
         .takes(&["DryRun", "NameColumn", "PhoneColumn", "EmailColumn", "IdempotencyKey"])
         .reads([(NDJSON, text(&format!("{line}\n"))), (CSV, text(csv)), (VCARD, text(card))])
-        .answers(200, response("One result for each record, and a summary.", headers::of(&[]), NDJSON, content))
+        .answers(200, response("One result for each record, then a summary.", headers::of(&[]), NDJSON, content))
         .fails(&[400, 408, 413, 415, 422, 503])
 }
 
@@ -172,12 +176,12 @@ fn export() -> Operation {
         (CSV, text(csv.to_owned())),
         (VCARD, text(card)),
     ];
-    let found = json!({
-        "description": "All contacts that meet all filters: one snapshot, in the order of their ids, streamed.",
+    let contacts = json!({
+        "description": "All contacts that match all filters, as a stream of one snapshot, sorted by id.",
         "headers": headers, "content": object(content),
     });
-    Operation::new("exportContacts", "transfer", "Download contacts")
+    Operation::new("exportContacts", "transfer", "Export contacts")
         .takes(&[&["Format"][..], &FILTERS[..]].concat())
-        .answers(200, found)
+        .answers(200, contacts)
         .fails(&[406, 422, 503])
 }

@@ -1,4 +1,4 @@
-//! Answers: those of problems, one for each status, made from the kinds there are; and the way to describe the others.
+//! Descriptions of answers. There is one answer for each status of a problem, made from the problem types.
 
 use super::headers;
 use super::json::{object, reference, schema};
@@ -6,7 +6,7 @@ use crate::producer::problems::Kind;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// The name of a status in references: its words, without blanks.
+/// The component name of a status: its reason phrase without spaces.
 pub(super) fn name_of(status: StatusCode) -> String {
     status.canonical_reason().unwrap_or("Unknown").split(' ').collect()
 }
@@ -21,18 +21,18 @@ pub(super) fn empty(description: &str, headers: Value) -> Value {
     json!({ "description": description, "headers": headers })
 }
 
-/// The answers of problems with these statuses.
+/// References to the problem answers with these statuses.
 pub(super) fn failing(statuses: &[u16]) -> Map<String, Value> {
     let known = statuses.iter().filter_map(|status| StatusCode::from_u16(*status).ok());
     known.map(|status| (status.as_str().to_owned(), reference("responses", &name_of(status)))).collect()
 }
 
-/// The answer of every problem, by the name of its status.
+/// All problem answers, by their component names.
 pub(super) fn problems() -> Value {
     object(Kind::ALL.iter().map(|kind| (name_of(kind.status()), problem(kind.status()))))
 }
 
-/// The answer of all problems with this status.
+/// The answer for all problem types with this status.
 pub(super) fn problem(status: StatusCode) -> Value {
     let kinds = || Kind::ALL.iter().filter(|kind| kind.status() == status);
     let described: Vec<String> = kinds().map(|kind| format!("`{}`: {}.", kind.slug(), kind.title())).collect();
@@ -51,7 +51,7 @@ pub(super) fn problem(status: StatusCode) -> Value {
 fn example(kind: Kind) -> Value {
     let mut document = json!({
         "type": format!("/problems/{}", kind.slug()), "title": kind.title(), "status": kind.status().as_u16(),
-        "detail": "What happened, and what to do about it.",
+        "detail": "What happened, and what the client can do.",
     });
     let more = match kind.slug() {
         "validation" => Some((
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_has_one_answer_for_all_its_kinds() {
+    fn one_answer_describes_all_problem_types_of_a_status() {
         assert_eq!(name_of(StatusCode::UNPROCESSABLE_ENTITY), "UnprocessableEntity");
         let problems = problems();
         let unprocessable = problems["UnprocessableEntity"]["content"]["application/problem+json"]["examples"].clone();

@@ -1,4 +1,4 @@
-//! The shapes of bodies, and the rules of their values.
+//! The schemas of bodies and values.
 
 use super::bulk_schemas::{lines, transfer};
 use super::json::{Schemas, object, one_of, record, schema, text, uuid};
@@ -6,23 +6,23 @@ use crate::domain::{AreaCode, OperationKind, Reason, Region, State};
 use crate::producer::problems::Kind;
 use serde_json::{Value, json};
 
-/// The most characters of a name.
+/// The maximum number of characters in a name.
 pub(super) const NAME_CHARS: usize = 100;
-/// The most bytes of an e-mail address.
+/// The maximum number of bytes in an e-mail address.
 pub(super) const EMAIL_BYTES: usize = 254;
-/// The most bytes that are read as a phone number.
+/// The maximum number of bytes in the text of a phone number.
 pub(super) const PHONE_BYTES: usize = 32;
 
-/// The members of a contact, in the order in which they are shown.
+/// The members of a contact, in their order.
 const CONTACT: [&str; 10] =
     ["id", "name", "phone", "ddd", "state", "region", "email", "version", "created_at", "updated_at"];
 
-/// Every schema, by its name.
+/// All schemas, by their names.
 pub(super) fn all() -> Value {
     object([areas(), inputs(), contacts(), outcomes(), problems(), transfer()].into_iter().flatten())
 }
 
-/// The same, with names for values that are no words, which code generators would only number.
+/// Adds names for the values of an enum. Code generators would otherwise number values that are not words.
 fn named(mut schema: Value, names: Vec<String>) -> Value {
     if let Some(parts) = schema.as_object_mut() {
         parts.insert("x-enum-varnames".into(), names.into());
@@ -54,25 +54,25 @@ fn areas() -> Schemas {
         ("AreaCode", named(codes, AreaCode::all().map(|code| format!("DDD_{code}")).collect())),
         ("State", one_of("string", "A state (UF).", State::ALL.map(State::as_str))),
         ("Region", one_of("string", "A region of Brazil.", Region::ALL.map(Region::as_str))),
-        ("Area", record("An area code with its main state.", &["ddd", "state", "region"], members)),
+        ("Area", record("An area code with its main state and region.", &["ddd", "state", "region"], members)),
         ("AreaPage", record("All area codes.", &["items"], [("items", page)])),
     ]
 }
 
-/// Control characters and line breaks, which a name must not have within.
+/// Control characters and line breaks. A name must not contain them.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f\u2028\u2029";
-/// White space, which is cut off both ends: Unicode's, whatever an engine takes `\s` for.
+/// Unicode white space, which is removed at both ends. The meaning of `\s` differs between regex engines.
 const WHITE: &str = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
-/// What is a name: something that is no white space, and no control characters between. The length is counted here, as
-/// `maxLength` would also count the white space at the ends, which does not matter.
+/// The pattern of a name: not only white space, and no control characters. The pattern also limits the length, because
+/// `maxLength` would count the white space at both ends.
 fn name_pattern() -> String {
     let between = NAME_CHARS - 2;
     format!("^[{WHITE}]*[^{CONTROL}{WHITE}](?:[^{CONTROL}]{{0,{between}}}[^{CONTROL}{WHITE}])?[{WHITE}]*$")
 }
 
-/// Numbers as people write them. More is accepted (spaces, dots, hyphens and parentheses anywhere); what fits here
-/// always is: one of the area codes, then a mobile or a landline number, but no 4004 number, which belongs to no area.
+/// The pattern of a phone number: an area code, then a mobile or landline number. 4004 numbers have no area code and do
+/// not match. The service accepts more: spaces, dots, hyphens and parentheses at any position.
 fn phone_pattern() -> String {
     let tens = |tens: u8| {
         let units: String = AreaCode::all()
@@ -89,22 +89,23 @@ fn phone_pattern() -> String {
 fn inputs() -> Schemas {
     let name = json!({
         "type": "string", "minLength": 1, "pattern": name_pattern(),
-        "description": "A name: 1 to 100 characters, counted in Unicode's form NFC and without white space at its \
-                        ends; no control characters or line breaks.",
+        "description": "A name of 1 to 100 characters, without control characters and line breaks. The service removes \
+                        white space at both ends and counts characters in Unicode's form NFC.",
         "example": "Ana Souza",
     });
     let phone = json!({
         "type": "string", "maxLength": PHONE_BYTES, "pattern": phone_pattern(),
-        "description": "A Brazilian phone number with its area code, as people write it: `(11) 98765-4321`, \
-                        `11987654321`, `011 98765-4321`, `+55 11 98765-4321`. Spaces, dots, hyphens and parentheses \
-                        may stand anywhere. Numbers without an area (0800, 0300, 4004) are refused.",
+        "description": "A Brazilian phone number with its area code, for example `(11) 98765-4321`, `11987654321`, \
+                        `011 98765-4321` or `+55 11 98765-4321`. The service ignores spaces, dots, hyphens and \
+                        parentheses. It rejects numbers without an area code (0800, 0300, 4004).",
         "example": "(11) 98765-4321",
     });
     let email = json!({
         "type": "string", "format": "email", "maxLength": EMAIL_BYTES,
-        // A domain has two labels at least, which `email` alone does not ask for.
+        // The format `email` does not require that the domain has at least two labels.
         "pattern": r"^[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+$",
-        "description": "An e-mail address (RFC 5321) with a domain of two labels or more, which is kept in lower case.",
+        "description": "An e-mail address (RFC 5321). The domain has at least two labels; the service stores it in \
+                        lower case.",
         "example": "ana@example.com",
     });
     let members = [("name", schema("Name")), ("phone", schema("PhoneInput")), ("email", schema("EmailInput"))];
@@ -112,103 +113,110 @@ fn inputs() -> Schemas {
         ("Name", name),
         ("PhoneInput", phone),
         ("EmailInput", email),
-        ("ContactInput", record("What a person enters about a contact.", &["name", "phone", "email"], members)),
+        ("ContactInput", record("The values of a contact in a request.", &["name", "phone", "email"], members)),
     ]
 }
 
 fn contact_members() -> [(&'static str, Value); 10] {
-    let e164 = json!({ "type": "string", "pattern": r"^\+55[1-9]{2}[2-59][0-9]{7,8}$", "description": "E.164." });
-    // Not the pattern of what is entered: an address in quotes or of another script is shown as it was accepted.
-    let email = json!({ "type": "string", "maxLength": EMAIL_BYTES, "description": "Its domain is in lower case." });
-    let name =
-        json!({ "type": "string", "minLength": 1, "maxLength": NAME_CHARS, "description": "In Unicode's form NFC." });
+    let e164 = json!({
+        "type": "string", "pattern": r"^\+55[1-9]{2}[2-59][0-9]{7,8}$",
+        "description": "The phone number in the format E.164.",
+    });
+    // This is not the pattern of the input: the service also accepts addresses with quotes or other scripts.
+    let description = "The e-mail address, with its domain in lower case.";
+    let email = json!({ "type": "string", "maxLength": EMAIL_BYTES, "description": description });
+    let description = "The name, in Unicode's form NFC.";
+    let name = json!({ "type": "string", "minLength": 1, "maxLength": NAME_CHARS, "description": description });
     [
-        ("id", uuid("Never given to another contact, not even after a delete.")),
+        ("id", uuid("The id of the contact. It is never used again, also after a delete.")),
         ("name", name),
         ("phone", e164),
         ("ddd", schema("AreaCode")),
         ("state", schema("State")),
         ("region", schema("Region")),
         ("email", email),
-        ("version", uuid("The operation that last changed it; the same as its `ETag`.")),
-        ("created_at", time("When its create was accepted.")),
-        ("updated_at", time("When its last change was accepted.")),
+        ("version", uuid("The id of the operation that last changed the contact. It is also the `ETag`.")),
+        ("created_at", time("When the service accepted the create.")),
+        ("updated_at", time("When the service accepted the last change.")),
     ]
 }
 
 fn contacts() -> Schemas {
-    let next = nullable(text("The cursor of the next page; null on the last."));
+    let next = nullable(text("The cursor of the next page. Null on the last page."));
     let page = |name: &str, description: &str| {
         let items = json!({ "type": "array", "items": schema(name) });
         record(description, &["items", "next"], [("items", items), ("next", next.clone())])
     };
     vec![
         ("Contact", record("A contact.", &CONTACT, contact_members())),
-        ("PartialContact", record("The members of a contact that `fields` names.", &[], contact_members())),
+        ("PartialContact", record("A contact with the members that `fields` names.", &[], contact_members())),
         ("ContactField", one_of("string", "A member of a contact.", CONTACT)),
         ("ContactPage", page("Contact", "A page of contacts.")),
-        (
-            "PartialContactPage",
-            page("PartialContact", "A page of contacts, only with the members that `fields` names."),
-        ),
-        ("ContactLines", lines("Contacts, one on each line.", "Contact")),
+        ("PartialContactPage", page("PartialContact", "A page of contacts with the members that `fields` names.")),
+        ("ContactLines", lines("One contact on each line.", "Contact")),
     ]
 }
 
 fn outcomes() -> Schemas {
     let accepted = [
-        ("operation_id", uuid("The operation to follow.")),
-        ("contact_id", uuid("The contact that it changes.")),
-        ("version", uuid("The contact's version once this is applied; the `ETag` to expect.")),
+        ("operation_id", uuid("The id of the operation.")),
+        ("contact_id", uuid("The id of the contact.")),
+        ("version", uuid("The version of the contact after this change is applied.")),
         ("status", one_of("string", "Always `accepted`.", ["accepted"])),
     ];
     let reasons: Vec<String> =
         Reason::ALL.iter().map(|reason| format!("- `{}`: {}", reason.as_str(), reason.sentence())).collect();
     let reasons = format!("Why a change failed.\n{}", reasons.join("\n"));
     let operation = [
-        ("id", uuid("Its id.")),
-        ("contact_id", nullable(uuid("The contact; null while pending."))),
+        ("id", uuid("The id of the operation.")),
+        ("contact_id", nullable(uuid("The id of the contact. Null while pending."))),
         ("operation", nullable(schema("OperationKind"))),
         ("status", schema("OperationStatus")),
         ("reason", nullable(schema("Reason"))),
         ("detail", nullable(text("The reason as a sentence."))),
-        ("accepted_at", nullable(time("When it was accepted; null while pending."))),
-        ("completed_at", nullable(time("When it ended; null while pending."))),
+        ("accepted_at", nullable(time("When the service accepted the change. Null while pending."))),
+        ("completed_at", nullable(time("When the operation finished. Null while pending."))),
     ];
     let members = operation.each_ref().map(|(name, _)| *name);
     let statuses = ["pending", "applied", "superseded", "failed"];
     vec![
-        ("Accepted", record("A change that will be applied.", &accepted.each_ref().map(|(name, _)| *name), accepted)),
-        ("Operation", record("An accepted change.", &members, operation)),
-        ("OperationKind", one_of("string", "What was asked for.", OperationKind::ALL.map(OperationKind::as_str))),
-        ("OperationStatus", one_of("string", "`superseded`: something newer overtook it.", statuses)),
+        (
+            "Accepted",
+            record("An accepted change, which will be applied.", &accepted.each_ref().map(|(name, _)| *name), accepted),
+        ),
+        ("Operation", record("An accepted change and its result.", &members, operation)),
+        ("OperationKind", one_of("string", "The kind of change.", OperationKind::ALL.map(OperationKind::as_str))),
+        (
+            "OperationStatus",
+            one_of("string", "`superseded`: not applied, because a newer change was applied first.", statuses),
+        ),
         ("Reason", one_of("string", &reasons, Reason::ALL.iter().map(|reason| reason.as_str()))),
     ]
 }
 
 fn problems() -> Schemas {
     let types = Kind::ALL.iter().map(|kind| format!("/problems/{}", kind.slug()));
-    let types = one_of("string", "The address of a page that explains it.", types);
+    let types = one_of("string", "The problem type: the path of a page that explains it.", types);
     let names = Kind::ALL.iter().map(|kind| kind.slug().replace('-', "_").to_uppercase()).collect();
     let problem = [
         ("type", schema("ProblemType")),
-        ("title", text("The same for every problem of the type.")),
+        ("title", text("A summary. It is the same for all problems of a type.")),
         ("status", json!({ "type": "integer", "minimum": 400, "maximum": 599, "description": "The status code." })),
-        ("detail", text("What happened this time.")),
-        ("reason", text("A stable word for programs, with `not-accepted` and with changes that failed.")),
-        ("errors", json!({ "type": "array", "items": schema("FieldError"), "description": "Every wrong value." })),
+        ("detail", text("What happened in this case.")),
+        ("reason", text("A stable code for programs: why the queue did not accept a change, or why a change failed.")),
+        ("errors", json!({ "type": "array", "items": schema("FieldError"), "description": "All field errors." })),
     ];
     let field = [
         ("in", schema("FieldLocation")),
         ("field", text("The name of the member, parameter or header.")),
-        ("pointer", text("Where it is in the body, as a JSON pointer (RFC 6901).")),
+        ("pointer", text("The position in the body as a JSON pointer (RFC 6901).")),
         ("code", text("A stable code for programs.")),
-        ("detail", text("What would be right.")),
+        ("detail", text("What is valid.")),
     ];
     vec![
-        ("Problem", record("What went wrong (RFC 9457).", &["type", "title", "status", "detail"], problem)),
+        ("Problem", record("An error (RFC 9457).", &["type", "title", "status", "detail"], problem)),
         ("ProblemType", named(types, names)),
-        ("FieldError", record("A wrong value.", &["in", "field", "code", "detail"], field)),
-        ("FieldLocation", one_of("string", "Where a wrong value is.", ["body", "query", "path", "header"])),
+        ("FieldError", record("An invalid value of a request.", &["in", "field", "code", "detail"], field)),
+        ("FieldLocation", one_of("string", "Where the invalid value is.", ["body", "query", "path", "header"])),
     ]
 }

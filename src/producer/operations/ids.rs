@@ -1,4 +1,4 @@
-//! Ids: new ones, or the same ones again for the same `Idempotency-Key` of the same caller.
+//! Ids of new operations and contacts. The same `Idempotency-Key` of the same caller gives the same ids.
 
 use crate::domain::{Action, ContactId, Fingerprint, OperationId, Timestamp};
 use crate::producer::auth::Caller;
@@ -7,21 +7,21 @@ use uuid::Uuid;
 
 /// The id of a new operation.
 pub(crate) fn operation_id(caller: Caller, key: Option<&str>) -> OperationId {
-    OperationId::new(key.map_or_else(Uuid::now_v7, |key| derived(b"operation", caller, key)))
+    OperationId::new(key.map_or_else(Uuid::now_v7, |key| derive(b"operation", caller, key)))
 }
 
 /// The id of a new contact.
 pub(crate) fn contact_id(caller: Caller, key: Option<&str>) -> ContactId {
-    ContactId::new(key.map_or_else(Uuid::now_v7, |key| derived(b"contact", caller, key)))
+    ContactId::new(key.map_or_else(Uuid::now_v7, |key| derive(b"contact", caller, key)))
 }
 
-/// A version 8 UUID (RFC 9562: made from a digest of our own choice).
-fn derived(purpose: &[u8], caller: Caller, key: &str) -> Uuid {
+/// A UUID of version 8 (RFC 9562), derived from a digest.
+fn derive(purpose: &[u8], caller: Caller, key: &str) -> Uuid {
     let digest = Sha256::new().chain_update(purpose).chain_update([0]).chain_update(caller.0).chain_update(key);
     Uuid::new_v8(first_half(digest))
 }
 
-/// What a request asks for, as its parsed values: another spelling of the same is the same.
+/// The digest of the parsed values of a request. Two spellings of the same values have the same fingerprint.
 pub(crate) fn fingerprint(contact: Option<ContactId>, expects: Option<OperationId>, action: &Action) -> Fingerprint {
     let mut digest = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -51,14 +51,14 @@ fn first_half(digest: Sha256) -> [u8; 16] {
     half
 }
 
-/// Whether an id that SQL does not know can be of an operation that is still to end: only ids we make can, and those that
-/// hold a time only if everything since then is remembered.
+/// Whether an operation that SQL does not know may be pending. This needs an id of a version that the service makes. If
+/// the id contains a time, operations of that time must not have been pruned yet.
 pub(crate) fn may_be_pending(id: OperationId, pruned_before: Option<Timestamp>) -> bool {
-    let made_before = |horizon: Timestamp| {
-        let made = id.uuid().get_timestamp().map(|time| time.to_unix().0);
-        made.is_some_and(|seconds| i128::from(seconds) < i128::from(horizon.timestamp()))
+    let created_before = |limit: Timestamp| {
+        let created = id.uuid().get_timestamp().map(|time| time.to_unix().0);
+        created.is_some_and(|seconds| i128::from(seconds) < i128::from(limit.timestamp()))
     };
-    matches!(id.uuid().get_version_num(), 7 | 8) && !pruned_before.is_some_and(made_before)
+    matches!(id.uuid().get_version_num(), 7 | 8) && !pruned_before.is_some_and(created_before)
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     const BIA: Caller = Caller([2; 32]);
 
     #[test]
-    fn one_key_of_one_caller_has_one_id() {
+    fn the_same_key_of_the_same_caller_gives_the_same_id() {
         assert_eq!(operation_id(ANA, Some("k")), operation_id(ANA, Some("k")));
         assert_ne!(operation_id(ANA, Some("k")), operation_id(ANA, Some("l")));
         assert_ne!(operation_id(ANA, Some("k")), operation_id(BIA, Some("k")));
@@ -81,12 +81,12 @@ mod tests {
         }
         assert!(!may_be_pending(OperationId::new(Uuid::nil()), None));
         let tomorrow = Some(chrono::Utc::now() + chrono::TimeDelta::days(1));
-        assert!(!may_be_pending(operation_id(ANA, None), tomorrow), "it is forgotten");
-        assert!(may_be_pending(operation_id(ANA, Some("k")), tomorrow), "it holds no time");
+        assert!(!may_be_pending(operation_id(ANA, None), tomorrow), "it may have been pruned");
+        assert!(may_be_pending(operation_id(ANA, Some("k")), tomorrow), "it contains no time");
     }
 
     #[test]
-    fn a_fingerprint_tells_requests_apart_but_not_spellings() {
+    fn a_fingerprint_depends_on_the_values_and_not_on_their_spelling() {
         let action = |name: &str, phone: &str| {
             Action::Create(Details {
                 name: Name::parse(name).unwrap(),
@@ -94,12 +94,12 @@ mod tests {
                 email: Email::parse("a@example.com").unwrap(),
             })
         };
-        let print = |action: &Action| fingerprint(None, None, action);
+        let of = |action: &Action| fingerprint(None, None, action);
         let ana = action("Ana", "11987654321");
-        assert_eq!(print(&ana), print(&action(" Ana ", "(11) 98765-4321")));
-        assert_ne!(print(&ana), print(&action("Bia", "11987654321")));
-        assert_ne!(print(&ana), print(&Action::Delete));
-        assert_ne!(print(&ana), fingerprint(Some(contact_id(ANA, None)), None, &ana));
-        assert_ne!(print(&ana), fingerprint(None, Some(operation_id(ANA, None)), &ana));
+        assert_eq!(of(&ana), of(&action(" Ana ", "(11) 98765-4321")));
+        assert_ne!(of(&ana), of(&action("Bia", "11987654321")));
+        assert_ne!(of(&ana), of(&Action::Delete));
+        assert_ne!(of(&ana), fingerprint(Some(contact_id(ANA, None)), None, &ana));
+        assert_ne!(of(&ana), fingerprint(None, Some(operation_id(ANA, None)), &ana));
     }
 }

@@ -1,4 +1,4 @@
-//! Operations: their ids, and what became of them.
+//! Operations: their ids, and `GET /operations/{id}`.
 
 pub(crate) mod ids;
 pub(crate) mod read;

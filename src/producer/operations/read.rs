@@ -1,8 +1,8 @@
-//! Reading an operation: whether it is pending, and else how it ended.
+//! Reads an operation: pending, or finished with its result.
 
 use super::ids::may_be_pending;
 use super::views::OperationView;
-use crate::producer::http::parameters::id;
+use crate::producer::http::parameters::parse_id;
 use crate::producer::language;
 use crate::producer::problems::{Kind, Problem};
 use crate::producer::state::AppState;
@@ -15,25 +15,25 @@ pub(crate) async fn operation(
     request: HttpRequest,
     path: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let id = id(&path)?;
-    let (operation, horizon) = api
+    let id = parse_id(&path)?;
+    let (operation, pruned_before) = api
         .reader
         .read(move |store| match store.operation(id)? {
             None => Ok((None, store.pruned_before()?)),
-            ended => Ok((ended, None)),
+            finished => Ok((finished, None)),
         })
         .await?;
     match operation {
         Some(operation) => {
-            let view = OperationView::ended(&operation, language::negotiate(request.headers()));
+            let view = OperationView::finished(&operation, language::negotiate(&request));
             Ok(HttpResponse::Ok().insert_header((VARY, "Accept-Language")).json(view))
         }
-        None if may_be_pending(id, horizon) => {
+        None if may_be_pending(id, pruned_before) => {
             Ok(HttpResponse::Ok().insert_header((RETRY_AFTER, "1")).json(OperationView::pending(id)))
         }
         None => Err(Problem::new(
             Kind::NotFound,
-            "There is no operation with this id, or it ended so long ago that it is not remembered.",
+            "There is no operation with this id. Perhaps it finished long ago and was removed.",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Operations as the API shows them.
+//! The JSON of operations.
 
 use crate::domain::{ContactId, OperationId, Status, Timestamp};
 use crate::producer::language::Language;
@@ -8,21 +8,21 @@ use uuid::Uuid;
 
 /// The body of a 202.
 #[derive(Serialize)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedView {
     operation_id: Uuid,
     contact_id: Uuid,
     version: Uuid,
     status: &'static str,
 }
 
-impl Accepted {
+impl AcceptedView {
     pub(crate) fn new(operation: OperationId, contact: ContactId) -> Self {
         let operation = operation.uuid();
         Self { version: operation, operation_id: operation, contact_id: contact.uuid(), status: "accepted" }
     }
 }
 
-/// An operation. One that SQL does not know yet has only its id and its status.
+/// The JSON of an operation. A pending operation has only an id and a status.
 #[derive(Serialize)]
 pub(crate) struct OperationView {
     id: String,
@@ -49,7 +49,7 @@ impl OperationView {
         }
     }
 
-    pub(crate) fn ended(operation: &Operation, language: Language) -> Self {
+    pub(crate) fn finished(operation: &Operation, language: Language) -> Self {
         let (status, reason) = match operation.status {
             Status::Applied => ("applied", None),
             Status::Superseded => ("superseded", None),
@@ -61,7 +61,7 @@ impl OperationView {
             operation: Some(operation.kind.as_str()),
             status,
             reason: reason.map(|reason| reason.as_str()),
-            detail: reason.map(|reason| language.say(reason.sentence()).into_owned()),
+            detail: reason.map(|reason| language.translate(reason.sentence()).into_owned()),
             accepted_at: Some(operation.accepted_at),
             completed_at: Some(operation.completed_at),
         }

@@ -1,17 +1,16 @@
-//! One wrong value of a request, as a problem names it.
+//! Field errors: the invalid values of a request in a problem.
 //!
-//! The rule this file keeps: a value itself is never repeated, only where it stands and what would be right. It must
-//! not know the rules that values keep.
+//! Rule of this file: a field error never repeats the value. It says where the value is and what is valid.
 
 use crate::domain::Invalid;
 use crate::producer::language::Language;
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// How much is shown of a name that the caller chose, in characters.
-const NAME_SHOWN: usize = 40;
+/// The maximum length of a field name in an answer, in characters. The caller can choose any name.
+const MAX_NAME_CHARS: usize = 40;
 
-/// Where a wrong value stands.
+/// Where an invalid value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldLocation {
@@ -25,43 +24,43 @@ pub enum FieldLocation {
     Header,
 }
 
-/// One wrong value.
+/// One invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// Where it stands.
+    /// Where the value is.
     #[serde(rename = "in")]
-    pub place: FieldLocation,
-    /// The field's, parameter's or header's name.
+    pub location: FieldLocation,
+    /// The name of the field, parameter or header.
     pub field: String,
-    /// Where a member of the body stands, as a JSON pointer (RFC 6901).
+    /// The position in the body as a JSON pointer (RFC 6901).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// A stable code for programs.
     pub code: &'static str,
-    /// What would be right, for people.
+    /// What is valid, as a text for people.
     pub detail: Cow<'static, str>,
 }
 
 impl FieldError {
-    /// Of a long name only the beginning is shown.
-    pub(crate) fn new(place: FieldLocation, field: impl Into<String>, invalid: Invalid) -> Self {
+    /// Creates a field error. A long name is truncated.
+    pub(crate) fn new(location: FieldLocation, field: impl Into<String>, invalid: Invalid) -> Self {
         let mut field = field.into();
-        let whole = match field.char_indices().nth(NAME_SHOWN) {
+        let whole = match field.char_indices().nth(MAX_NAME_CHARS) {
             Some((end, _)) => {
                 field.truncate(end);
                 false
             }
             None => true,
         };
-        // What is no member has a name in parentheses; the beginning of a name points to nothing.
-        let member = place == FieldLocation::Body && whole && !matches!(field.as_str(), "(body)" | "(line)");
+        // A name in parentheses is not a member. A truncated name has no valid pointer.
+        let member = location == FieldLocation::Body && whole && !matches!(field.as_str(), "(body)" | "(line)");
         let pointer = member.then(|| format!("/{}", field.replace('~', "~0").replace('/', "~1")));
-        Self { place, field, pointer, code: invalid.code, detail: invalid.detail.into() }
+        Self { location, field, pointer, code: invalid.code, detail: invalid.detail.into() }
     }
 
-    /// The same, with its sentence in this language.
-    pub(crate) fn spoken(&self, language: Language) -> Self {
-        Self { detail: language.say(&self.detail).into_owned().into(), ..self.clone() }
+    /// The same field error with its `detail` in this language.
+    pub(crate) fn localized(&self, language: Language) -> Self {
+        Self { detail: language.translate(&self.detail).into_owned().into(), ..self.clone() }
     }
 }
 
@@ -72,16 +71,16 @@ mod tests {
     const WRONG: Invalid = Invalid { code: "malformed", detail: "must not be empty" };
 
     #[test]
-    fn a_pointer_leads_to_a_member_of_the_body() {
-        let pointer = |place, field: &str| FieldError::new(place, field, WRONG).pointer;
+    fn only_members_of_the_body_have_a_pointer() {
+        let pointer = |location, field: &str| FieldError::new(location, field, WRONG).pointer;
         assert_eq!(pointer(FieldLocation::Body, "name"), Some("/name".into()));
         assert_eq!(pointer(FieldLocation::Body, "a/b~c"), Some("/a~1b~0c".into()));
         assert_eq!(pointer(FieldLocation::Body, ""), Some("/".into()));
         assert_eq!(pointer(FieldLocation::Body, &"é".repeat(40)), Some(format!("/{}", "é".repeat(40))));
-        for (place, field) in
+        for (location, field) in
             [(FieldLocation::Body, "(body)"), (FieldLocation::Body, "(line)"), (FieldLocation::Query, "q")]
         {
-            assert_eq!(pointer(place, field), None);
+            assert_eq!(pointer(location, field), None);
         }
         let long = FieldError::new(FieldLocation::Body, "é".repeat(41), WRONG);
         assert_eq!((long.field, long.pointer), ("é".repeat(40), None));

@@ -1,14 +1,13 @@
-//! The kinds of problems: slug, title and status of each, for ever the same (RFC 9457 section 3.1).
+//! The problem types: slug, title and status of each (RFC 9457 section 3.1).
 //!
-//! The rule this file keeps: a kind is never renamed, and every kind has its page (`/problems/SLUG`). It must not know
-//! how a problem is shown.
+//! Rule of this file: a problem type is never renamed or removed. Each one has a page (`/problems/SLUG`).
 
 use actix_web::http::StatusCode;
 
-/// What kind of error; each has its own stable type URI.
+/// A problem type. Each one has a stable type URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A field, parameter or header is wrong.
+    /// A field, parameter or header is invalid.
     Validation,
     /// The body is not JSON.
     MalformedJson,
@@ -16,17 +15,17 @@ pub enum Kind {
     IdempotencyKeyReused,
     /// `If-Match` names a version that is not current.
     VersionConflict,
-    /// The change ended: another operation created the contact.
+    /// The operation failed: another operation created the contact.
     AlreadyExists,
-    /// The change ended: the contact was deleted.
+    /// The operation failed: the contact was deleted.
     ContactDeleted,
-    /// The change ended in another failure.
+    /// The operation failed for another reason.
     ChangeFailed,
-    /// No such route, contact or operation.
+    /// The path, contact, operation or problem type does not exist.
     NotFound,
-    /// The route has other methods.
+    /// The path does not support the method.
     MethodNotAllowed,
-    /// The caller accepts nothing that there is.
+    /// The path has none of the formats that the caller accepts.
     NotAcceptable,
     /// The body is larger than allowed.
     BodyTooLarge,
@@ -34,26 +33,26 @@ pub enum Kind {
     UriTooLong,
     /// The headers are larger than allowed.
     HeadersTooLarge,
-    /// The body has a type that the route does not take.
+    /// The path does not accept the media type of the body.
     UnsupportedMediaType,
     /// The body did not arrive in time.
     RequestTimeout,
-    /// No valid key or token.
+    /// The request has no valid key or token.
     Unauthorized,
-    /// The key or token lacks the scope.
+    /// The key or token does not have the scope.
     Forbidden,
-    /// The caller sends more than its share.
+    /// The caller exceeds its rate limit.
     RateLimited,
     /// The queue did not confirm the change.
     NotAccepted,
     /// The database cannot be read now.
     ReadsUnavailable,
-    /// A fault of ours. The last one: the length of [`Kind::ALL`] is taken from it.
+    /// An error of the service. It must be the last one: it defines the length of [`Kind::ALL`].
     Internal,
 }
 
 impl Kind {
-    /// Every kind, in the order of the documents.
+    /// All problem types, in the order of the documentation.
     pub const ALL: [Self; Self::Internal as usize + 1] = [
         Self::Validation,
         Self::MalformedJson,
@@ -105,30 +104,30 @@ impl Kind {
         }
     }
 
-    /// The same for every problem of the kind, in English.
+    /// The title in English. It is the same for every problem of the type.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Validation => "The request is not valid",
-            Self::MalformedJson => "The body is not JSON",
+            Self::MalformedJson => "The body is not valid JSON",
             Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request",
             Self::VersionConflict => "The contact has another version",
-            Self::AlreadyExists => "The contact exists already",
+            Self::AlreadyExists => "The contact already exists",
             Self::ContactDeleted => "The contact was deleted",
             Self::ChangeFailed => "The change could not be applied",
             Self::NotFound => "Not found",
-            Self::MethodNotAllowed => "The method is not allowed here",
-            Self::NotAcceptable => "Nothing that you accept is served here",
+            Self::MethodNotAllowed => "The path does not support this method",
+            Self::NotAcceptable => "None of the accepted formats is available",
             Self::BodyTooLarge => "The body is too large",
             Self::UriTooLong => "The path and query are too long",
             Self::HeadersTooLarge => "The headers are too large",
-            Self::UnsupportedMediaType => "The body has a type that is not taken here",
+            Self::UnsupportedMediaType => "The media type of the body is not supported",
             Self::RequestTimeout => "The body did not arrive in time",
-            Self::Unauthorized => "A valid key or token is needed",
-            Self::Forbidden => "The key or token does not allow this",
+            Self::Unauthorized => "A valid key or token is required",
+            Self::Forbidden => "The key or token does not have the required scope",
             Self::RateLimited => "Too many requests",
             Self::NotAccepted => "The change was not accepted",
-            Self::ReadsUnavailable => "The data cannot be read at the moment",
-            Self::Internal => "Something went wrong here",
+            Self::ReadsUnavailable => "The data cannot be read now",
+            Self::Internal => "Internal error of the service",
         }
     }
 
@@ -162,9 +161,9 @@ mod tests {
     use super::Kind;
 
     #[test]
-    fn every_kind_is_listed_once_with_a_slug_of_its_own() {
-        for (place, kind) in Kind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, place);
+    fn every_problem_type_is_listed_once_and_has_a_unique_slug() {
+        for (position, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, position);
             assert!(kind.slug().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", kind.slug());
             assert!(kind.status().is_client_error() || kind.status().is_server_error());
             assert_eq!(Kind::ALL.iter().filter(|other| other.slug() == kind.slug()).count(), 1);

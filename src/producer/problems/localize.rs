@@ -1,22 +1,22 @@
-//! Answers every problem in the language of the caller.
+//! Middleware that answers every problem in the language of the caller.
 
-use super::{error_in_language, in_language};
+use super::{localize_error, localize_response};
 use crate::producer::language::negotiate;
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 
-/// Answers every problem in the caller's language. It stands outside of the parts that refuse requests, and inside of
-/// one that compresses answers.
+/// Answers every problem in the caller's language. It must be outside of middleware that rejects requests, and inside
+/// of middleware that compresses answers.
 pub(crate) async fn localize(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let language = negotiate(request.headers());
+    let language = negotiate(&request);
     match next.call(request).await {
-        Ok(response) => Ok(in_language(response, language)),
-        Err(error) => Err(error_in_language(error, language)),
+        Ok(response) => Ok(localize_response(response, language)),
+        Err(error) => Err(localize_error(error, language)),
     }
 }
 
@@ -30,7 +30,7 @@ mod tests {
     use actix_web::{App, HttpResponse, web};
 
     #[test]
-    fn problems_of_handlers_and_of_other_parts_are_answered_in_the_language() {
+    fn problems_of_handlers_and_middleware_are_localized() {
         async fn broken() -> Result<HttpResponse, Problem> {
             Err(Problem::reads_unavailable())
         }
@@ -62,7 +62,7 @@ mod tests {
             assert_eq!([language, retry, added].map(|value| value.unwrap().to_str().unwrap()), ["pt-BR", "2", "1"]);
             assert!(headers.get_all(VARY).any(|value| value == "Accept-Language"));
             let shown: serde_json::Value = read_body_json(answer).await;
-            assert_eq!(shown["title"], "Os dados não podem ser lidos no momento");
+            assert_eq!(shown["title"], "Os dados não podem ser lidos agora");
 
             let answer = call_service(&service, get("/fine")).await;
             assert!(!answer.headers().contains_key(CONTENT_LANGUAGE));

@@ -1,7 +1,7 @@
-//! Problem documents: every error of the API, RFC 9457, in the language that the caller prefers.
+//! Problem documents (RFC 9457): every error of the API, in the language that the caller prefers.
 //!
-//! The rule this file keeps: texts are written in English and translated when they are rendered, so that codes, slugs
-//! and logs are the same in every language. It must not know which routes there are.
+//! Rule of this module: code uses English texts, and a problem is translated when it is rendered. Codes, slugs and logs
+//! are the same in every language.
 
 pub(crate) mod explanations;
 mod field_error;
@@ -25,10 +25,10 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What `Retry-After` says when it is not known how long it will take.
-const SOON: HeaderValue = HeaderValue::from_static("2");
+/// The value of `Retry-After` if the necessary time is unknown, in seconds.
+const DEFAULT_RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
-/// An error as the API answers it.
+/// An error answer of the API.
 #[derive(Clone, Debug)]
 pub struct Problem {
     kind: Kind,
@@ -39,7 +39,7 @@ pub struct Problem {
     language: Language,
 }
 
-/// The members in the order in which they are read best.
+/// The JSON of a problem. The order of the members is the best one to read.
 #[derive(Serialize)]
 pub(crate) struct Document<'a> {
     r#type: String,
@@ -64,8 +64,8 @@ impl Problem {
         Self { errors, ..Self::new(Kind::Validation, detail) }
     }
 
-    pub(crate) fn field(place: FieldLocation, field: &str, code: &'static str, detail: &'static str) -> Self {
-        Self::validation(vec![FieldError::new(place, field, Invalid { code, detail })])
+    pub(crate) fn field(location: FieldLocation, field: &str, code: &'static str, detail: &'static str) -> Self {
+        Self::validation(vec![FieldError::new(location, field, Invalid { code, detail })])
     }
 
     pub(crate) fn reads_unavailable() -> Self {
@@ -73,10 +73,10 @@ impl Problem {
     }
 
     pub(crate) fn reads_unavailable_because(detail: &'static str) -> Self {
-        Self::new(Kind::ReadsUnavailable, detail).with_header(RETRY_AFTER, SOON)
+        Self::new(Kind::ReadsUnavailable, detail).with_header(RETRY_AFTER, DEFAULT_RETRY_AFTER)
     }
 
-    /// The end of a command that was waited for.
+    /// The failure of an operation that the request waited for.
     pub(crate) fn failed(reason: Reason) -> Self {
         let kind = match reason {
             Reason::AlreadyExists => Kind::AlreadyExists,
@@ -95,11 +95,11 @@ impl Problem {
         Self { reason: Some(reason.as_str()), ..Self::new(kind, sentence(reason.sentence())) }
     }
 
-    /// The challenge of RFC 6750, section 3.
-    pub(crate) fn unauthorized(shown: bool) -> Self {
-        let challenge = if shown { "Bearer error=\"invalid_token\"" } else { "Bearer" };
-        let detail = match shown {
-            true => "The key or token that was sent is not known here, or not valid any more.",
+    /// A 401 with the challenge of RFC 6750, section 3.
+    pub(crate) fn unauthorized(key_was_sent: bool) -> Self {
+        let challenge = if key_was_sent { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+        let detail = match key_was_sent {
+            true => "The key or token is unknown or no longer valid.",
             false => "Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
         };
         Self::new(Kind::Unauthorized, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
@@ -110,8 +110,8 @@ impl Problem {
         self
     }
 
-    /// The same, to be answered in this language.
-    pub(crate) fn spoken(&self, language: Language) -> Self {
+    /// The same problem, to be rendered in this language.
+    pub(crate) fn localized(&self, language: Language) -> Self {
         Self { language, ..self.clone() }
     }
 
@@ -120,17 +120,17 @@ impl Problem {
         self.kind
     }
 
-    /// Says more than the names of the fields.
+    /// Replaces the `detail`.
     pub(crate) fn set_detail(&mut self, detail: String) {
         self.detail = detail.into();
     }
 
-    /// What is wrong, in English.
+    /// The `detail` in English.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The wrong values.
+    /// The field errors.
     pub fn errors(&self) -> &[FieldError] {
         &self.errors
     }
@@ -139,7 +139,7 @@ impl Problem {
         self.kind = kind;
     }
 
-    /// The headers that belong to this problem, besides those that every problem has.
+    /// The headers of this problem, without those that every problem has.
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers
     }
@@ -147,15 +147,15 @@ impl Problem {
     pub(crate) fn document(&self, language: Language) -> Document<'_> {
         Document {
             r#type: format!("/problems/{}", self.kind.slug()),
-            title: language.say(self.kind.title()),
+            title: language.translate(self.kind.title()),
             status: self.kind.status().as_u16(),
-            detail: language.say(&self.detail),
+            detail: language.translate(&self.detail),
             reason: self.reason,
-            errors: self.errors.iter().map(|error| error.spoken(language)).collect(),
+            errors: self.errors.iter().map(|error| error.localized(language)).collect(),
         }
     }
 
-    fn text(&self, language: Language) -> String {
+    fn to_json(&self, language: Language) -> String {
         serde_json::to_string(&self.document(language)).unwrap_or_default()
     }
 
@@ -167,18 +167,18 @@ impl Problem {
         response
             .insert_header((CONTENT_TYPE, "application/problem+json"))
             .insert_header((CONTENT_LANGUAGE, language.tag()))
-            // Added, as another part may have to say that the answer varies by something else, too.
+            // Appended, because other middleware may also set `Vary`.
             .append_header((VARY, "Accept-Language"))
-            .body(self.text(language))
+            .body(self.to_json(language))
     }
 }
 
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         let advice = match error {
-            // It may have reached the queue all the same.
+            // The queue may have the message.
             PublishError::TimedOut | PublishError::Closed => {
-                "It is not known whether the change will be applied: send it again with the same Idempotency-Key."
+                "The change may still be applied. Send it again, with the same Idempotency-Key."
             }
             PublishError::Full
             | PublishError::Blocked
@@ -188,11 +188,11 @@ impl From<PublishError> for Problem {
         };
         let detail = format!("{} {advice}", sentence(&error.to_string()));
         let problem = Self { reason: Some(error.as_str()), ..Self::new(Kind::NotAccepted, detail) };
-        problem.with_header(RETRY_AFTER, SOON)
+        problem.with_header(RETRY_AFTER, DEFAULT_RETRY_AFTER)
     }
 }
 
-/// Words that begin in lower case and have no full stop, as a sentence.
+/// Makes a sentence: with a capital letter and a full stop.
 fn sentence(words: &str) -> String {
     let mut rest = words.chars();
     rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).chain(['.']).collect()
@@ -214,15 +214,15 @@ impl ResponseError for Problem {
     }
 }
 
-/// An answer made of a problem, in this language; all headers stay that were added to it since. Any other answer stays
-/// as it is, and so does one that is compressed already.
-pub(crate) fn in_language<B: MessageBody + 'static>(
+/// Translates an answer that was made from a problem, and keeps its headers. Other answers, and compressed ones, are
+/// not changed.
+pub(crate) fn localize_response<B: MessageBody + 'static>(
     response: ServiceResponse<B>,
     language: Language,
 ) -> ServiceResponse<EitherBody<B, String>> {
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    let spoken = problem.filter(|problem| problem.language != language).map(|problem| problem.text(language));
-    match spoken {
+    let localized = problem.filter(|problem| problem.language != language).map(|problem| problem.to_json(language));
+    match localized {
         Some(text) if !response.headers().contains_key(CONTENT_ENCODING) => {
             let mut response = response.map_body(|_, _| EitherBody::right(text));
             response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
@@ -232,22 +232,22 @@ pub(crate) fn in_language<B: MessageBody + 'static>(
     }
 }
 
-/// The same for an error that no answer was made of yet, such as a refusal by another part before the handler.
-pub(crate) fn error_in_language(error: Error, language: Language) -> Error {
+/// Translates a problem that is not an answer yet, for example an error of another middleware.
+pub(crate) fn localize_error(error: Error, language: Language) -> Error {
     match error.as_error::<Problem>() {
-        Some(problem) if problem.language != language => problem.spoken(language).into(),
+        Some(problem) if problem.language != language => problem.localized(language).into(),
         _ => error,
     }
 }
 
-/// Any path that is not ours.
+/// Answers a path that does not exist.
 pub(crate) async fn not_found() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Kind::NotFound, "There is nothing at this path; the API begins at /contacts."))
+    Err(Problem::new(Kind::NotFound, "This path does not exist. The API begins at /contacts."))
 }
 
-/// A path of ours with a method it does not have.
+/// Answers a method that the path does not support.
 pub(crate) async fn method_not_allowed(allowed: &'static str) -> Result<HttpResponse, Problem> {
-    let problem = Problem::new(Kind::MethodNotAllowed, format!("This path takes {allowed}."));
+    let problem = Problem::new(Kind::MethodNotAllowed, format!("This path supports {allowed}."));
     Err(problem.with_header(ALLOW, HeaderValue::from_static(allowed)))
 }
 
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_that_was_waited_for_is_a_problem_with_its_reason() {
+    fn a_failed_operation_is_a_problem_with_its_reason() {
         for reason in Reason::ALL {
             let problem = Problem::failed(*reason);
             let expected = match reason {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_rendered_in_a_language() {
+    fn a_problem_is_rendered_in_the_given_language() {
         let problem = Problem::from(PublishError::TimedOut)
             .with_header(HeaderName::from_static("ratelimit"), HeaderValue::from_static("\"default\";r=0;t=1"));
         for (language, tag, title) in [
@@ -290,8 +290,8 @@ mod tests {
         let shown = serde_json::to_value(problem.document(Language::Portuguese)).unwrap();
         assert_eq!(
             shown["detail"],
-            "O broker não confirmou a tempo. Não se sabe se a alteração será aplicada: \
-             envie-a de novo com a mesma Idempotency-Key."
+            "O broker não confirmou a tempo. A alteração ainda pode ser aplicada. \
+             Envie-a de novo, com a mesma Idempotency-Key."
         );
     }
 }

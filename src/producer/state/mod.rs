@@ -1,6 +1,7 @@
-//! What the handlers share: where changes go, where reads come from, and what bounds both.
+//! The state that the request handlers share: publisher, reads, waiting requests, and their limits.
 //!
-//! The rule this room keeps: work that callers can ask for in any number (reads, exports, imports, waiting) has a limit here.
+//! Rule of this module: work that callers can request in any number has a limit here (reads, exports, imports,
+//! waiting).
 
 mod reader;
 mod waiters;
@@ -12,22 +13,22 @@ use crate::stop::Stop;
 pub(crate) use reader::Reader;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-pub(crate) use waiters::Waiters;
+pub(crate) use waiters::OperationWaiters;
 
-/// How many exports may run at once: each holds a connection and a snapshot.
-const EXPORTS: usize = 2;
-/// How many batches of imports may be published at once: the rest of the mailbox is for those who ask for one change.
-const IMPORTS: usize = 4;
+/// How many exports may run at the same time. Each one holds a database connection and a snapshot.
+const MAX_CONCURRENT_EXPORTS: usize = 2;
+/// How many import batches may be published at the same time. The rest of the mailbox is for single changes.
+const MAX_CONCURRENT_IMPORT_BATCHES: usize = 4;
 
-/// The state of the application, shared by all HTTP threads.
+/// The state of the API. All HTTP threads share it.
 pub(crate) struct AppState {
     pub(crate) publisher: Publisher,
     pub(crate) reader: Arc<Reader>,
-    pub(crate) waiters: Waiters,
-    /// Exports that may still begin.
-    pub(crate) exports: Arc<Semaphore>,
-    /// Batches of imports that may still be published.
-    pub(crate) imports: Semaphore,
+    pub(crate) waiters: OperationWaiters,
+    /// Permits for exports.
+    pub(crate) export_permits: Arc<Semaphore>,
+    /// Permits to publish import batches.
+    pub(crate) import_permits: Semaphore,
     pub(crate) stop: Stop,
     pub(crate) clock: HybridClock,
     pub(crate) settings: HttpSettings,
@@ -38,15 +39,15 @@ impl AppState {
         settings: HttpSettings,
         publisher: Publisher,
         reader: Arc<Reader>,
-        waiters: Waiters,
+        waiters: OperationWaiters,
         stop: Stop,
     ) -> Self {
         Self {
             publisher,
             reader,
             waiters,
-            exports: Arc::new(Semaphore::new(EXPORTS)),
-            imports: Semaphore::new(IMPORTS),
+            export_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_EXPORTS)),
+            import_permits: Semaphore::new(MAX_CONCURRENT_IMPORT_BATCHES),
             stop,
             clock: HybridClock::default(),
             settings,

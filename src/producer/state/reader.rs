@@ -1,4 +1,4 @@
-//! Reads of SQL: bounded in number and time, so that a slow database cannot pile up requests.
+//! Reads from SQL. Their number and time are limited, so that requests do not pile up behind a slow database.
 
 use crate::producer::problems::Kind;
 use crate::producer::problems::Problem;
@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long a check that a write can do without may take.
-const OPTIONAL: Duration = Duration::from_millis(500);
+/// How long an optional read may take. A write can continue without its result.
+const OPTIONAL_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Runs reads on blocking threads.
 pub(crate) struct Reader {
     store: Arc<dyn Store>,
     permits: Arc<Semaphore>,
@@ -17,16 +18,16 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(store: Arc<dyn Store>, at_once: usize, timeout: Duration) -> Self {
-        Self { store, permits: Arc::new(Semaphore::new(at_once)), timeout }
+    pub(crate) fn new(store: Arc<dyn Store>, max_concurrent: usize, timeout: Duration) -> Self {
+        Self { store, permits: Arc::new(Semaphore::new(max_concurrent)), timeout }
     }
 
-    /// What is read, for one who reads longer than a request may.
+    /// The store, for an export, which takes longer than a normal read may.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         self.store.clone()
     }
 
-    /// Reads, or answers 503 by the deadline.
+    /// Reads, or returns a 503 problem after the timeout.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
@@ -35,7 +36,7 @@ impl Reader {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(StoreError::Misconfigured(why))) => {
                 tracing::error!(why, "a read failed");
-                Err(Problem::new(Kind::Internal, "The data cannot be read by this version."))
+                Err(Problem::new(Kind::Internal, "This version cannot read the data."))
             }
             Ok(Err(StoreError::Unavailable(why) | StoreError::Rejected(why))) => {
                 tracing::warn!(why, "a read failed");
@@ -45,12 +46,12 @@ impl Reader {
         }
     }
 
-    /// Reads what is only good to know: nothing when SQL is busy or away.
+    /// Reads something optional. Returns `None` if SQL is slow or unavailable.
     pub(crate) async fn try_read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Option<T> {
-        match tokio::time::timeout(OPTIONAL, self.run(read)).await {
+        match tokio::time::timeout(OPTIONAL_TIMEOUT, self.run(read)).await {
             Ok(Ok(value)) => Some(value),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "an optional read failed");
@@ -67,11 +68,11 @@ impl Reader {
         let closed = |_closed| StoreError::Unavailable("shutting down".into());
         let permit = self.permits.clone().acquire_owned().await.map_err(closed)?;
         let store = self.store.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            // Held until the database answers, even when nobody waits for it any more.
+        let task = tokio::task::spawn_blocking(move || {
+            // Keeps the permit until the database answers, also if the request has already timed out.
             let _permit = permit;
             read(&*store)
         });
-        reading.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("the read was cut off: {error}"))))
+        task.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("the read did not finish: {error}"))))
     }
 }

@@ -1,6 +1,7 @@
-//! Waiting for operations to end: a request that waits costs no thread, and all that wait share one query.
+//! Requests that wait until their operation has finished. A waiting request uses no thread, and all of them share one
+//! query.
 //!
-//! The rule this room keeps: who waits is answered by its deadline, whatever SQL does, and at once when the role ends.
+//! Rule of this file: every request is answered by its deadline, whatever SQL does, and at once on shutdown.
 
 use crate::domain::OperationId;
 use crate::producer::state::reader::Reader;
@@ -11,73 +12,73 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
-/// The time between two looks, while anybody waits.
-const LOOK: Duration = Duration::from_millis(15);
-/// The most operations that one look asks for; with more, they are asked for in turn.
-const AT_ONCE: usize = 4_000;
+/// The time between two queries while requests wait.
+const POLL_INTERVAL: Duration = Duration::from_millis(15);
+/// The maximum number of operations in one query. If there are more, the queries take turns.
+const MAX_IDS_PER_QUERY: usize = 4_000;
 
-type Waiting = HashMap<OperationId, Vec<oneshot::Sender<Operation>>>;
+type WaitersById = HashMap<OperationId, Vec<oneshot::Sender<Operation>>>;
 
-/// Everybody who waits.
+/// All waiting requests. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Waiters {
-    waiting: Arc<Mutex<Waiting>>,
-    arrived: Arc<Notify>,
+pub(crate) struct OperationWaiters {
+    waiters: Arc<Mutex<WaitersById>>,
+    new_waiter: Arc<Notify>,
 }
 
-impl Waiters {
-    /// How an operation ended, if it does in time.
-    pub(crate) async fn ended(&self, id: OperationId, within: Duration, stop: &Stop) -> Option<Operation> {
+impl OperationWaiters {
+    /// Waits until the operation has finished. Returns `None` after the timeout or on shutdown.
+    pub(crate) async fn wait_for(&self, id: OperationId, timeout: Duration, stop: &Stop) -> Option<Operation> {
         let (sender, receiver) = oneshot::channel();
         self.lock().entry(id).or_default().push(sender);
-        self.arrived.notify_one();
+        self.new_waiter.notify_one();
         tokio::select! {
-            ended = tokio::time::timeout(within, receiver) => ended.ok()?.ok(),
+            finished = tokio::time::timeout(timeout, receiver) => finished.ok()?.ok(),
             () = stop.wait() => None,
         }
     }
 
-    /// Looks for all of them until the role ends, and with it their waiting.
-    pub(crate) async fn serve(self, reader: Arc<Reader>, stop: Stop) {
+    /// Polls the store for finished operations until the shutdown.
+    pub(crate) async fn run(self, reader: Arc<Reader>, stop: Stop) {
         tokio::select! {
-            () = self.poll(&reader) => {}
+            () = self.poll_store(&reader) => {}
             () = stop.wait() => {}
         }
     }
 
-    async fn poll(&self, reader: &Reader) {
+    async fn poll_store(&self, reader: &Reader) {
         let mut turn = 0;
         loop {
             let ids = self.ids();
             if ids.is_empty() {
-                self.arrived.notified().await;
+                self.new_waiter.notified().await;
                 continue;
             }
-            let parts: Vec<&[OperationId]> = ids.chunks(AT_ONCE).collect();
-            let part = parts.get(turn % parts.len()).copied().unwrap_or_default().to_vec();
+            let chunks: Vec<&[OperationId]> = ids.chunks(MAX_IDS_PER_QUERY).collect();
+            let chunk = chunks.get(turn % chunks.len()).copied().unwrap_or_default().to_vec();
             turn = turn.wrapping_add(1);
-            let ended = reader.try_read(move |store| store.operations(&part)).await;
-            for operation in ended.unwrap_or_default() {
+            let finished = reader.try_read(move |store| store.operations(&chunk)).await;
+            for operation in finished.unwrap_or_default() {
                 for waiter in self.lock().remove(&operation.id).unwrap_or_default() {
-                    // One that has gone away meanwhile needs no answer.
+                    // A request that has ended in the meantime needs no answer.
                     let _ = waiter.send(operation.clone());
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// The operations that somebody still waits for.
+    /// The operations that requests still wait for.
     fn ids(&self) -> Vec<OperationId> {
-        let mut waiting = self.lock();
-        waiting.retain(|_, waiters| {
+        let mut waiters = self.lock();
+        waiters.retain(|_, waiters| {
             waiters.retain(|waiter| !waiter.is_closed());
             !waiters.is_empty()
         });
-        waiting.keys().copied().collect()
+        waiters.keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, WaitersById> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

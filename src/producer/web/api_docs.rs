@@ -1,8 +1,7 @@
-//! The description of the API for people: Swagger UI, at `/docs`.
+//! The API reference at `/docs`: Swagger UI, which shows `/openapi.json`.
 //!
-//! The rule it keeps: everything comes from inside the program, and every link is relative, so that it also works
-//! behind a gateway that puts a prefix before our paths. It must not know what the API can do: it shows
-//! `/openapi.json`.
+//! Rule of this file: all files are part of the program. All links are relative, so that the page works behind a
+//! gateway with a path prefix.
 
 use crate::producer::http::static_file::Asset;
 use crate::producer::problems::Problem;
@@ -13,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 static PAGE: Asset = Asset::new("docs", "text/html; charset=utf-8", include_bytes!("api_docs/index.html"));
 
-/// A file of Swagger UI as `build.rs` left it.
+/// A file of Swagger UI that `build.rs` has compressed.
 macro_rules! swagger_ui {
     ($name:literal) => {
         include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".gz"))
@@ -29,7 +28,7 @@ static FILES: [Asset; 6] = [
     Asset::new("docs.css", STYLE, include_bytes!("api_docs/docs.css")),
     Asset::gzipped("swagger-ui-bundle.js", SCRIPT, swagger_ui!("swagger-ui-bundle.js")),
     Asset::gzipped("swagger-ui.css", STYLE, swagger_ui!("swagger-ui.css")),
-    // The Apache License asks that both go with it.
+    // The Apache License requires that both are distributed with it.
     Asset::gzipped("LICENSE", TEXT, swagger_ui!("LICENSE")),
     Asset::gzipped("NOTICE", TEXT, swagger_ui!("NOTICE")),
 ];
@@ -60,7 +59,7 @@ async fn page(request: HttpRequest) -> Result<HttpResponse, Problem> {
     PAGE.answer(&request)
 }
 
-/// The page's links are relative to `/docs`.
+/// Redirects `/docs/` to `/docs`, because the links of the page are relative to `/docs`.
 async fn without_slash() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((LOCATION, "../docs")).finish()
 }
@@ -68,7 +67,7 @@ async fn without_slash() -> HttpResponse {
 async fn file(request: HttpRequest, name: Path<String>) -> Result<HttpResponse, Problem> {
     match FILES.iter().find(|file| file.name == *name) {
         Some(file) => file.answer(&request),
-        None => Err(Problem::new(Kind::NotFound, "There is no such file; the description of the API is at /docs.")),
+        None => Err(Problem::new(Kind::NotFound, "This file does not exist. The API reference is at /docs.")),
     }
 }
 
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_is_sent_with_its_headers() {
+    fn every_file_is_served_with_its_headers() {
         for path in paths() {
             let (status, headers, body) = get(&path);
             let header = |name: &str| headers.get(name).unwrap_or_else(|| panic!("{path}: {name}")).to_str().unwrap();
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn swagger_ui_is_whole() {
+    fn swagger_ui_is_complete() {
         for (name, at_least) in
             [("swagger-ui-bundle.js", 1_000_000), ("swagger-ui.css", 100_000), ("LICENSE", 10_000), ("NOTICE", 20)]
         {
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_too_many_leads_to_the_page() {
+    fn a_trailing_slash_redirects_to_the_page() {
         let (status, headers, _) = get("/docs/");
         assert_eq!(
             (status, headers.get(LOCATION).unwrap().as_bytes()),
@@ -169,9 +168,9 @@ mod tests {
         );
     }
 
-    /// What the policy would keep a browser from doing, or would be a 404, is not in the page.
+    /// The page contains nothing that the content policy forbids, and no link to a missing file.
     #[test]
-    fn the_page_names_only_files_that_are_there() {
+    fn the_page_links_only_to_existing_files() {
         let page = std::str::from_utf8(&PAGE.bytes).unwrap();
         let mut named = Vec::new();
         for tag in page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {

@@ -1,4 +1,4 @@
-//! What browsers are served: the page, the reference of the API, the pages that explain problems.
+//! Pages for browsers: the web page, the API reference, and the pages that explain problems.
 
 mod api_docs;
 mod page;

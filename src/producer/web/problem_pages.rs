@@ -1,33 +1,33 @@
-//! The page behind the type URI of each problem, for the person who meets one: `/problems` and `/problems/{slug}`.
+//! The pages at the type URIs of problems: `/problems` and `/problems/{slug}`.
 //!
-//! The rule this file keeps: everything put into a page is escaped, and pages work under any path prefix, as all links
-//! are relative. It must not know when a problem arises.
+//! Rule of this file: every text in a page is escaped. All links are relative, so that the pages work behind a gateway
+//! with a path prefix.
 
-use crate::producer::http::static_file::{Asset, guard};
+use crate::producer::http::static_file::{Asset, add_security_headers};
 use crate::producer::language::{Language, negotiate};
-use crate::producer::problems::explanations::{self, Both};
+use crate::producer::problems::explanations::{self, Bilingual};
 use crate::producer::problems::{Kind, Problem, method_not_allowed};
-use crate::producer::web::problem_examples::{example, reasons, shown};
+use crate::producer::web::problem_examples::{example, reasons, render_example};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-/// What a browser may do with such a page: nothing but use our own style sheet.
+/// The content policy: the pages may only load our style sheet.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static STYLE: Asset = Asset::new("pages.css", "text/css; charset=utf-8", include_bytes!("problem_pages.css"));
 
-const ALL_TYPES: Both = Both("Problem types", "Tipos de problema");
-const INTRODUCTION: Both = Both(
-    "Every error of this API is a JSON document (RFC 9457) whose type is the path of one of these pages.",
-    "Todo erro desta API é um documento JSON (RFC 9457) cujo type é o caminho de uma destas páginas.",
+const ALL_TYPES: Bilingual = Bilingual("Problem types", "Tipos de problema");
+const INTRODUCTION: Bilingual = Bilingual(
+    "Every error of this API is a JSON document (RFC 9457). Its type is the path of one of these pages.",
+    "Todo erro desta API é um documento JSON (RFC 9457). O type dele é o caminho de uma destas páginas.",
 );
-const WHAT_TO_DO: Both = Both("What to do", "O que fazer");
-const AGAIN: Both = Both("Does it help to send it again?", "Adianta enviar de novo?");
-const REASONS: Both = Both("Reasons", "Motivos (reason)");
-const EXAMPLE: Both = Both("Example", "Exemplo");
+const WHAT_TO_DO: Bilingual = Bilingual("What to do", "O que fazer");
+const AGAIN: Bilingual = Bilingual("Can I send the request again?", "Posso enviar a requisição de novo?");
+const REASONS: Bilingual = Bilingual("Reasons", "Motivos (reason)");
+const EXAMPLE: Bilingual = Bilingual("Example", "Exemplo");
 
-/// The pages and their style sheet; the sheet comes first, as its name would be taken for a slug.
+/// The pages and their style sheet. The style sheet must come before `{slug}`, which would match its name.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(
@@ -51,15 +51,18 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 }
 
 pub(crate) async fn index(request: HttpRequest) -> HttpResponse {
-    let language = negotiate(request.headers());
+    let language = negotiate(&request);
     answer(language, index_html(language))
 }
 
 pub(crate) async fn page(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let language = negotiate(request.headers());
+    let language = negotiate(&request);
     match Kind::ALL.into_iter().find(|kind| kind.slug() == path.as_str()) {
         Some(kind) => Ok(answer(language, page_html(kind, language))),
-        None => Err(Problem::new(Kind::NotFound, "There is no problem type of this name; /problems lists all.")),
+        None => Err(Problem::new(
+            Kind::NotFound,
+            "There is no problem type with this name. The page /problems lists all types.",
+        )),
     }
 }
 
@@ -68,7 +71,7 @@ pub(crate) async fn style(request: HttpRequest) -> Result<HttpResponse, Problem>
 }
 
 fn answer(language: Language, html: String) -> HttpResponse {
-    guard(&mut HttpResponse::Ok())
+    add_security_headers(&mut HttpResponse::Ok())
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((CACHE_CONTROL, "public, max-age=3600"))
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
@@ -77,22 +80,22 @@ fn answer(language: Language, html: String) -> HttpResponse {
         .body(html)
 }
 
-fn escaped(text: &str) -> String {
+fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
+    for character in text.chars() {
+        match character {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            _ => safe.push(letter),
+            _ => safe.push(character),
         }
     }
     safe
 }
 
-/// A whole page; the content is HTML already.
+/// A complete page. `content` is HTML.
 fn html(language: Language, title: &str, style: &str, content: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -100,24 +103,25 @@ fn html(language: Language, title: &str, style: &str, content: &str) -> String {
          <title>{}</title>\n<link rel=\"stylesheet\" href=\"{}\">\n</head>\n\
          <body>\n<main>\n{content}</main>\n</body>\n</html>\n",
         language.tag(),
-        escaped(title),
-        escaped(style),
+        escape(title),
+        escape(style),
     )
 }
 
-fn heading(words: &Both, language: Language) -> String {
-    format!("<h2>{}</h2>\n", escaped(words.spoken(language)))
+fn heading(words: &Bilingual, language: Language) -> String {
+    format!("<h2>{}</h2>\n", escape(words.in_language(language)))
 }
 
 fn index_html(language: Language) -> String {
-    let title = ALL_TYPES.spoken(language);
-    let mut content = format!("<h1>{}</h1>\n<p>{}</p>\n<ul>\n", escaped(title), escaped(INTRODUCTION.spoken(language)));
+    let title = ALL_TYPES.in_language(language);
+    let mut content =
+        format!("<h1>{}</h1>\n<p>{}</p>\n<ul>\n", escape(title), escape(INTRODUCTION.in_language(language)));
     for kind in Kind::ALL {
         content.push_str(&format!(
             "<li><span class=\"status\">{}</span> <a href=\"problems/{slug}\">{}</a> <code>{slug}</code></li>\n",
             kind.status().as_u16(),
-            escaped(&language.say(kind.title())),
-            slug = escaped(kind.slug()),
+            escape(&language.translate(kind.title())),
+            slug = escape(kind.slug()),
         ));
     }
     content.push_str("</ul>\n");
@@ -125,32 +129,32 @@ fn index_html(language: Language) -> String {
 }
 
 fn page_html(kind: Kind, language: Language) -> String {
-    let (title, text) = (language.say(kind.title()), explanations::of(kind));
+    let (title, text) = (language.translate(kind.title()), explanations::explain(kind));
     let mut content = format!(
         "<p><a href=\"../problems\">{}</a></p>\n<h1>{}</h1>\n\
          <p><span class=\"status\">{}</span> <code>/problems/{}</code></p>\n<p>{}</p>\n{}<ul>\n",
-        escaped(ALL_TYPES.spoken(language)),
-        escaped(&title),
-        escaped(&kind.status().to_string()),
-        escaped(kind.slug()),
-        escaped(text.meaning.spoken(language)),
+        escape(ALL_TYPES.in_language(language)),
+        escape(&title),
+        escape(&kind.status().to_string()),
+        escape(kind.slug()),
+        escape(text.meaning.in_language(language)),
         heading(&WHAT_TO_DO, language),
     );
     for advice in text.advice {
-        content.push_str(&format!("<li>{}</li>\n", escaped(advice.spoken(language))));
+        content.push_str(&format!("<li>{}</li>\n", escape(advice.in_language(language))));
     }
-    let again = escaped(text.again.text().spoken(language));
+    let again = escape(text.retry.text().in_language(language));
     content.push_str(&format!("</ul>\n{}<p>{again}</p>\n", heading(&AGAIN, language)));
     let reasons = reasons(kind);
     if !reasons.is_empty() {
         content.push_str(&format!("{}<dl>\n", heading(&REASONS, language)));
         for (reason, words) in reasons {
-            let words = escaped(&language.say(&words));
-            content.push_str(&format!("<dt><code>{}</code></dt><dd>{words}</dd>\n", escaped(reason)));
+            let words = escape(&language.translate(&words));
+            content.push_str(&format!("<dt><code>{}</code></dt><dd>{words}</dd>\n", escape(reason)));
         }
         content.push_str("</dl>\n");
     }
-    let shown = escaped(&shown(&example(kind), language));
+    let shown = escape(&render_example(&example(kind), language));
     content.push_str(&format!("{}<pre><code>{shown}</code></pre>\n", heading(&EXAMPLE, language)));
     html(language, &title, "pages.css", &content)
 }
@@ -163,11 +167,11 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service, read_body};
 
     #[test]
-    fn every_kind_has_a_page_with_its_status_title_and_example() {
+    fn every_problem_type_has_a_page_with_its_status_title_and_example() {
         for language in Language::ALL {
             let index = index_html(language);
             for kind in Kind::ALL {
-                let (title, page) = (escaped(&language.say(kind.title())), page_html(kind, language));
+                let (title, page) = (escape(&language.translate(kind.title())), page_html(kind, language));
                 assert!(
                     page.contains(&format!("<title>{title}</title>")) && page.contains(&format!("<h1>{title}</h1>"))
                 );
@@ -181,28 +185,28 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_there_and_not_the_same_in_both_languages() {
-        let differs = |text: &Both| {
+    fn every_explanation_has_a_text_in_both_languages() {
+        let differs = |text: &Bilingual| {
             assert!(text.0 != text.1 && text.0.ends_with('.') && text.1.ends_with('.'), "{} {}", text.0, text.1);
             assert!(!text.0.contains("  ") && !text.1.contains("  "), "{} {}", text.0, text.1);
         };
         for kind in Kind::ALL {
-            let text = explanations::of(kind);
+            let text = explanations::explain(kind);
             assert!(!text.advice.is_empty());
             differs(&text.meaning);
-            differs(&text.again.text());
+            differs(&text.retry.text());
             text.advice.iter().for_each(differs);
         }
     }
 
     #[test]
-    fn whatever_stands_in_a_page_is_escaped() {
-        assert_eq!(escaped("<a href=\"x\">'&'"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;");
+    fn texts_in_a_page_are_escaped() {
+        assert_eq!(escape("<a href=\"x\">'&'"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;");
         assert!(page_html(Kind::Validation, Language::English).contains("&quot;pointer&quot;: &quot;/name&quot;"));
     }
 
     #[test]
-    fn pages_are_served_in_the_callers_language() {
+    fn pages_are_in_the_language_of_the_caller() {
         actix_web::rt::System::new().block_on(async {
             let service = init_service(App::new().configure(routes)).await;
             let get = |path: &str, language: &str| {

@@ -1,38 +1,38 @@
-//! A look at the dead letters in the file.
+//! Browses the dead letters in the file.
 
 use super::super::{DeadLetter, DeadLetterBrowser, QueueError};
-use super::file::File;
+use super::file::QueueFile;
 use std::collections::VecDeque;
 
-/// DeadLetterBrowser read at once.
-const CHUNK: usize = 500;
+/// How many dead letters one query reads.
+const CHUNK_SIZE: usize = 500;
 
-pub(super) struct Browser {
-    file: File,
+pub(super) struct EmbeddedBrowser {
+    file: QueueFile,
     total: usize,
-    /// The last one there when the look began.
+    /// The number of the last dead letter when the browser started.
     last: i64,
     cursor: i64,
     chunk: VecDeque<DeadLetter>,
 }
 
-impl Browser {
-    pub(super) fn new(mut file: File) -> Result<Self, QueueError> {
+impl EmbeddedBrowser {
+    pub(super) fn new(mut file: QueueFile) -> Result<Self, QueueError> {
         let (total, last) = file.count_dead_letters()?;
         Ok(Self { file, total, last, cursor: 0, chunk: VecDeque::new() })
     }
 }
 
-impl DeadLetterBrowser for Browser {
+impl DeadLetterBrowser for EmbeddedBrowser {
     fn total(&self) -> usize {
         self.total
     }
 
     fn next(&mut self) -> Result<Option<DeadLetter>, QueueError> {
         if self.chunk.is_empty() {
-            for numbered in self.file.dead_letters(self.cursor, self.last, CHUNK)? {
-                self.cursor = numbered.seq;
-                self.chunk.push_back(DeadLetter { tag: numbered.seq.unsigned_abs(), message: numbered.message });
+            for stored in self.file.dead_letters(self.cursor, self.last, CHUNK_SIZE)? {
+                self.cursor = stored.seq;
+                self.chunk.push_back(DeadLetter { tag: stored.seq.unsigned_abs(), message: stored.message });
             }
         }
         Ok(self.chunk.pop_front())

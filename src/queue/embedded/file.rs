@@ -1,4 +1,6 @@
-//! The file: one table, numbered in the order of arrival.
+//! The queue file: one table. Each message has a number, in the order of arrival.
+//!
+//! The column `lane` holds the queue of a message. Existing files have this name, so it stays.
 
 use super::super::{QueueError, QueueKind};
 use crate::domain::{Reason, Timestamp};
@@ -14,7 +16,8 @@ use std::path::Path;
 diesel::table! {
     message (seq) {
         seq -> BigInt,
-        lane -> SmallInt,
+        #[sql_name = "lane"]
+        queue -> SmallInt,
         due_millis -> BigInt,
         redeliveries -> Integer,
         id -> Text,
@@ -25,7 +28,7 @@ diesel::table! {
     }
 }
 
-/// `AUTOINCREMENT`: a number is never used again, so "everything up to N" stays true after a delete.
+/// `AUTOINCREMENT` never uses a number again. So "every message up to N" stays correct after a delete.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS message (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,14 +44,14 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS message_retry ON message (due_millis) WHERE lane = 1;
     CREATE INDEX IF NOT EXISTS message_dead_letter ON message (seq) WHERE lane = 2;";
 
-/// A restart may hand a message out this often before it goes to the dead letters. Only a backstop, as in RabbitMQ: the
-/// consumer counts, too, and gives up much earlier.
+/// After this many redeliveries the queue itself dead-letters a message, as RabbitMQ does. Normally the consumer
+/// dead-letters it much earlier.
 const DELIVERY_LIMIT: i32 = 100;
 
 #[derive(Insertable)]
 #[diesel(table_name = message)]
 struct NewRow {
-    lane: i16,
+    queue: i16,
     due_millis: i64,
     redeliveries: i32,
     id: String,
@@ -70,20 +73,20 @@ struct Row {
     body: Vec<u8>,
 }
 
-/// A message with its number, and how often it was handed out before.
-pub(super) struct Numbered {
+/// A message in the file, with its number and its redeliveries.
+pub(super) struct StoredMessage {
     pub(super) seq: i64,
     pub(super) redeliveries: u32,
     pub(super) message: Message,
 }
 
-impl From<Row> for Numbered {
+impl From<Row> for StoredMessage {
     fn from(row: Row) -> Self {
         let message = Message {
             id: row.id,
             kind: row.kind,
             timestamp: u64::try_from(row.timestamp).unwrap_or_default(),
-            // Written by us; a damaged header must not hide the message.
+            // A message with damaged headers must still be readable.
             headers: serde_json::from_str(&row.headers).unwrap_or_default(),
             body: row.body,
         };
@@ -91,22 +94,23 @@ impl From<Row> for Numbered {
     }
 }
 
-/// One connection to the file.
-pub(super) struct File {
+/// A connection to the queue file.
+pub(super) struct QueueFile {
     connection: SqliteConnection,
 }
 
-const fn number(lane: QueueKind) -> i16 {
-    match lane {
+const fn queue_number(queue: QueueKind) -> i16 {
+    match queue {
         QueueKind::Work => 0,
         QueueKind::Retry => 1,
         QueueKind::DeadLetter => 2,
     }
 }
 
-/// A lane as a condition. Its number stands in the text: SQLite uses an index of one lane only if it can see which.
-fn within(lane: QueueKind) -> SqlLiteral<Bool> {
-    sql(match lane {
+/// The condition that a message is in a queue. The number is part of the SQL text: with a parameter, SQLite does not
+/// use an index for one queue.
+fn is_in(queue: QueueKind) -> SqlLiteral<Bool> {
+    sql(match queue {
         QueueKind::Work => "lane = 0",
         QueueKind::Retry => "lane = 1",
         QueueKind::DeadLetter => "lane = 2",
@@ -117,14 +121,14 @@ fn failed(error: impl std::fmt::Display) -> QueueError {
     QueueError::Lost(format!("the queue file failed: {error}"))
 }
 
-impl File {
+impl QueueFile {
     pub(super) fn open(path: &Path) -> Result<Self, QueueError> {
         let cannot = |error: &dyn std::fmt::Display| {
             QueueError::Misconfigured(format!("cannot open the queue file {}: {error}", path.display()))
         };
         let path = path.to_str().ok_or_else(|| cannot(&"the path is not UTF-8"))?;
         let mut connection = SqliteConnection::establish(path).map_err(|error| cannot(&error))?;
-        // FULL: a commit returns after its fsync.
+        // With FULL, a commit returns after its fsync.
         let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
         connection.batch_execute(pragmas).map_err(|error| cannot(&error))?;
         connection
@@ -133,7 +137,7 @@ impl File {
         Ok(Self { connection })
     }
 
-    /// Runs several changes as one commit.
+    /// Runs changes in one transaction.
     pub(super) fn commit<T>(
         &mut self,
         changes: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
@@ -141,114 +145,119 @@ impl File {
         self.connection.immediate_transaction(changes).map_err(failed)
     }
 
-    /// Messages to apply after `cursor`, in order.
-    pub(super) fn after(&mut self, cursor: i64, limit: usize) -> Result<Vec<Numbered>, QueueError> {
+    /// The messages of the work queue after `cursor`, in order.
+    pub(super) fn messages_after(&mut self, cursor: i64, limit: usize) -> Result<Vec<StoredMessage>, QueueError> {
         let rows: QueryResult<Vec<Row>> = message::table
-            .filter(within(QueueKind::Work).and(message::seq.gt(cursor)))
+            .filter(is_in(QueueKind::Work).and(message::seq.gt(cursor)))
             .order(message::seq)
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .select(Row::as_select())
             .load(&mut self.connection);
-        Ok(rows.map_err(failed)?.into_iter().map(Numbered::from).collect())
+        Ok(rows.map_err(failed)?.into_iter().map(StoredMessage::from).collect())
     }
 
-    /// One message to apply, by number.
-    pub(super) fn one(&mut self, seq: i64) -> Result<Option<Numbered>, QueueError> {
+    /// The message of the work queue with this number.
+    pub(super) fn message(&mut self, seq: i64) -> Result<Option<StoredMessage>, QueueError> {
         let row: QueryResult<Option<Row>> = message::table
-            .filter(within(QueueKind::Work).and(message::seq.eq(seq)))
+            .filter(is_in(QueueKind::Work).and(message::seq.eq(seq)))
             .select(Row::as_select())
             .first(&mut self.connection)
             .optional();
-        Ok(row.map_err(failed)?.map(Numbered::from))
+        Ok(row.map_err(failed)?.map(StoredMessage::from))
     }
 
-    /// How many dead letters there are, and the number of the last.
+    /// How many dead letters there are, and the number of the last one.
     pub(super) fn count_dead_letters(&mut self) -> Result<(usize, i64), QueueError> {
         let (count, last): (i64, Option<i64>) = message::table
-            .filter(within(QueueKind::DeadLetter))
+            .filter(is_in(QueueKind::DeadLetter))
             .select((diesel::dsl::count_star(), diesel::dsl::max(message::seq)))
             .first(&mut self.connection)
             .map_err(failed)?;
         Ok((usize::try_from(count).unwrap_or_default(), last.unwrap_or_default()))
     }
 
-    /// Dead letters after `cursor` and up to `last`, in order.
-    pub(super) fn dead_letters(&mut self, cursor: i64, last: i64, limit: usize) -> Result<Vec<Numbered>, QueueError> {
+    /// The dead letters after `cursor` and up to `last`, in order.
+    pub(super) fn dead_letters(
+        &mut self,
+        cursor: i64,
+        last: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, QueueError> {
         let rows: QueryResult<Vec<Row>> = message::table
-            .filter(within(QueueKind::DeadLetter).and(message::seq.gt(cursor)).and(message::seq.le(last)))
+            .filter(is_in(QueueKind::DeadLetter).and(message::seq.gt(cursor)).and(message::seq.le(last)))
             .order(message::seq)
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .select(Row::as_select())
             .load(&mut self.connection);
-        Ok(rows.map_err(failed)?.into_iter().map(Numbered::from).collect())
+        Ok(rows.map_err(failed)?.into_iter().map(StoredMessage::from).collect())
     }
 
-    /// Removes dead letters by their numbers.
-    pub(super) fn remove_dead_letters(&mut self, places: &[u64]) -> Result<(), QueueError> {
+    /// Removes the dead letters with these numbers.
+    pub(super) fn remove_dead_letters(&mut self, tags: &[u64]) -> Result<(), QueueError> {
         self.commit(|connection| {
-            for place in places {
-                let seq = i64::try_from(*place).unwrap_or_default();
-                let which = within(QueueKind::DeadLetter).and(message::seq.eq(seq));
-                diesel::delete(message::table.filter(which)).execute(connection)?;
+            for tag in tags {
+                let seq = i64::try_from(*tag).unwrap_or_default();
+                let condition = is_in(QueueKind::DeadLetter).and(message::seq.eq(seq));
+                diesel::delete(message::table.filter(condition)).execute(connection)?;
             }
             Ok(())
         })
     }
 
-    /// How many messages are in a lane, and the first of them.
-    pub(super) fn waiting(&mut self, lane: QueueKind) -> Result<(u64, Option<Numbered>), QueueError> {
+    /// The number of messages in a queue, and the first message.
+    pub(super) fn backlog(&mut self, queue: QueueKind) -> Result<(u64, Option<StoredMessage>), QueueError> {
         let count: i64 =
-            message::table.filter(within(lane)).count().get_result(&mut self.connection).map_err(failed)?;
+            message::table.filter(is_in(queue)).count().get_result(&mut self.connection).map_err(failed)?;
         let row: QueryResult<Option<Row>> = message::table
-            .filter(within(lane))
+            .filter(is_in(queue))
             .order(message::seq)
             .select(Row::as_select())
             .first(&mut self.connection)
             .optional();
-        Ok((u64::try_from(count).unwrap_or_default(), row.map_err(failed)?.map(Numbered::from)))
+        Ok((u64::try_from(count).unwrap_or_default(), row.map_err(failed)?.map(StoredMessage::from)))
     }
 
-    /// When the first retry is due, in milliseconds since 1970.
+    /// When the first message of the retry queue is due, in milliseconds since 1970.
     pub(super) fn next_due(&mut self) -> Result<Option<i64>, QueueError> {
         message::table
-            .filter(within(QueueKind::Retry))
+            .filter(is_in(QueueKind::Retry))
             .select(diesel::dsl::min(message::due_millis))
             .first(&mut self.connection)
             .map_err(failed)
     }
 
-    /// Counts a return for every message up to `taken`: the process ended while it may have held them. Those over the
-    /// limit go to the dead letters.
-    pub(super) fn count_returns(&mut self, taken: i64, now: Timestamp) -> Result<(), QueueError> {
+    /// Counts a redelivery for every message up to `last_delivered`: a worker may have held it when the process
+    /// crashed. Then it dead-letters the messages over the limit.
+    pub(super) fn count_redeliveries(&mut self, last_delivered: i64, now: Timestamp) -> Result<(), QueueError> {
         self.commit(|connection| {
-            let held = within(QueueKind::Work).and(message::seq.le(taken));
-            diesel::update(message::table.filter(held))
+            let delivered = is_in(QueueKind::Work).and(message::seq.le(last_delivered));
+            diesel::update(message::table.filter(delivered))
                 .set(message::redeliveries.eq(message::redeliveries + 1))
                 .execute(connection)?;
-            let spent: Vec<Row> = message::table
-                .filter(within(QueueKind::Work).and(message::redeliveries.gt(DELIVERY_LIMIT)))
+            let over_limit: Vec<Row> = message::table
+                .filter(is_in(QueueKind::Work).and(message::redeliveries.gt(DELIVERY_LIMIT)))
                 .select(Row::as_select())
                 .load(connection)?;
-            for row in spent {
-                let mut spent = Numbered::from(row);
-                spent.message.headers.record_failure(Reason::DeliveryLimit, Reason::DeliveryLimit.sentence(), now);
-                remove(connection, spent.seq, spent.seq)?;
-                insert(connection, QueueKind::DeadLetter, &spent.message, 0)?;
+            for row in over_limit {
+                let mut stored = StoredMessage::from(row);
+                stored.message.headers.record_failure(Reason::DeliveryLimit, Reason::DeliveryLimit.sentence(), now);
+                remove(connection, stored.seq, stored.seq)?;
+                insert(connection, QueueKind::DeadLetter, &stored.message, 0)?;
             }
             Ok(())
         })
     }
 }
 
-/// Appends a message to a lane.
+/// Appends a message to a queue.
 pub(super) fn insert(
     connection: &mut SqliteConnection,
-    lane: QueueKind,
+    queue: QueueKind,
     new: &Message,
     due_millis: i64,
 ) -> QueryResult<usize> {
     let row = NewRow {
-        lane: number(lane),
+        queue: queue_number(queue),
         due_millis,
         redeliveries: 0,
         id: new.id.clone(),
@@ -260,16 +269,16 @@ pub(super) fn insert(
     diesel::insert_into(message::table).values(row).execute(connection)
 }
 
-/// Removes every message from `first` to `last`.
+/// Removes every message with a number from `first` to `last`.
 pub(super) fn remove(connection: &mut SqliteConnection, first: i64, last: i64) -> QueryResult<usize> {
     diesel::delete(message::table.filter(message::seq.between(first, last))).execute(connection)
 }
 
-/// Puts retries that are due at the end of the work. True if there were any.
-pub(super) fn move_due(connection: &mut SqliteConnection, now_millis: i64) -> QueryResult<bool> {
-    let due = || within(QueueKind::Retry).and(message::due_millis.le(now_millis));
+/// Moves the due messages of the retry queue to the end of the work queue.
+pub(super) fn move_due(connection: &mut SqliteConnection, now_millis: i64) -> QueryResult<()> {
+    let due = || is_in(QueueKind::Retry).and(message::due_millis.le(now_millis));
     let columns = (
-        number(QueueKind::Work).into_sql::<SmallInt>(),
+        queue_number(QueueKind::Work).into_sql::<SmallInt>(),
         0.into_sql::<BigInt>(),
         0.into_sql::<Integer>(),
         message::id,
@@ -278,11 +287,11 @@ pub(super) fn move_due(connection: &mut SqliteConnection, now_millis: i64) -> Qu
         message::headers,
         message::body,
     );
-    // New numbers, so that they are handed out after what waits already.
-    let moved = diesel::insert_into(message::table)
+    // New numbers, so that they are delivered after the messages that wait already.
+    diesel::insert_into(message::table)
         .values(message::table.filter(due()).order(message::seq).select(columns))
         .into_columns((
-            message::lane,
+            message::queue,
             message::due_millis,
             message::redeliveries,
             message::id,
@@ -293,5 +302,5 @@ pub(super) fn move_due(connection: &mut SqliteConnection, now_millis: i64) -> Qu
         ))
         .execute(connection)?;
     diesel::delete(message::table.filter(due())).execute(connection)?;
-    Ok(moved > 0)
+    Ok(())
 }

@@ -1,7 +1,8 @@
-//! The queue of `contacts standalone`: the same seam on one SQLite file, durable across `kill -9` and power loss.
+//! The queue of `contacts standalone`, in one SQLite file. Messages survive `kill -9` and power loss.
 //!
-//! One writer thread commits whatever has come in since its last commit (group commit: one `fsync` for many messages).
-//! Other processes may look at the file and add to it; only one may take from it (the data folder's lock sees to that).
+//! One writer thread commits all messages that arrived since its last commit. So one `fsync` covers many messages.
+//! Other processes may read the file and add messages. Only one process may take messages, which the lock of the data
+//! folder guarantees.
 
 mod dead_letters;
 mod file;
@@ -9,11 +10,11 @@ mod monitor;
 mod source;
 mod writer;
 
-use super::{Browse, DeadLetterQueue, Monitor, Publisher, Queue, QueueError, Work, mailbox};
+use super::{BrowseHandler, DeadLetterQueue, Monitor, Publisher, Queue, QueueError, SessionHandler, mailbox};
 use crate::stop::Stop;
 use crate::telemetry::Component;
-use file::File;
-use source::{Feed, Session};
+use file::QueueFile;
+use source::{Dispatcher, EmbeddedSource};
 use std::fs::{OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -21,18 +22,18 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The file's name in the data folder.
+/// The name of the file in the data folder.
 const FILE: &str = "queue.db";
 
 /// The embedded queue.
-pub struct Embedded {
-    feed: Arc<Feed>,
+pub struct EmbeddedQueue {
+    dispatcher: Arc<Dispatcher>,
     path: PathBuf,
 }
 
-impl Embedded {
-    /// Opens or makes the queue in a folder, and starts the thread that writes to it. The thread ends when every clone of
-    /// the publisher and the queue itself are dropped.
+impl EmbeddedQueue {
+    /// Opens or creates the queue in a folder, and starts the writer thread. The thread ends after the queue and every
+    /// clone of the publisher are dropped.
     pub fn open(
         folder: &Path,
         max_waiting: usize,
@@ -40,42 +41,42 @@ impl Embedded {
         stop: &Stop,
     ) -> Result<(Self, Publisher, JoinHandle<()>), QueueError> {
         let path = folder.join(FILE);
-        let mut file = File::open(&path)?;
+        let mut file = QueueFile::open(&path)?;
         let (publisher, mailbox) = mailbox(max_waiting);
-        let (settled, settlements) = crossbeam_channel::unbounded();
-        let feed = Arc::new(Feed::open(folder, &mut file, settled)?);
-        let writer = writer::Writer::new(file, mailbox, settlements, Arc::downgrade(&feed), component);
+        let (acknowledged, acknowledgements) = crossbeam_channel::unbounded();
+        let dispatcher = Arc::new(Dispatcher::open(folder, &mut file, acknowledged)?);
+        let writer = writer::Writer::new(file, mailbox, acknowledgements, Arc::downgrade(&dispatcher), component);
         let thread = stop
             .spawn("queue-writer".into(), move || writer.run())
             .map_err(|error| QueueError::Lost(format!("cannot start a thread: {error}")))?;
-        Ok((Self { feed, path }, publisher, thread))
+        Ok((Self { dispatcher, path }, publisher, thread))
     }
 
-    /// What looks at the queue, by a connection of its own.
+    /// A monitor with its own connection to the file.
     pub fn monitor(&self) -> Result<impl Monitor + use<>, QueueError> {
-        Ok(monitor::Watcher::new(File::open(&self.path)?))
+        Ok(monitor::EmbeddedMonitor::new(QueueFile::open(&self.path)?))
     }
 }
 
-impl Queue for Embedded {
-    fn session(&self, _prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
-        // Taking reads the file itself, so nothing is fetched ahead.
-        work(&mut Session::new(&self.feed))
+impl Queue for EmbeddedQueue {
+    fn session(&self, _prefetch: u16, handler: &mut SessionHandler<'_>) -> Result<(), QueueError> {
+        // No prefetch: each `take` reads the file.
+        handler(&mut EmbeddedSource::new(&self.dispatcher))
     }
 }
 
-/// The dead letters of a folder, beside the process that works on its queue or without one.
-pub struct Beside {
+/// The dead letter queue of a folder. The process that works on the queue of this folder may run or not.
+pub struct EmbeddedDeadLetters {
     path: PathBuf,
-    /// Held during a look, as RabbitMQ does it by itself: two at once would undo what the other does.
+    /// Locked while a browser is open: two browsers would remove or replay the same messages.
     lock: PathBuf,
 }
 
-/// How long to wait for another look to end.
-const OTHERS: Duration = Duration::from_secs(10);
+/// How long to wait until another program closes its browser.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Beside {
-    /// Opens the queue of a folder that has one, and starts a thread that adds to it for the publisher.
+impl EmbeddedDeadLetters {
+    /// Opens the existing queue of a folder, and starts a writer thread for the publisher.
     pub fn open(
         folder: &Path,
         max_waiting: usize,
@@ -87,9 +88,9 @@ impl Beside {
             return Err(QueueError::Misconfigured(format!("there is no queue in {}: no {FILE}", folder.display())));
         }
         let (publisher, mailbox) = mailbox(max_waiting);
-        // Nobody takes from the queue here, so nothing is acknowledged.
-        let (_, settlements) = crossbeam_channel::unbounded();
-        let writer = writer::Writer::new(File::open(&path)?, mailbox, settlements, Weak::new(), component);
+        // This process has no sessions, so there are no acknowledgements.
+        let (_, acknowledgements) = crossbeam_channel::unbounded();
+        let writer = writer::Writer::new(QueueFile::open(&path)?, mailbox, acknowledgements, Weak::new(), component);
         let thread = stop
             .spawn("queue-writer".into(), move || writer.run())
             .map_err(|error| QueueError::Lost(format!("cannot start a thread: {error}")))?;
@@ -97,25 +98,26 @@ impl Beside {
     }
 }
 
-impl DeadLetterQueue for Beside {
-    fn browse(&self, browse: &mut Browse<'_>) -> Result<(), QueueError> {
-        let cannot = |error: std::io::Error| QueueError::Lost(format!("cannot lock {}: {error}", self.lock.display()));
+impl DeadLetterQueue for EmbeddedDeadLetters {
+    fn browse(&self, handler: &mut BrowseHandler<'_>) -> Result<(), QueueError> {
+        let lock_error =
+            |error: std::io::Error| QueueError::Lost(format!("cannot lock {}: {error}", self.lock.display()));
         let mut options = OpenOptions::new();
-        let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&self.lock).map_err(cannot)?;
-        let asked = Instant::now();
+        let lock = options.create(true).truncate(false).write(true).mode(0o600).open(&self.lock).map_err(lock_error)?;
+        let started = Instant::now();
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if asked.elapsed() < OTHERS => {
+                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(TryLockError::WouldBlock) => {
                     let path = self.path.display();
                     return Err(QueueError::Lost(format!("another program works on the dead letters of {path}")));
                 }
-                Err(TryLockError::Error(error)) => return Err(cannot(error)),
+                Err(TryLockError::Error(error)) => return Err(lock_error(error)),
             }
         }
-        browse(&mut dead_letters::Browser::new(File::open(&self.path)?)?)
+        handler(&mut dead_letters::EmbeddedBrowser::new(QueueFile::open(&self.path)?)?)
     }
 }

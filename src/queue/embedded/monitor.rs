@@ -1,29 +1,29 @@
-//! A look at the file from outside.
+//! Reads the backlogs from the file.
 
 use super::super::{Backlog, Monitor, QueueError, QueueKind, waiting_since};
-use super::file::File;
+use super::file::QueueFile;
 
-pub(super) struct Watcher {
-    file: File,
+pub(super) struct EmbeddedMonitor {
+    file: QueueFile,
 }
 
-impl Watcher {
-    pub(super) const fn new(file: File) -> Self {
+impl EmbeddedMonitor {
+    pub(super) const fn new(file: QueueFile) -> Self {
         Self { file }
     }
 
-    fn backlog(&mut self, lane: QueueKind) -> Result<Backlog, QueueError> {
-        let (messages, first) = self.file.waiting(lane)?;
-        let oldest = first.and_then(|first| waiting_since(lane, &first.message));
+    fn backlog(&mut self, queue: QueueKind) -> Result<Backlog, QueueError> {
+        let (messages, first) = self.file.backlog(queue)?;
+        let oldest = first.and_then(|first| waiting_since(queue, &first.message));
         Ok(Backlog { messages, consumers: None, oldest })
     }
 }
 
-impl Monitor for Watcher {
+impl Monitor for EmbeddedMonitor {
     fn backlogs(&mut self) -> Result<[(QueueKind, Backlog); 3], QueueError> {
-        let mut backlogs = QueueKind::ALL.map(|lane| (lane, Backlog::default()));
-        for (lane, backlog) in &mut backlogs {
-            *backlog = self.backlog(*lane)?;
+        let mut backlogs = QueueKind::ALL.map(|queue| (queue, Backlog::default()));
+        for (queue, backlog) in &mut backlogs {
+            *backlog = self.backlog(*queue)?;
         }
         Ok(backlogs)
     }

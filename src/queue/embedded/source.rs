@@ -1,58 +1,64 @@
-//! Handing messages out: a cursor that all sessions of the process share.
+//! Delivers messages to the sessions of this process. All sessions share one cursor.
 
 use super::super::{Delivery, QueueError, Source};
-use super::file::{File, Numbered};
+use super::file::{QueueFile, StoredMessage};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Holds, as 8 bytes, the highest number handed out. It is written before a message is handed out, without fsync: that
-/// is enough to survive the death of the process, which is what it counts.
+/// The name of the file that holds the highest delivered number, as 8 bytes. It is written before the delivery. Without
+/// an fsync it still survives a crash of the process. The next start counts all messages up to this number as
+/// redelivered.
 const TAKEN: &str = "queue.taken";
-/// How often to look for messages that another process added.
+/// How often a session checks for messages that another process added.
 const POLL: Duration = Duration::from_millis(250);
 
-pub(super) struct Feed {
+/// Delivers messages to sessions. Each message is delivered to one session at a time.
+pub(super) struct Dispatcher {
     state: Mutex<State>,
     arrived: Condvar,
-    settled: Sender<Vec<i64>>,
+    acknowledged: Sender<Vec<i64>>,
 }
 
 struct State {
-    file: File,
+    file: QueueFile,
     cursor: i64,
-    /// Numbers at or before the cursor that a session gave back, and how often each was handed out.
-    redeliveries: BTreeMap<i64, u32>,
-    taken: std::fs::File,
+    /// The messages up to the cursor that a session did not acknowledge: number and redeliveries.
+    redelivered: BTreeMap<i64, u32>,
+    taken: File,
 }
 
-impl Feed {
-    pub(super) fn open(folder: &Path, file: &mut File, settled: Sender<Vec<i64>>) -> Result<Self, QueueError> {
+impl Dispatcher {
+    pub(super) fn open(
+        folder: &Path,
+        file: &mut QueueFile,
+        acknowledged: Sender<Vec<i64>>,
+    ) -> Result<Self, QueueError> {
         let path = folder.join(TAKEN);
-        let cannot =
+        let open_error =
             |error: std::io::Error| QueueError::Misconfigured(format!("cannot open {}: {error}", path.display()));
         let taken =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
-        let mut mark = [0; 8];
-        if taken.metadata().map_err(cannot)?.len() >= 8 {
-            taken.read_exact_at(&mut mark, 0).map_err(cannot)?;
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(open_error)?;
+        let mut last_delivered = [0; 8];
+        if taken.metadata().map_err(open_error)?.len() >= 8 {
+            taken.read_exact_at(&mut last_delivered, 0).map_err(open_error)?;
         }
-        let mark = i64::from_le_bytes(mark);
-        if mark > 0 {
-            file.count_returns(mark, chrono::Utc::now())?;
+        let last_delivered = i64::from_le_bytes(last_delivered);
+        if last_delivered > 0 {
+            file.count_redeliveries(last_delivered, chrono::Utc::now())?;
         }
-        let state =
-            State { file: File::open(&folder.join(super::FILE))?, cursor: 0, redeliveries: BTreeMap::new(), taken };
-        Ok(Self { state: Mutex::new(state), arrived: Condvar::new(), settled })
+        let file = QueueFile::open(&folder.join(super::FILE))?;
+        let state = State { file, cursor: 0, redelivered: BTreeMap::new(), taken };
+        Ok(Self { state: Mutex::new(state), arrived: Condvar::new(), acknowledged })
     }
 
-    /// Tells sessions that something was committed.
+    /// Wakes the sessions after a commit.
     pub(super) fn wake(&self) {
-        // Through the lock, so that a session between looking and waiting does not miss it.
+        // Locks, so that a session that has just checked and will now wait does not miss the signal.
         drop(self.lock());
         self.arrived.notify_all();
     }
@@ -62,36 +68,35 @@ impl Feed {
     }
 }
 
-impl Drop for Feed {
+impl Drop for Dispatcher {
     fn drop(&mut self) {
-        // A clean end: no session holds anything, so nothing counts as redeliveries at the next start.
+        // After a graceful shutdown no session holds a message. So the next start counts no redeliveries.
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = state.taken.write_all_at(&0i64.to_le_bytes(), 0);
     }
 }
 
 impl State {
-    fn next(&mut self, max: usize) -> Result<Vec<Numbered>, QueueError> {
+    fn next(&mut self, max: usize) -> Result<Vec<StoredMessage>, QueueError> {
         let mut batch = Vec::new();
         while batch.len() < max
-            && let Some((seq, redeliveries)) = self.redeliveries.pop_first()
+            && let Some((seq, redeliveries)) = self.redelivered.pop_first()
         {
-            match self.file.one(seq) {
-                Ok(one) => batch.extend(one.map(|message| Numbered { redeliveries, ..message })),
+            match self.file.message(seq) {
+                Ok(found) => batch.extend(found.map(|stored| StoredMessage { redeliveries, ..stored })),
                 Err(error) => {
-                    self.redeliveries.insert(seq, redeliveries);
-                    self.redeliveries
-                        .extend(batch.into_iter().map(|message: Numbered| (message.seq, message.redeliveries)));
+                    self.redelivered.insert(seq, redeliveries);
+                    self.redelivered
+                        .extend(batch.into_iter().map(|stored: StoredMessage| (stored.seq, stored.redeliveries)));
                     return Err(error);
                 }
             }
         }
         if batch.is_empty() {
-            batch = self.file.after(self.cursor, max)?;
+            batch = self.file.messages_after(self.cursor, max)?;
             if let Some(last) = batch.last() {
-                let mark = last.seq.to_le_bytes();
                 self.taken
-                    .write_all_at(&mark, 0)
+                    .write_all_at(&last.seq.to_le_bytes(), 0)
                     .map_err(|error| QueueError::Lost(format!("cannot write {TAKEN}: {error}")))?;
                 self.cursor = last.seq;
             }
@@ -100,43 +105,44 @@ impl State {
     }
 }
 
-/// One worker's session.
-pub(super) struct Session<'a> {
-    feed: &'a Feed,
-    held: Vec<(i64, u32)>,
+/// The session of one worker.
+pub(super) struct EmbeddedSource<'a> {
+    dispatcher: &'a Dispatcher,
+    /// Taken and not acknowledged: number and redeliveries.
+    unacknowledged: Vec<(i64, u32)>,
     cancelled: bool,
 }
 
-impl<'a> Session<'a> {
-    pub(super) fn new(feed: &'a Feed) -> Self {
-        Self { feed, held: Vec::new(), cancelled: false }
+impl<'a> EmbeddedSource<'a> {
+    pub(super) fn new(dispatcher: &'a Dispatcher) -> Self {
+        Self { dispatcher, unacknowledged: Vec::new(), cancelled: false }
     }
 }
 
-impl Source for Session<'_> {
+impl Source for EmbeddedSource<'_> {
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
         if self.cancelled {
             return Ok(None);
         }
         let deadline = Instant::now() + wait;
-        let mut state = self.feed.lock();
+        let mut state = self.dispatcher.lock();
         loop {
             let batch = state.next(max)?;
             let now = Instant::now();
             if !batch.is_empty() || now >= deadline {
-                self.held.extend(batch.iter().map(|message| (message.seq, message.redeliveries)));
+                self.unacknowledged.extend(batch.iter().map(|stored| (stored.seq, stored.redeliveries)));
                 let deliver =
-                    |numbered: Numbered| Delivery { message: numbered.message, redeliveries: numbered.redeliveries };
+                    |stored: StoredMessage| Delivery { message: stored.message, redeliveries: stored.redeliveries };
                 return Ok(Some(batch.into_iter().map(deliver).collect()));
             }
-            let pause = POLL.min(deadline - now);
-            state = self.feed.arrived.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+            let timeout = POLL.min(deadline - now);
+            state = self.dispatcher.arrived.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     fn acknowledge(&mut self) -> Result<(), QueueError> {
-        let seqs = self.held.drain(..).map(|(seq, _)| seq).collect();
-        self.feed.settled.send(seqs).map_err(|_gone| QueueError::Lost("the queue is closed".into()))
+        let seqs = self.unacknowledged.drain(..).map(|(seq, _)| seq).collect();
+        self.dispatcher.acknowledged.send(seqs).map_err(|_closed| QueueError::Lost("the queue is closed".into()))
     }
 
     fn cancel(&mut self) -> Result<(), QueueError> {
@@ -145,12 +151,13 @@ impl Source for Session<'_> {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for EmbeddedSource<'_> {
     fn drop(&mut self) {
-        if !self.held.is_empty() {
-            let redeliveries = self.held.drain(..).map(|(seq, redeliveries)| (seq, redeliveries.saturating_add(1)));
-            self.feed.lock().redeliveries.extend(redeliveries);
-            self.feed.arrived.notify_all();
+        if !self.unacknowledged.is_empty() {
+            let redelivered =
+                self.unacknowledged.drain(..).map(|(seq, redeliveries)| (seq, redeliveries.saturating_add(1)));
+            self.dispatcher.lock().redelivered.extend(redelivered);
+            self.dispatcher.arrived.notify_all();
         }
     }
 }

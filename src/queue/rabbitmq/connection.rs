@@ -1,4 +1,4 @@
-//! One connection with one channel, opened and closed under deadlines.
+//! One connection with one channel. A timeout limits each call that waits for the broker.
 
 use super::super::QueueError;
 use super::Broker;
@@ -9,34 +9,34 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
-/// Loss of a silent peer shows after about twice this, in seconds.
+/// In seconds. A silent broker is noticed after about twice this time.
 const HEARTBEAT_SECONDS: u16 = 10;
-/// How long a call that waits for the broker's answer may take before the socket is cut under it.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// The same for saying goodbye.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// The same where what was said before must have been heard: a queue may have much to put in order first.
-const PATIENT_LIMIT: Duration = Duration::from_secs(60);
-/// Calls that may wait for the I/O thread before the caller blocks.
-const CALLS_BUFFERED: usize = 512;
+/// The timeout of a call that waits for an answer of the broker.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of closing a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The timeout of closing if the broker must process all earlier calls first. That can take long for a large queue.
+const LONG_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many calls can wait for the I/O thread. Then the caller blocks.
+const CALL_BUFFER_SIZE: usize = 512;
 
-/// An open connection. The consumer on its channel must be dropped before it.
-pub(super) struct Link {
+/// An open connection. The consumer on its channel must be dropped first.
+pub(super) struct BrokerConnection {
     channel: Option<Channel>,
     connection: Option<Connection>,
     watchdog: Watchdog,
 }
 
-impl Link {
+impl BrokerConnection {
     /// Connects, opens a channel and declares the queues.
     pub(super) fn open(broker: &Broker) -> Result<Self, QueueError> {
         let endpoint = &broker.endpoint;
         let unreachable =
-            |why: &dyn std::fmt::Display| QueueError::Lost(format!("cannot connect to {endpoint}: {why}"));
+            |cause: &dyn std::fmt::Display| QueueError::Lost(format!("cannot connect to {endpoint}: {cause}"));
 
         let addresses =
             (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| unreachable(&error))?;
-        let mut failure = None;
+        let mut last_error = None;
         let mut connected = None;
         for address in addresses {
             match TcpStream::connect_timeout(&address, broker.connect_timeout) {
@@ -44,15 +44,15 @@ impl Link {
                     connected = Some(stream);
                     break;
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => last_error = Some(error),
             }
         }
-        let stream = match (connected, failure) {
+        let stream = match (connected, last_error) {
             (Some(stream), _) => stream,
             (None, Some(error)) => return Err(unreachable(&error)),
             (None, None) => return Err(unreachable(&"the name has no address")),
         };
-        // Without this, each publish waits for the delayed acknowledgement of the one before.
+        // Without this, each publish waits for the delayed TCP acknowledgement of the one before.
         stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
         let watchdog = Watchdog::start(stream.try_clone().map_err(|error| unreachable(&error))?)
             .map_err(|error| unreachable(&error))?;
@@ -64,8 +64,8 @@ impl Link {
             .heartbeat(HEARTBEAT_SECONDS)
             .connection_timeout(Some(broker.connect_timeout))
             .information(Some("contacts".into()));
-        let tuning = ConnectionTuning::default().mem_channel_bound(CALLS_BUFFERED);
-        let opened = watchdog.guard(CALL_LIMIT, || {
+        let tuning = ConnectionTuning::default().mem_channel_bound(CALL_BUFFER_SIZE);
+        let opened = watchdog.run(CALL_TIMEOUT, || {
             let mut connection = start(stream, endpoint, options, tuning)?;
             let channel = connection.open_channel(None)?;
             Ok((connection, channel))
@@ -80,9 +80,9 @@ impl Link {
             }
             Err(error) => return Err(unreachable(&describe(&error))),
         };
-        let link = Self { channel: Some(channel), connection: Some(connection), watchdog };
-        link.call(|channel| broker.topology.declare(channel))?;
-        Ok(link)
+        let connection = Self { channel: Some(channel), connection: Some(connection), watchdog };
+        connection.call(|channel| broker.topology.declare(channel))?;
+        Ok(connection)
     }
 
     /// The channel.
@@ -90,55 +90,58 @@ impl Link {
         self.channel.as_ref().ok_or_else(|| lost("the channel is closed"))
     }
 
-    /// The connection.
-    pub(super) fn connection(&mut self) -> Result<&mut Connection, QueueError> {
+    /// The connection of the library.
+    pub(super) fn amqp_connection(&mut self) -> Result<&mut Connection, QueueError> {
         self.connection.as_mut().ok_or_else(|| lost("the connection is closed"))
     }
 
-    /// Opens another channel and prepares it.
-    pub(super) fn another(&mut self, prepare: impl FnOnce(&Channel) -> Result<(), Error>) -> Result<Channel, Error> {
+    /// Opens another channel and calls `prepare` with it.
+    pub(super) fn open_channel(
+        &mut self,
+        prepare: impl FnOnce(&Channel) -> Result<(), Error>,
+    ) -> Result<Channel, Error> {
         let Some(connection) = self.connection.as_mut() else { return Err(Error::ClientClosedConnection) };
-        self.watchdog.guard(CALL_LIMIT, || {
+        self.watchdog.run(CALL_TIMEOUT, || {
             let channel = connection.open_channel(None)?;
             prepare(&channel)?;
             Ok(channel)
         })
     }
 
-    /// Runs calls that wait for the broker's answer; a dead peer cannot hold them for ever.
+    /// Runs calls on the channel that wait for an answer of the broker.
     pub(super) fn call<T>(&self, call: impl FnOnce(&Channel) -> Result<T, QueueError>) -> Result<T, QueueError> {
         let channel = self.channel()?;
-        self.watchdog.guard(CALL_LIMIT, || call(channel))
+        self.watchdog.run(CALL_TIMEOUT, || call(channel))
     }
 
-    /// Runs work that needs the broker's answer only to end well.
-    pub(super) fn parting<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.watchdog.guard(CLOSE_LIMIT, work)
+    /// Runs work within the timeout of closing.
+    pub(super) fn within_close_timeout<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.watchdog.run(CLOSE_TIMEOUT, work)
     }
 
-    /// Runs work whose end matters more than when it comes.
-    pub(super) fn patiently<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.watchdog.guard(PATIENT_LIMIT, work)
+    /// Runs work within the long timeout.
+    pub(super) fn within_long_timeout<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.watchdog.run(LONG_TIMEOUT, work)
     }
 
-    /// The same for work that must succeed; see [`Self::call`].
-    pub(super) fn guard<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.watchdog.guard(CALL_LIMIT, work)
+    /// Runs work within the timeout of [`Self::call`].
+    pub(super) fn within_call_timeout<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.watchdog.run(CALL_TIMEOUT, work)
     }
 
-    /// Closes, and says what ended the connection if it was not us: calls on a lost one only say that it is lost.
+    /// Closes the connection. If the connection was lost, the error contains the cause, which earlier errors do not.
     pub(super) fn close(mut self) -> Result<(), QueueError> {
-        self.shut(CLOSE_LIMIT)
+        self.close_within(CLOSE_TIMEOUT)
     }
 
-    /// The same, but waits for everything said before to be heard.
-    pub(super) fn close_patiently(mut self) -> Result<(), QueueError> {
-        self.shut(PATIENT_LIMIT)
+    /// Closes the connection after the broker processed all earlier calls.
+    pub(super) fn flush_and_close(mut self) -> Result<(), QueueError> {
+        self.close_within(LONG_TIMEOUT)
     }
 
-    fn shut(&mut self, limit: Duration) -> Result<(), QueueError> {
+    fn close_within(&mut self, timeout: Duration) -> Result<(), QueueError> {
         let (channel, connection) = (self.channel.take(), self.connection.take());
-        self.watchdog.guard(limit, || {
+        self.watchdog.run(timeout, || {
             drop(channel);
             match connection.map(Connection::close) {
                 None | Some(Ok(())) => Ok(()),
@@ -147,19 +150,19 @@ impl Link {
         })
     }
 
-    /// The better of two explanations of a failure: the connection's own, if it has one.
-    pub(super) fn explain(self, failure: QueueError) -> QueueError {
-        match (&failure, self.close()) {
+    /// Closes the connection and returns the cause of an error: the error of the close, if there is one.
+    pub(super) fn into_cause(self, error: QueueError) -> QueueError {
+        match (&error, self.close()) {
             (QueueError::Lost(_), Err(cause)) => cause,
-            _ => failure,
+            _ => error,
         }
     }
 }
 
-impl Drop for Link {
+impl Drop for BrokerConnection {
     fn drop(&mut self) {
-        // Nobody is left to hear how the goodbye went.
-        let _ = self.shut(CLOSE_LIMIT);
+        // No caller waits for the result.
+        let _ = self.close_within(CLOSE_TIMEOUT);
     }
 }
 
@@ -192,50 +195,50 @@ fn start(
     }
 }
 
-/// Cuts the socket when guarded work takes too long: the library's calls have no deadlines of their own.
+/// Closes the socket if a call takes too long, because the calls of the library have no timeouts.
 struct Watchdog {
-    orders: Sender<Option<Duration>>,
+    timeouts: Sender<Option<Duration>>,
 }
 
 impl Watchdog {
     fn start(socket: TcpStream) -> std::io::Result<Self> {
-        let (orders, inbox) = bounded::<Option<Duration>>(4);
+        let (timeouts, received) = bounded::<Option<Duration>>(4);
         thread::Builder::new().name("amqp-watchdog".into()).spawn(move || {
-            let mut limit = None;
+            let mut timeout = None;
             loop {
-                let order = match limit {
-                    None => inbox.recv().map_err(RecvTimeoutError::from),
-                    Some(limit) => inbox.recv_timeout(limit),
+                let next = match timeout {
+                    None => received.recv().map_err(RecvTimeoutError::from),
+                    Some(timeout) => received.recv_timeout(timeout),
                 };
-                match order {
-                    Ok(new_limit) => limit = new_limit,
+                match next {
+                    Ok(next_timeout) => timeout = next_timeout,
                     Err(RecvTimeoutError::Timeout) => {
-                        // It may be cut already; that is as good.
+                        // This fails if the socket is closed already.
                         let _ = socket.shutdown(Shutdown::Both);
-                        limit = None;
+                        timeout = None;
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         })?;
-        Ok(Self { orders })
+        Ok(Self { timeouts })
     }
 
-    fn guard<T>(&self, limit: Duration, work: impl FnOnce() -> T) -> T {
-        // The thread lives as long as this sender, so neither send fails.
-        let _ = self.orders.send(Some(limit));
+    fn run<T>(&self, timeout: Duration, work: impl FnOnce() -> T) -> T {
+        // The thread runs as long as this sender exists, so the sends do not fail.
+        let _ = self.timeouts.send(Some(timeout));
         let result = work();
-        let _ = self.orders.send(None);
+        let _ = self.timeouts.send(None);
         result
     }
 }
 
-/// A failure that a new connection may heal.
-pub(super) fn lost(why: &(impl std::fmt::Display + ?Sized)) -> QueueError {
-    QueueError::Lost(why.to_string())
+/// An error that a new connection may solve.
+pub(super) fn lost(cause: &(impl std::fmt::Display + ?Sized)) -> QueueError {
+    QueueError::Lost(cause.to_string())
 }
 
-/// An error in words that hold no URL: some of the library's print the password.
+/// The text of an error, without a URL. Some errors of the library show a URL with its password.
 pub(super) fn describe(error: &Error) -> String {
     match error {
         Error::UrlParseError { .. }
@@ -253,8 +256,8 @@ pub(super) fn describe(error: &Error) -> String {
         | Error::UrlInvalidAuthMechanism { .. }
         | Error::UrlUnsupportedParameter { .. } => "the broker's address cannot be used".into(),
         Error::InvalidCredentials => "the broker refused the user name or password".into(),
-        Error::MissedServerHeartbeats => "the broker fell silent (no heartbeats)".into(),
-        Error::UnexpectedSocketClose => "the broker closed the connection without a word".into(),
+        Error::MissedServerHeartbeats => "the broker sends no heartbeats".into(),
+        Error::UnexpectedSocketClose => "the broker closed the connection without a reason".into(),
         other => other.to_string(),
     }
 }

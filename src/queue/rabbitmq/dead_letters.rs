@@ -1,110 +1,114 @@
-//! A look at the dead letters: all are taken and none acknowledged, so that what is not removed goes back when the channel
-//! closes, in the old order.
+//! Browses the dead letter queue. The browser takes all dead letters and acknowledges only those that are removed. When
+//! its channels close, the others return to the queue in the old order.
 //!
-//! A consumer's prefetch bounds what waits in our memory (without one, a quorum queue hands out 2,000 and no more): when
-//! one consumer holds as many letters as it may, the next one goes on. Each has a channel of its own: a quorum queue puts
-//! back channel by channel, as they close, but of one channel consumer by consumer in any order; and RabbitMQ searches all
-//! that a channel holds for each single acknowledgement.
+//! The prefetch of a consumer limits the memory. Without a prefetch, a quorum queue delivers 2,000 messages and no
+//! more. When a consumer has as many dead letters as its prefetch allows, the next consumer continues.
+//!
+//! Each consumer has its own channel, for two reasons. First, a quorum queue takes messages back in the order in which
+//! the channels close, but in any order of the consumers of one channel. Second, RabbitMQ searches all messages of a
+//! channel for each acknowledgement.
 
-use super::super::{Browse, DeadLetter, DeadLetterBrowser, QueueError, QueueKind};
-use super::connection::{Link, describe, lost};
+use super::super::{BrowseHandler, DeadLetter, DeadLetterBrowser, QueueError, QueueKind};
+use super::connection::{BrokerConnection, describe, lost};
 use super::{Broker, properties};
 use amiquip::{Channel, Consumer, ConsumerMessage, ConsumerOptions, Delivery};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How long the next letter may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait until another program has done with the letters: what it holds cannot be seen.
-const OTHERS: Duration = Duration::from_secs(10);
-/// How long to wait until what a channel held is back; only its order depends on it.
-const BACK: Duration = Duration::from_secs(1);
-/// RabbitMQ says that a quorum queue is empty when it does not answer in time, so it is asked once more after this.
-const EMPTY: Duration = Duration::from_millis(200);
-/// The letters that one consumer holds, unless that took more channels than these: brokers bound them, at 2,047 by default.
-const WINDOW: usize = 1_000;
-const CHANNELS: usize = 500;
+/// How long to wait for the next dead letter.
+const NEXT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait until another program closes its browser. The dead letters that it holds are not visible.
+const OTHER_BROWSER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait until the messages of a closed channel are back in the queue. Only their order depends on it.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
+/// RabbitMQ reports a quorum queue as empty if it does not answer in time. So the browser asks a second time after this
+/// pause.
+const EMPTY_QUEUE_PAUSE: Duration = Duration::from_millis(200);
+/// The number of dead letters of one consumer. It is greater if the browser would need more than [`MAX_CHANNELS`].
+const PREFETCH: usize = 1_000;
+/// The maximum number of channels. Brokers limit them, to 2,047 by default.
+const MAX_CHANNELS: usize = 500;
 
-pub(super) fn browse(broker: &Broker, browse: &mut Browse<'_>) -> Result<(), QueueError> {
-    let mut link = Link::open(broker)?;
-    let queue = broker.topology.queue(QueueKind::DeadLetter);
-    match visit(&mut link, &queue, browse) {
-        // Unless the goodbye is heard, removed letters might still be there.
-        Ok(()) => link.close_patiently(),
-        Err(error) => Err(link.explain(error)),
+pub(super) fn browse(broker: &Broker, handler: &mut BrowseHandler<'_>) -> Result<(), QueueError> {
+    let mut connection = BrokerConnection::open(broker)?;
+    let queue = broker.topology.queue_name(QueueKind::DeadLetter);
+    match run(&mut connection, &queue, handler) {
+        // The broker must have processed the acknowledgements. Otherwise removed dead letters can still be in the
+        // queue.
+        Ok(()) => connection.flush_and_close(),
+        Err(error) => Err(connection.into_cause(error)),
     }
 }
 
-fn visit(link: &mut Link, queue: &str, browse: &mut Browse<'_>) -> Result<(), QueueError> {
-    // What comes later stands behind these, so the number bounds the look.
-    let total = count(link, queue)?;
-    let window = total.div_ceil(CHANNELS).clamp(WINDOW, usize::from(u16::MAX));
-    let channels = (0..total.div_ceil(window)).map(|_| open_channel(link, window)).collect::<Result<Vec<_>, _>>()?;
-    let link = &*link;
-    let mut visit = Browser {
-        link,
+fn run(connection: &mut BrokerConnection, queue: &str, handler: &mut BrowseHandler<'_>) -> Result<(), QueueError> {
+    // Dead letters that arrive later are behind these, so the browser stops after this number.
+    let total = count(connection, queue)?;
+    let prefetch = total.div_ceil(MAX_CHANNELS).clamp(PREFETCH, usize::from(u16::MAX));
+    let channels =
+        (0..total.div_ceil(prefetch)).map(|_| open_channel(connection, prefetch)).collect::<Result<Vec<_>, _>>()?;
+    let connection = &*connection;
+    let mut browser = RabbitMqBrowser {
+        connection,
         queue,
-        window,
+        prefetch,
         channels: &channels,
         consumers: Vec::new(),
-        holding: Vec::new(),
+        unacknowledged: Vec::new(),
         total,
-        shown: 0,
+        returned: 0,
         current: None,
-        held: HashMap::new(),
+        removable: HashMap::new(),
     };
-    // What fails in it says more than the goodbye would.
-    let result = browse(&mut visit).and_then(|()| visit.cancel());
-    let holding = std::mem::take(&mut visit.holding);
-    drop(visit);
+    // An error of the handler is more useful than an error of the close.
+    let result = handler(&mut browser).and_then(|()| browser.cancel());
+    let unacknowledged = std::mem::take(&mut browser.unacknowledged);
+    drop(browser);
     if result.is_err() {
-        link.parting(|| drop(channels));
+        connection.within_close_timeout(|| drop(channels));
         return result;
     }
-    // What the first one holds goes back first, and is back before the next one is closed: the queue hears of each channel's end
-    // by itself, and might hear of two in either order.
-    for (channel, holds) in channels.into_iter().zip(holding.into_iter().chain(std::iter::repeat(0))) {
-        let before = ready(link, queue)?;
-        link.patiently(|| channel.close()).map_err(failed)?;
+    // Close the channels in order, and wait until the messages of each are back in the queue. The queue gets a separate
+    // notification for each channel, so two closed channels could be handled in the wrong order.
+    for (channel, count) in channels.into_iter().zip(unacknowledged.into_iter().chain(std::iter::repeat(0))) {
+        let before = ready(connection, queue)?;
+        connection.within_long_timeout(|| channel.close()).map_err(failed)?;
         let closed = Instant::now();
-        while holds > 0 && ready(link, queue)? <= before && closed.elapsed() < BACK {
+        while count > 0 && ready(connection, queue)? <= before && closed.elapsed() < RETURN_TIMEOUT {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
     Ok(())
 }
 
-/// The letters that nobody holds.
-fn ready(link: &Link, queue: &str) -> Result<u32, QueueError> {
-    let count =
-        link.call(|channel| Ok(channel.queue_declare_passive(queue).map_err(failed)?.declared_message_count()))?;
+/// The number of dead letters that no consumer holds.
+fn ready(connection: &BrokerConnection, queue: &str) -> Result<u32, QueueError> {
+    let count = connection
+        .call(|channel| Ok(channel.queue_declare_passive(queue).map_err(failed)?.declared_message_count()))?;
     Ok(count.unwrap_or_default())
 }
 
-fn open_channel(link: &mut Link, window: usize) -> Result<Channel, QueueError> {
-    let prefetch = u16::try_from(window).unwrap_or(u16::MAX);
-    link.another(|channel| channel.qos(0, prefetch, false)).map_err(failed)
+fn open_channel(connection: &mut BrokerConnection, prefetch: usize) -> Result<Channel, QueueError> {
+    let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX);
+    connection.open_channel(|channel| channel.qos(0, prefetch, false)).map_err(failed)
 }
 
-/// How many letters there are, once nobody else holds any.
-fn count(link: &Link, queue: &str) -> Result<usize, QueueError> {
-    let (asked, mut empty) = (Instant::now(), false);
+/// The number of dead letters. Waits until no other consumer holds any.
+fn count(connection: &BrokerConnection, queue: &str) -> Result<usize, QueueError> {
+    let (started, mut empty) = (Instant::now(), false);
     loop {
-        let (letters, consumers) = link.call(|channel| {
-            let queue = channel.queue_declare_passive(queue).map_err(failed)?;
-            Ok((queue.declared_message_count(), queue.declared_consumer_count()))
+        let (messages, consumers) = connection.call(|channel| {
+            let declared = channel.queue_declare_passive(queue).map_err(failed)?;
+            Ok((declared.declared_message_count(), declared.declared_consumer_count()))
         })?;
-        match (letters, consumers) {
+        match (messages, consumers) {
             (Some(0), Some(0)) if !empty => {
                 empty = true;
-                std::thread::sleep(EMPTY);
+                std::thread::sleep(EMPTY_QUEUE_PAUSE);
             }
-            (Some(letters), Some(0)) => return Ok(letters as usize),
-            _ if asked.elapsed() < OTHERS => std::thread::sleep(Duration::from_millis(100)),
+            (Some(messages), Some(0)) => return Ok(messages as usize),
+            _ if started.elapsed() < OTHER_BROWSER_TIMEOUT => std::thread::sleep(Duration::from_millis(100)),
             _ => {
-                return Err(lost(&format!(
-                    "another program reads {queue} and holds letters; try again when it has ended"
-                )));
+                return Err(lost(&format!("another program reads {queue}; try again when it has finished")));
             }
         }
     }
@@ -114,31 +118,33 @@ fn failed(error: amiquip::Error) -> QueueError {
     lost(&describe(&error))
 }
 
-struct Browser<'a> {
-    link: &'a Link,
+struct RabbitMqBrowser<'a> {
+    connection: &'a BrokerConnection,
     queue: &'a str,
-    /// The letters that one consumer holds.
-    window: usize,
+    /// The maximum number of dead letters of one consumer.
+    prefetch: usize,
     channels: &'a [Channel],
-    /// One on each of the first channels: the last one is sent letters, the others are full.
+    /// One consumer on each of the first channels. The last one receives dead letters, the others have reached the
+    /// prefetch.
     consumers: Vec<Consumer<'a>>,
-    /// How many of those shown each of them would give back.
-    holding: Vec<usize>,
+    /// How many returned dead letters of each consumer are not acknowledged.
+    unacknowledged: Vec<usize>,
     total: usize,
-    shown: usize,
-    /// The one just shown.
+    /// How many dead letters the browser has returned.
+    returned: usize,
+    /// The last returned dead letter.
     current: Option<Delivery>,
-    /// What may be removed, without bodies and properties, by its tag: the number of the letter.
-    held: HashMap<u64, Delivery>,
+    /// The marked dead letters by tag, without bodies and properties. The tag is the number of the dead letter, from 1.
+    removable: HashMap<u64, Delivery>,
 }
 
-impl Browser<'_> {
-    /// Asks for no more letters. Dropping a consumer that may still be sent something can end the connection, so each is
-    /// let run dry.
+impl RabbitMqBrowser<'_> {
+    /// Cancels the consumers. A delivery to a dropped consumer can end the connection, so this waits for the last
+    /// delivery.
     fn cancel(&self) -> Result<(), QueueError> {
         for consumer in &self.consumers {
-            self.link.patiently(|| consumer.cancel()).map_err(failed)?;
-            while let Ok(message) = consumer.receiver().recv_timeout(PATIENCE) {
+            self.connection.within_long_timeout(|| consumer.cancel()).map_err(failed)?;
+            while let Ok(message) = consumer.receiver().recv_timeout(NEXT_TIMEOUT) {
                 if !matches!(message, ConsumerMessage::Delivery(_)) {
                     break;
                 }
@@ -148,53 +154,52 @@ impl Browser<'_> {
     }
 }
 
-impl DeadLetterBrowser for Browser<'_> {
+impl DeadLetterBrowser for RabbitMqBrowser<'_> {
     fn total(&self) -> usize {
         self.total
     }
 
     fn next(&mut self) -> Result<Option<DeadLetter>, QueueError> {
-        if self.shown == self.total {
+        if self.returned == self.total {
             return Ok(None);
         }
-        if self.shown == self.consumers.len() * self.window {
+        if self.returned == self.consumers.len() * self.prefetch {
             let Some(channel) = self.channels.get(self.consumers.len()) else { return Ok(None) };
             let consume = || channel.basic_consume(self.queue, ConsumerOptions::default());
-            self.consumers.push(self.link.guard(consume).map_err(failed)?);
-            self.holding.push(0);
+            self.consumers.push(self.connection.within_call_timeout(consume).map_err(failed)?);
+            self.unacknowledged.push(0);
         }
         let Some(consumer) = self.consumers.last() else { return Ok(None) };
-        let mut delivery = match consumer.receiver().recv_timeout(PATIENCE) {
+        let mut delivery = match consumer.receiver().recv_timeout(NEXT_TIMEOUT) {
             Ok(ConsumerMessage::Delivery(delivery)) => delivery,
             Ok(ConsumerMessage::ServerClosedChannel(error) | ConsumerMessage::ServerClosedConnection(error)) => {
                 return Err(lost(&describe(&error)));
             }
             Ok(_) => return Err(lost("the queue was deleted or the connection closed")),
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
-                return Err(lost(&format!("only {} of {} letters came", self.shown, self.total)));
+                return Err(lost(&format!("only {} of {} dead letters arrived", self.returned, self.total)));
             }
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return Err(lost("the connection is gone")),
         };
-        self.shown += 1;
-        self.holding.iter_mut().last().into_iter().for_each(|holds| *holds += 1);
+        self.returned += 1;
+        self.unacknowledged.iter_mut().last().into_iter().for_each(|count| *count += 1);
         let body = std::mem::take(&mut delivery.body);
         let properties = std::mem::take(&mut delivery.properties);
-        let (message, _returned) = properties::to_message(&properties, body);
+        let (message, _redeliveries) = properties::to_message(&properties, body);
         self.current = Some(delivery);
-        Ok(Some(DeadLetter { tag: self.shown as u64, message }))
+        Ok(Some(DeadLetter { tag: self.returned as u64, message }))
     }
 
     fn mark_for_removal(&mut self) {
-        self.held.extend(self.current.take().map(|delivery| (self.shown as u64, delivery)));
+        self.removable.extend(self.current.take().map(|delivery| (self.returned as u64, delivery)));
     }
 
     fn remove(&mut self, tags: &[u64]) -> Result<(), QueueError> {
         for tag in tags {
-            // The first letter is number 1.
-            let window = usize::try_from(*tag).unwrap_or_default().saturating_sub(1) / self.window;
-            if let (Some(delivery), Some(consumer)) = (self.held.remove(tag), self.consumers.get(window)) {
+            let index = usize::try_from(*tag).unwrap_or_default().saturating_sub(1) / self.prefetch;
+            if let (Some(delivery), Some(consumer)) = (self.removable.remove(tag), self.consumers.get(index)) {
                 consumer.ack(delivery).map_err(failed)?;
-                self.holding.get_mut(window).into_iter().for_each(|holds| *holds -= 1);
+                self.unacknowledged.get_mut(index).into_iter().for_each(|count| *count -= 1);
             }
         }
         Ok(())

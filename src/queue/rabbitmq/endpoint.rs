@@ -1,4 +1,5 @@
-//! Where the broker is and who we are to it. The library's own URL errors print the password, so it never sees the URL.
+//! The address of the broker and the credentials for it. The library's errors for URLs show the password, so the
+//! library never gets the URL.
 
 use super::super::QueueError;
 use crate::config::Url;
@@ -21,21 +22,21 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `amqp[s]://user:password@host:port/vhost`, with the escapes of RFC 3986.
+    /// Parses `amqp[s]://user:password@host:port/vhost`, percent-encoded as in RFC 3986.
     pub(super) fn parse(url: &Url) -> Result<Self, QueueError> {
-        let wrong = |what: &str| {
-            QueueError::Misconfigured(format!("broker.url {what}; it looks like amqp://user:password@host:5672/%2f"))
+        let misconfigured = |problem: &str| {
+            QueueError::Misconfigured(format!("broker.url {problem}; it looks like amqp://user:password@host:5672/%2f"))
         };
-        let parsed = url::Url::parse(url.reveal()).map_err(|error| wrong(&format!("is not a URL: {error}")))?;
+        let parsed = url::Url::parse(url.reveal()).map_err(|error| misconfigured(&format!("is not a URL: {error}")))?;
         let tls = match parsed.scheme() {
             "amqp" => false,
             "amqps" => true,
-            _ => return Err(wrong("must begin with amqp:// or amqps://")),
+            _ => return Err(misconfigured("must begin with amqp:// or amqps://")),
         };
         if parsed.query().is_some() {
-            return Err(wrong("takes no parameters"));
+            return Err(misconfigured("takes no parameters"));
         }
-        let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
+        let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or_else(|| misconfigured("names no host"))?;
         let virtual_host = match parsed.path() {
             "" | "/" => "/".to_owned(),
             path => unescape(path.trim_start_matches('/')),
@@ -63,23 +64,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_rabbitmq_users_write() {
-        let read = |url: &str| {
+    fn urls_of_rabbitmq_are_parsed() {
+        let parsed = |url: &str| {
             let endpoint = Endpoint::parse(&Url::from(url)).unwrap();
             let Auth::Plain { username, password } = endpoint.auth.clone() else { panic!("not plain") };
             (endpoint.to_string(), endpoint.virtual_host, endpoint.tls, username, password)
         };
-        let all = |host: &str, vhost: &str, tls, user: &str, password: &str| {
+        let expected = |host: &str, vhost: &str, tls, user: &str, password: &str| {
             (host.to_owned(), vhost.to_owned(), tls, user.to_owned(), password.to_owned())
         };
-        assert_eq!(read("amqp://127.0.0.1"), all("127.0.0.1:5672", "/", false, "guest", "guest"));
-        assert_eq!(read("amqp://u:p@h:1/%2f"), all("h:1", "/", false, "u", "p"));
-        assert_eq!(read("amqps://u:p%40%2F@h/my%2Fhost"), all("h:5671", "my/host", true, "u", "p@/"));
-        assert_eq!(read("amqp://u:p@[::1]:5672/x"), all("::1:5672", "x", false, "u", "p"));
+        assert_eq!(parsed("amqp://127.0.0.1"), expected("127.0.0.1:5672", "/", false, "guest", "guest"));
+        assert_eq!(parsed("amqp://u:p@h:1/%2f"), expected("h:1", "/", false, "u", "p"));
+        assert_eq!(parsed("amqps://u:p%40%2F@h/my%2Fhost"), expected("h:5671", "my/host", true, "u", "p@/"));
+        assert_eq!(parsed("amqp://u:p@[::1]:5672/x"), expected("::1:5672", "x", false, "u", "p"));
     }
 
     #[test]
-    fn refuses_without_showing_the_password() {
+    fn an_error_does_not_show_the_password() {
         for url in ["", "amqp", "http://u:hunter2@h", "amqp://u:hunter2@h/?heartbeat=1", "amqp://u:hunter2@h:99999"] {
             let error = Endpoint::parse(&Url::from(url)).err().unwrap().to_string();
             assert!(error.starts_with("broker.url") && !error.contains("hunter2"), "{error}");

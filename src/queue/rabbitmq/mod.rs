@@ -1,7 +1,7 @@
-//! RabbitMQ behind the seam, by amiquip. Nothing outside this folder names that library.
+//! The queue on RabbitMQ, with the library amiquip. Only this folder uses that library.
 //!
-//! One thread owns each connection with its channel and consumer; what is known about the library and contained here
-//! is listed in `docs/adr/0005-amiquip.md`.
+//! One thread owns each connection with its channel and consumer. `docs/adr/0005-amiquip.md` lists the defects of the
+//! library and how this folder handles them.
 
 mod connection;
 mod dead_letters;
@@ -12,7 +12,7 @@ mod publisher;
 mod source;
 mod topology;
 
-use super::{Browse, DeadLetterQueue, Mailbox, Monitor, Publisher, Queue, QueueError, Work, mailbox};
+use super::{BrowseHandler, DeadLetterQueue, Monitor, Publisher, Queue, QueueError, SessionHandler, mailbox};
 use crate::config::BrokerSettings;
 use crate::stop::Stop;
 use crate::telemetry::Component;
@@ -22,13 +22,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 pub use topology::Topology;
 
-/// A RabbitMQ broker with our queues.
+/// A RabbitMQ broker with the three queues.
 #[derive(Clone)]
 pub struct RabbitMq {
     broker: Arc<Broker>,
 }
 
-/// What every connection needs to know.
+/// The settings of every connection.
 struct Broker {
     endpoint: Endpoint,
     topology: Topology,
@@ -36,7 +36,7 @@ struct Broker {
 }
 
 impl RabbitMq {
-    /// Reads the settings; nothing is connected yet.
+    /// Checks the settings. It opens no connection.
     pub fn new(settings: &BrokerSettings) -> Result<Self, QueueError> {
         Ok(Self {
             broker: Arc::new(Broker {
@@ -47,34 +47,39 @@ impl RabbitMq {
         })
     }
 
-    /// Starts the thread that owns the publishing connection. It ends when every clone of the publisher is dropped.
+    /// Starts the publisher thread, which owns one connection. It ends after every clone of the publisher is dropped.
     pub fn publisher(
         &self,
         settings: &BrokerSettings,
         component: Component,
         stop: Stop,
     ) -> std::io::Result<(Publisher, JoinHandle<()>)> {
-        let (publisher, mailbox): (Publisher, Mailbox) = mailbox(settings.max_waiting);
-        let publishing =
-            publisher::Publishing::new(self.broker.clone(), mailbox, settings.max_in_flight, component, stop.clone());
-        let thread = stop.spawn("publisher".into(), move || publishing.run())?;
+        let (publisher, mailbox) = mailbox(settings.max_waiting);
+        let publisher_thread = publisher::PublisherThread::new(
+            self.broker.clone(),
+            mailbox,
+            settings.max_in_flight,
+            component,
+            stop.clone(),
+        );
+        let thread = stop.spawn("publisher".into(), move || publisher_thread.run())?;
         Ok((publisher, thread))
     }
 
-    /// What looks at the queues, by a connection of its own.
+    /// A monitor with its own connection.
     pub fn monitor(&self) -> impl Monitor + use<> {
-        monitor::Watcher::new(self.broker.clone())
+        monitor::RabbitMqMonitor::new(self.broker.clone())
     }
 }
 
 impl Queue for RabbitMq {
-    fn session(&self, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
-        source::session(&self.broker, prefetch, work)
+    fn session(&self, prefetch: u16, handler: &mut SessionHandler<'_>) -> Result<(), QueueError> {
+        source::session(&self.broker, prefetch, handler)
     }
 }
 
 impl DeadLetterQueue for RabbitMq {
-    fn browse(&self, browse: &mut Browse<'_>) -> Result<(), QueueError> {
-        dead_letters::browse(&self.broker, browse)
+    fn browse(&self, handler: &mut BrowseHandler<'_>) -> Result<(), QueueError> {
+        dead_letters::browse(&self.broker, handler)
     }
 }

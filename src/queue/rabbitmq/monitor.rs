@@ -1,75 +1,80 @@
-//! A look at the queues from outside, by a connection that is kept between looks.
+//! Reads the backlogs from RabbitMQ. It keeps its connection.
 
 use super::super::{Backlog, Monitor, QueueError, QueueKind, waiting_since};
-use super::connection::{Link, describe, lost};
+use super::connection::{BrokerConnection, describe, lost};
 use super::{Broker, properties};
 use crate::domain::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) struct Watcher {
+pub(super) struct RabbitMqMonitor {
     broker: Arc<Broker>,
-    link: Option<Link>,
-    /// What the last look at the first dead letter showed.
-    seen: Option<Seen>,
+    connection: Option<BrokerConnection>,
+    /// The first dead letter, as it was read last.
+    first_dead_letter: Option<FirstDeadLetter>,
 }
 
-/// The first dead letter, as it was seen.
+/// The first message of the dead letter queue.
 #[derive(Clone, Copy)]
-struct Seen {
-    since: Option<Timestamp>,
-    /// How many there were.
-    letters: u64,
-    at: Instant,
-    /// How often it had been given back by then.
+struct FirstDeadLetter {
+    waiting_since: Option<Timestamp>,
+    /// The number of dead letters at that time.
+    total: u64,
+    read_at: Instant,
+    /// The redeliveries at that time.
     redeliveries: u32,
 }
 
-/// How long what was seen is held to be true while letters only come and none goes.
-const SEEN_FOR: Duration = Duration::from_secs(60 * 60);
-/// A letter that was given back so often is not looked at again: a policy of the broker may limit how often it can be.
-const MAX_LOOKS: u32 = 10;
+/// The first dead letter is read again after this time, or when the number of dead letters shrinks.
+const REREAD_AFTER: Duration = Duration::from_secs(60 * 60);
+/// A dead letter with this many redeliveries is not read again, because a policy of the broker may limit them.
+const MAX_REDELIVERIES: u32 = 10;
 
-impl Watcher {
+impl RabbitMqMonitor {
     pub(super) fn new(broker: Arc<Broker>) -> Self {
-        Self { broker, link: None, seen: None }
+        Self { broker, connection: None, first_dead_letter: None }
     }
 
-    fn poll(&mut self, link: &Link) -> Result<[(QueueKind, Backlog); 3], QueueError> {
-        let mut backlogs = QueueKind::ALL.map(|lane| (lane, Backlog::default()));
-        for (lane, backlog) in &mut backlogs {
-            let name = self.broker.topology.queue(*lane);
-            let (messages, consumers) = link.call(|channel| {
-                let queue = channel.queue_declare_passive(name).map_err(failed)?;
-                Ok((queue.declared_message_count(), queue.declared_consumer_count()))
+    fn poll(&mut self, connection: &BrokerConnection) -> Result<[(QueueKind, Backlog); 3], QueueError> {
+        let mut backlogs = QueueKind::ALL.map(|queue| (queue, Backlog::default()));
+        for (queue, backlog) in &mut backlogs {
+            let name = self.broker.topology.queue_name(*queue);
+            let (messages, consumers) = connection.call(|channel| {
+                let declared = channel.queue_declare_passive(name).map_err(failed)?;
+                Ok((declared.declared_message_count(), declared.declared_consumer_count()))
             })?;
             backlog.messages = messages.unwrap_or_default().into();
             backlog.consumers = consumers;
-            if *lane == QueueKind::DeadLetter {
-                self.seen = self.first_dead_letter(link, *backlog)?;
-                backlog.oldest = self.seen.and_then(|seen| seen.since);
+            if *queue == QueueKind::DeadLetter {
+                self.first_dead_letter = self.read_first_dead_letter(connection, *backlog)?;
+                backlog.oldest = self.first_dead_letter.and_then(|first| first.waiting_since);
             }
         }
         Ok(backlogs)
     }
 
-    /// The first dead letter. It is taken and given back at once; while somebody else looks at the letters, and while none
-    /// was removed since, what is known must do. Only dead letters can be looked at like this: elsewhere a return counts
-    /// against the message.
-    fn first_dead_letter(&self, link: &Link, backlog: Backlog) -> Result<Option<Seen>, QueueError> {
-        let letters = backlog.messages;
-        match self.seen {
-            _ if backlog.consumers != Some(0) => return Ok(self.seen),
-            _ if letters == 0 => return Ok(None),
-            Some(seen)
-                if letters >= seen.letters && (seen.at.elapsed() < SEEN_FOR || seen.redeliveries >= MAX_LOOKS) =>
+    /// Takes the first dead letter and returns it to the queue at once. While another program browses the dead letters,
+    /// or none was removed, it returns the known one. This is not possible in the other queues, where a redelivery
+    /// counts.
+    fn read_first_dead_letter(
+        &self,
+        connection: &BrokerConnection,
+        backlog: Backlog,
+    ) -> Result<Option<FirstDeadLetter>, QueueError> {
+        let total = backlog.messages;
+        match self.first_dead_letter {
+            known if backlog.consumers != Some(0) => return Ok(known),
+            _ if total == 0 => return Ok(None),
+            Some(known)
+                if total >= known.total
+                    && (known.read_at.elapsed() < REREAD_AFTER || known.redeliveries >= MAX_REDELIVERIES) =>
             {
-                return Ok(Some(Seen { letters, ..seen }));
+                return Ok(Some(FirstDeadLetter { total, ..known }));
             }
             _ => {}
         }
-        let queue = self.broker.topology.queue(QueueKind::DeadLetter);
-        let first = link.call(|channel| {
+        let queue = self.broker.topology.queue_name(QueueKind::DeadLetter);
+        let first = connection.call(|channel| {
             let Some(first) = channel.basic_get(queue, false).map_err(failed)? else { return Ok(None) };
             let properties = first.delivery.properties.clone();
             first.nack(channel, true).map_err(failed)?;
@@ -77,23 +82,24 @@ impl Watcher {
         })?;
         Ok(first.map(|properties| {
             let (message, redeliveries) = properties::to_message(&properties, Vec::new());
-            Seen { since: waiting_since(QueueKind::DeadLetter, &message), letters, at: Instant::now(), redeliveries }
+            let waiting_since = waiting_since(QueueKind::DeadLetter, &message);
+            FirstDeadLetter { waiting_since, total, read_at: Instant::now(), redeliveries }
         }))
     }
 }
 
-impl Monitor for Watcher {
+impl Monitor for RabbitMqMonitor {
     fn backlogs(&mut self) -> Result<[(QueueKind, Backlog); 3], QueueError> {
-        let link = match self.link.take() {
-            Some(link) => link,
-            None => Link::open(&self.broker)?,
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => BrokerConnection::open(&self.broker)?,
         };
-        match self.poll(&link) {
+        match self.poll(&connection) {
             Ok(backlogs) => {
-                self.link = Some(link);
+                self.connection = Some(connection);
                 Ok(backlogs)
             }
-            Err(error) => Err(link.explain(error)),
+            Err(error) => Err(connection.into_cause(error)),
         }
     }
 }

@@ -1,18 +1,19 @@
-//! Between our message and AMQP's properties.
+//! Converts between a message and the properties of AMQP.
 
 use crate::domain::{Reason, Timestamp};
 use crate::message::{Header, Message};
 use amiquip::{AmqpProperties, AmqpValue, FieldTable};
 use std::time::Duration;
 
-/// The most bytes of headers that are carried along; a frame has 128 KiB.
-const MAX_HEADERS: usize = 64 * 1024;
-/// What each header counts besides its name and value: very many small ones take very long to write.
-const HEADER: usize = 64;
-/// AMQP's delivery mode for messages that survive a restart of the broker.
+/// The maximum size of all kept headers, in bytes. A frame has 128 KiB.
+const MAX_HEADERS_SIZE: usize = 64 * 1024;
+/// The size of a header without its name and value. It limits the number of headers: many small ones take long to
+/// write.
+const HEADER_OVERHEAD: usize = 64;
+/// The delivery mode of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
 
-/// The properties of a message; `delay` is how long it may stay in the queue, if not for ever.
+/// The properties of a message. After `delay` the message leaves the queue; `None` means never.
 pub(super) fn from_message(message: &Message, delay: Option<Duration>) -> AmqpProperties {
     let mut properties = AmqpProperties::default()
         .with_delivery_mode(PERSISTENT)
@@ -38,7 +39,7 @@ pub(super) fn from_message(message: &Message, delay: Option<Duration>) -> AmqpPr
     properties
 }
 
-/// The message of a delivery, and how often it came back before.
+/// The message of a delivery, and its redeliveries.
 pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message, u32) {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let mut message = Message {
@@ -48,7 +49,7 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
         body,
         ..Message::default()
     };
-    let (mut redeliveries, mut room) = (0, MAX_HEADERS);
+    let (mut redeliveries, mut remaining_size) = (0, MAX_HEADERS_SIZE);
     for (name, value) in properties.headers().iter().flatten() {
         let header = match value {
             AmqpValue::LongString(text) => Header::Text(text.clone()),
@@ -62,36 +63,37 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
             _ => continue,
         };
         match (name.as_str(), &header) {
-            // Counted by the quorum queue; it belongs to the delivery, not to the message.
+            // The quorum queue counts the redeliveries. The header is not part of the message.
             ("x-delivery-count", Header::Number(count)) => redeliveries = u32::try_from(*count).unwrap_or(0),
-            // The same of newer versions, which count what was only looked at, too.
+            // A similar count of newer versions, which includes browsing.
             ("x-acquired-count", _) => {}
-            // The broker's own history of dead-lettering; our retries are part of it and mean nothing.
+            // The broker's history of dead-lettering. It is not needed: it contains every retry.
             (name, _) if name.starts_with("x-first-death-") || name.starts_with("x-last-death-") => {}
-            // Headers must fit into one frame, with ours beside them, or they could not be published again.
+            // All headers together must fit into one frame. Otherwise the message could not be published again.
             (name, header) => {
-                room = room.saturating_sub(name.len() + size(header) + HEADER);
-                if room > 0 {
+                remaining_size = remaining_size.saturating_sub(name.len() + value_size(header) + HEADER_OVERHEAD);
+                if remaining_size > 0 {
                     message.headers.set(name, header.clone());
                 }
             }
         }
     }
-    if let Some(at) = limit_reached(properties) {
+    if let Some(at) = delivery_limit_reached(properties) {
         message.headers.record_failure(Reason::DeliveryLimit, Reason::DeliveryLimit.sentence(), at);
     }
     (message, redeliveries)
 }
 
-const fn size(header: &Header) -> usize {
+const fn value_size(header: &Header) -> usize {
     match header {
         Header::Text(text) => text.len(),
         Header::Number(_) => 8,
     }
 }
 
-/// When the broker dead-lettered it because it came back too often, if it did: the first entry of `x-death` is the latest.
-fn limit_reached(properties: &AmqpProperties) -> Option<Timestamp> {
+/// When the broker dead-lettered the message because of its delivery limit, if it did. The first entry of `x-death` is
+/// the latest.
+fn delivery_limit_reached(properties: &AmqpProperties) -> Option<Timestamp> {
     let AmqpValue::FieldArray(deaths) = properties.headers().as_ref()?.get("x-death")? else { return None };
     let AmqpValue::FieldTable(death) = deaths.iter().next()? else { return None };
     match (death.get("reason")?, death.get("time")?) {
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_broker_counts_is_not_of_the_message() {
+    fn counters_of_the_broker_are_not_headers_of_the_message() {
         let mut table = FieldTable::new();
         table.insert("x-delivery-count".into(), AmqpValue::LongLongInt(3));
         table.insert("x-acquired-count".into(), AmqpValue::LongLongInt(5));
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_comes_back_as_it_was() {
+    fn a_message_is_the_same_after_both_conversions() {
         let mut message = Message {
             id: "an-id".into(),
             kind: "contact.insert".into(),

@@ -1,8 +1,8 @@
-//! The publisher thread: it owns the connection, keeps many messages in flight, and wakes each caller by its own
-//! confirm. What was not confirmed when a connection is lost is published again on the next one.
+//! The publisher thread. It owns the connection, keeps many messages in flight and sends each caller the result of its
+//! message. After a lost connection it publishes the unconfirmed messages again.
 
-use super::super::{Condition, Mailbox, Publication, PublishError, QueueError, QueueKind};
-use super::connection::{Link, describe, lost};
+use super::super::{ConnectionState, Mailbox, Publication, PublishError, QueueError, QueueKind};
+use super::connection::{BrokerConnection, describe, lost};
 use super::{Broker, Topology, properties};
 use crate::backoff::Backoff;
 use crate::stop::Stop;
@@ -15,45 +15,46 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often deadlines are looked at while nothing happens.
+/// How often the thread checks deadlines.
 const TICK: Duration = Duration::from_millis(100);
-/// With so many messages in flight, what comes in from either side gathers for a moment and is taken together: under
-/// load, each time the threads and the broker wake up for one message costs more than the message itself.
-const BUSY: usize = 16;
-/// How long that moment is: little beside the time that so many messages take.
-const GATHER: Duration = Duration::from_micros(500);
-/// With as many messages in flight as allowed, a confirm that takes longer than this never comes.
-const STALLED: Duration = Duration::from_secs(30);
-/// A full queue tells each channel when it has room again, but RabbitMQ (3.10 seen) forgets to when its limit is lifted:
-/// after this long without one message taken, another connection must show whether it is still full.
-const REFUSING: Duration = Duration::from_secs(5);
+/// With this many messages in flight, the thread waits for [`BATCHING_DELAY`] and then handles everything that arrived.
+/// Under load it costs more to wake the threads and the broker for one message than to publish it.
+const BATCHING_THRESHOLD: usize = 16;
+/// Short compared with the time that the messages in flight take.
+const BATCHING_DELAY: Duration = Duration::from_micros(500);
+/// If the maximum number of messages is in flight and the oldest waits longer than this, its confirm will never arrive.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a queue refused every message for this time, the thread opens a new connection to check whether it is still
+/// full. A full queue normally notifies each channel when it has space again. RabbitMQ 3.10 does not if its limit was
+/// removed.
+const MAX_REFUSAL: Duration = Duration::from_secs(5);
 
-pub(super) struct Publishing {
+pub(super) struct PublisherThread {
     broker: Arc<Broker>,
     mailbox: Mailbox,
     max_in_flight: usize,
     component: Component,
     stop: Stop,
-    /// To be published before anything new: what an earlier connection left unconfirmed.
+    /// Messages that an earlier connection did not confirm. They are published before new messages.
     unconfirmed: VecDeque<Publication>,
 }
 
-/// Why a connection's loop ended.
-enum End {
-    /// Nobody publishes any more and everything is answered.
+/// How a connection ended.
+enum ConnectionEnd {
+    /// All publishers are dropped, and every message has a result.
     Finished,
     Lost(QueueError),
 }
 
-/// What the broker tells us on one connection.
-struct Signals {
+/// What the broker sends on one connection.
+struct Notifications {
     confirms: Receiver<Confirm>,
     returns: Receiver<Return>,
     blocked: Receiver<ConnectionBlockedNotification>,
 }
 
-impl Signals {
-    /// Waits until there may be something to take, here or in the inbox.
+impl Notifications {
+    /// Waits for a notification or a publication, but not longer than [`TICK`].
     fn wait(&self, inbox: Option<&Receiver<Publication>>) {
         let mut select = Select::new();
         select.recv(&self.confirms);
@@ -61,29 +62,30 @@ impl Signals {
         if let Some(inbox) = inbox {
             select.recv(inbox);
         }
-        // What is ready is taken by the caller. A timeout is as good.
+        // The caller receives whatever is ready. After a timeout it checks the deadlines.
         let _ = select.ready_timeout(TICK);
     }
 }
 
-/// Published and not yet confirmed, by delivery tag: the broker numbers them from 1 in the order they were published.
+/// The messages in flight: published and not confirmed yet. The broker numbers them with delivery tags, from 1.
 #[derive(Default)]
-struct Flight {
+struct InFlight {
+    /// The delivery tag of the first entry of `pending`.
     first_tag: u64,
-    slots: VecDeque<Slot>,
-    /// Whether any was sent or confirmed since this was last asked.
-    moved: bool,
-    /// Lanes that take nothing, and since when.
-    refusing: HashMap<QueueKind, Instant>,
+    pending: VecDeque<PendingConfirm>,
+    /// Whether a message was sent or confirmed since the last check.
+    active: bool,
+    /// Queues that refuse every message, and since when.
+    refusing_since: HashMap<QueueKind, Instant>,
 }
 
-struct Slot {
+struct PendingConfirm {
     sent: Instant,
-    /// `None` once answered.
+    /// `None` if the caller has its result.
     publication: Option<Publication>,
 }
 
-impl Publishing {
+impl PublisherThread {
     pub(super) fn new(
         broker: Arc<Broker>,
         mailbox: Mailbox,
@@ -97,52 +99,53 @@ impl Publishing {
     pub(super) fn run(mut self) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let connections = counter!(QUEUE_CONNECTIONS, "user" => "publisher");
-        self.mailbox.show_load(0);
+        self.mailbox.report_load(0);
         loop {
-            let error = match Link::open(&self.broker) {
-                Ok(link) => {
+            let error = match BrokerConnection::open(&self.broker) {
+                Ok(connection) => {
                     connections.increment(1);
                     tracing::info!(broker = %self.broker.endpoint, "publisher connected");
                     backoff.reset();
-                    self.component.ready();
-                    self.mailbox.condition.set_connected(true);
-                    let end = self.serve(link);
-                    self.mailbox.condition.set_connected(false);
-                    self.mailbox.condition.set_blocked(false);
+                    self.component.set_ready();
+                    self.mailbox.connection_state.set_connected(true);
+                    let end = self.run_connection(connection);
+                    self.mailbox.connection_state.set_connected(false);
+                    self.mailbox.connection_state.set_blocked(false);
                     match end {
-                        End::Finished => return,
-                        End::Lost(error) => error,
+                        ConnectionEnd::Finished => return,
+                        ConnectionEnd::Lost(error) => error,
                     }
                 }
                 Err(error) => error,
             };
             if let QueueError::Misconfigured(why) = &error {
-                self.component.not_ready(why);
+                self.component.set_not_ready(why);
                 self.stop.misconfigured(why);
                 return;
             }
-            if self.component.not_ready(error.to_string()) {
+            if self.component.set_not_ready(error.to_string()) {
                 tracing::warn!(%error, "publisher has no connection, trying again");
             } else {
                 tracing::debug!(%error, "publisher still has no connection");
             }
-            if self.wait(backoff.next_wait()) {
+            if self.wait_to_reconnect(backoff.next_wait()) {
                 return;
             }
         }
     }
 
-    /// Waits for the next try, letting go of those whose deadline passes. True when there is nobody left to serve.
-    fn wait(&mut self, time: Duration) -> bool {
-        let until = Instant::now() + time;
+    /// Waits before the next connection. Meanwhile it accepts publications and drops those whose deadline passes.
+    /// Returns whether all publishers are dropped.
+    fn wait_to_reconnect(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
         loop {
             let now = Instant::now();
             self.unconfirmed = discard_stale(std::mem::take(&mut self.unconfirmed), now);
-            self.mailbox.show_load(self.unconfirmed.len());
-            if now >= until {
+            self.mailbox.report_load(self.unconfirmed.len());
+            if now >= end {
                 return false;
             }
-            let tick = TICK.min(until - now);
+            let tick = TICK.min(end - now);
             if self.unconfirmed.len() >= self.max_in_flight {
                 std::thread::sleep(tick);
                 continue;
@@ -152,7 +155,7 @@ impl Publishing {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     for publication in self.unconfirmed.drain(..) {
-                        publication.answer(Err(PublishError::Closed));
+                        publication.reply(Err(PublishError::Closed));
                     }
                     return true;
                 }
@@ -160,57 +163,65 @@ impl Publishing {
         }
     }
 
-    fn serve(&mut self, mut link: Link) -> End {
-        let mut flight = Flight { first_tag: 1, ..Flight::default() };
-        let result = self.listen(&mut link).and_then(|signals| self.pump(&link, &signals, &mut flight));
+    fn run_connection(&mut self, mut connection: BrokerConnection) -> ConnectionEnd {
+        let mut in_flight = InFlight { first_tag: 1, ..InFlight::default() };
+        let result = self
+            .subscribe(&mut connection)
+            .and_then(|notifications| self.publish_loop(&connection, &notifications, &mut in_flight));
         match result {
             Ok(()) => {
-                // All is confirmed; how the goodbye goes changes nothing.
-                let _ = link.close();
-                End::Finished
+                // Every message is confirmed, so an error of the close does not matter.
+                let _ = connection.close();
+                ConnectionEnd::Finished
             }
             Err(error) => {
                 let now = Instant::now();
-                let again = flight
-                    .slots
+                let unconfirmed = in_flight
+                    .pending
                     .into_iter()
-                    .filter_map(|slot| slot.publication)
+                    .filter_map(|pending| pending.publication)
                     .chain(self.unconfirmed.drain(..))
                     .collect();
-                self.unconfirmed = discard_stale(again, now);
-                End::Lost(link.explain(error))
+                self.unconfirmed = discard_stale(unconfirmed, now);
+                ConnectionEnd::Lost(connection.into_cause(error))
             }
         }
     }
 
-    fn listen(&self, link: &mut Link) -> Result<Signals, QueueError> {
-        let blocked = link.connection()?.listen_for_connection_blocked().map_err(|error| lost(&describe(&error)))?;
-        link.call(|channel| {
+    fn subscribe(&self, connection: &mut BrokerConnection) -> Result<Notifications, QueueError> {
+        let blocked =
+            connection.amqp_connection()?.listen_for_connection_blocked().map_err(|error| lost(&describe(&error)))?;
+        connection.call(|channel| {
             let confirms = channel.listen_for_publisher_confirms().map_err(|error| lost(&describe(&error)))?;
             let returns = channel.listen_for_returns().map_err(|error| lost(&describe(&error)))?;
             channel.enable_publisher_confirms().map_err(|error| lost(&describe(&error)))?;
-            Ok(Signals { confirms, returns, blocked })
+            Ok(Notifications { confirms, returns, blocked })
         })
     }
 
-    fn pump(&mut self, link: &Link, signals: &Signals, flight: &mut Flight) -> Result<(), QueueError> {
-        let channel = link.channel()?;
+    fn publish_loop(
+        &mut self,
+        connection: &BrokerConnection,
+        notifications: &Notifications,
+        in_flight: &mut InFlight,
+    ) -> Result<(), QueueError> {
+        let channel = connection.channel()?;
         let (mut open, mut blocked) = (true, false);
         let mut next_tick = Instant::now() + TICK;
         loop {
-            // What the broker says, all of it, before anything new is sent.
-            while let Some(notification) = received(signals.blocked.try_recv())? {
-                blocked = self.note_blocked(notification, flight);
+            // Handle all notifications before sending new messages.
+            while let Some(notification) = received(notifications.blocked.try_recv())? {
+                blocked = self.handle_blocked(notification, in_flight);
             }
-            while let Some(confirm) = received(signals.confirms.try_recv())? {
-                self.note_confirm(link, signals, flight, confirm)?;
+            while let Some(confirm) = received(notifications.confirms.try_recv())? {
+                self.handle_confirm(connection, notifications, in_flight, confirm)?;
             }
-            while flight.slots.len() < self.max_in_flight {
+            while in_flight.pending.len() < self.max_in_flight {
                 match self.unconfirmed.pop_front() {
-                    Some(publication) => self.send(channel, flight, publication)?,
+                    Some(publication) => self.send(channel, in_flight, publication)?,
                     None => match self.mailbox.inbox.try_recv() {
-                        Ok(publication) if blocked => publication.answer(Err(PublishError::Blocked)),
-                        Ok(publication) => self.send(channel, flight, publication)?,
+                        Ok(publication) if blocked => publication.reply(Err(PublishError::Blocked)),
+                        Ok(publication) => self.send(channel, in_flight, publication)?,
                         Err(TryRecvError::Empty) => break,
                         Err(TryRecvError::Disconnected) => {
                             open = false;
@@ -219,25 +230,25 @@ impl Publishing {
                     },
                 }
             }
-            if !open && flight.is_answered() {
+            if !open && in_flight.is_empty() {
                 return Ok(());
             }
 
-            let full = flight.slots.len() >= self.max_in_flight;
-            if std::mem::take(&mut flight.moved) && flight.slots.len() >= BUSY {
-                std::thread::sleep(GATHER);
+            let full = in_flight.pending.len() >= self.max_in_flight;
+            if std::mem::take(&mut in_flight.active) && in_flight.pending.len() >= BATCHING_THRESHOLD {
+                std::thread::sleep(BATCHING_DELAY);
             } else {
-                signals.wait((open && !full).then_some(&self.mailbox.inbox));
+                notifications.wait((open && !full).then_some(&self.mailbox.inbox));
             }
             let now = Instant::now();
             if now >= next_tick {
-                self.mailbox.show_load(flight.slots.len());
-                flight.expire(now);
-                if let Some(lane) = flight.refusing(now) {
-                    let queue = self.broker.topology.queue(lane);
-                    return Err(lost(&format!("queue {queue} refuses every message, as a full one does")));
+                self.mailbox.report_load(in_flight.pending.len());
+                in_flight.expire(now);
+                if let Some(queue) = in_flight.refusing_queue(now) {
+                    let queue = self.broker.topology.queue_name(queue);
+                    return Err(lost(&format!("queue {queue} refuses every message; it may be full")));
                 }
-                if full && !blocked && flight.waiting_since().is_some_and(|sent| now - sent > STALLED) {
+                if full && !blocked && in_flight.oldest().is_some_and(|sent| now - sent > CONFIRM_TIMEOUT) {
                     return Err(lost("the broker has stopped confirming"));
                 }
                 next_tick = now + TICK;
@@ -245,84 +256,86 @@ impl Publishing {
         }
     }
 
-    fn send(&self, channel: &Channel, flight: &mut Flight, publication: Publication) -> Result<(), QueueError> {
+    fn send(&self, channel: &Channel, in_flight: &mut InFlight, publication: Publication) -> Result<(), QueueError> {
         let now = Instant::now();
         if publication.is_stale(now) {
-            publication.answer(Err(PublishError::TimedOut));
+            publication.reply(Err(PublishError::TimedOut));
             return Ok(());
         }
-        let delay = (publication.lane == QueueKind::Retry).then_some(publication.delay);
+        let delay = (publication.queue == QueueKind::Retry).then_some(publication.delay);
         let publish = Publish {
             body: &publication.message.body,
-            routing_key: self.broker.topology.queue(publication.lane),
+            routing_key: self.broker.topology.queue_name(publication.queue),
             mandatory: true,
             immediate: false,
             properties: properties::from_message(&publication.message, delay),
         };
-        flight.moved = true;
+        in_flight.active = true;
         let sent = channel.basic_publish("", publish);
-        // In flight even if the call failed: part of it may have left.
-        flight.slots.push_back(Slot { sent: now, publication: Some(publication) });
+        // Also if the call failed, because a part of the message may have been sent.
+        in_flight.pending.push_back(PendingConfirm { sent: now, publication: Some(publication) });
         sent.map_err(|error| lost(&describe(&error)))
     }
 
-    /// A confirm, after the returns that came before it: the broker confirms a message that no queue took, too, but it
-    /// sends the return first, so by now the return of whatever this confirm covers has arrived.
-    fn note_confirm(
+    /// Handles a confirm. The broker also confirms a message for which it has no queue, but it sends a return before
+    /// the confirm. So this handles all returns first.
+    fn handle_confirm(
         &self,
-        link: &Link,
-        signals: &Signals,
-        flight: &mut Flight,
+        connection: &BrokerConnection,
+        notifications: &Notifications,
+        in_flight: &mut InFlight,
         confirm: Confirm,
     ) -> Result<(), QueueError> {
         let mut unroutable = false;
-        while let Ok(returned) = signals.returns.try_recv() {
-            flight.give_back(&returned, &self.broker.topology);
+        while let Ok(returned) = notifications.returns.try_recv() {
+            in_flight.handle_return(&returned, &self.broker.topology);
             unroutable = true;
         }
-        flight.confirm(confirm, &self.mailbox.condition);
+        in_flight.handle_confirm(confirm, &self.mailbox.connection_state);
         if unroutable {
-            // A queue was deleted under us: make it again for those who retry.
-            link.call(|channel| self.broker.topology.declare(channel))?;
+            // A queue was deleted. Create it again for the retries of the callers.
+            connection.call(|channel| self.broker.topology.declare(channel))?;
         }
         Ok(())
     }
 
-    fn note_blocked(&self, notification: ConnectionBlockedNotification, flight: &mut Flight) -> bool {
+    fn handle_blocked(&self, notification: ConnectionBlockedNotification, in_flight: &mut InFlight) -> bool {
         let blocked = match notification {
             ConnectionBlockedNotification::Blocked(reason) => {
                 tracing::warn!(reason, "the broker takes no messages");
-                self.component.not_ready(format!("the broker takes no messages: {reason}"));
-                flight.answer_all(PublishError::Blocked);
+                self.component.set_not_ready(format!("the broker takes no messages: {reason}"));
+                in_flight.reply_to_all(PublishError::Blocked);
                 true
             }
             ConnectionBlockedNotification::Unblocked => {
                 tracing::info!("the broker takes messages again");
-                self.component.ready();
+                self.component.set_ready();
                 false
             }
         };
-        self.mailbox.condition.set_blocked(blocked);
+        self.mailbox.connection_state.set_blocked(blocked);
         blocked
     }
 }
 
-impl Flight {
-    /// Answers the one whose message came back: a return has no tag, but it names the message and its queue.
-    fn give_back(&mut self, returned: &Return, topology: &Topology) {
+impl InFlight {
+    /// Sends a result for a returned message. A return has no delivery tag, but it has the id of the message and its
+    /// queue.
+    fn handle_return(&mut self, returned: &Return, topology: &Topology) {
         let id = returned.properties.message_id().as_deref().unwrap_or_default();
-        let is_it =
-            |waiting: &Publication| waiting.message.id == id && topology.queue(waiting.lane) == returned.routing_key;
-        let slot = self.slots.iter_mut().find(|slot| slot.publication.as_ref().is_some_and(is_it));
-        if let Some(publication) = slot.and_then(|slot| slot.publication.take()) {
-            publication.answer(Err(PublishError::Unroutable));
+        let is_returned = |publication: &Publication| {
+            publication.message.id == id && topology.queue_name(publication.queue) == returned.routing_key
+        };
+        let found = self.pending.iter_mut().find(|pending| pending.publication.as_ref().is_some_and(is_returned));
+        if let Some(publication) = found.and_then(|pending| pending.publication.take()) {
+            publication.reply(Err(PublishError::Unroutable));
         }
     }
 
-    /// Answers what a confirm covers.
-    fn confirm(&mut self, confirm: Confirm, condition: &Condition) {
+    /// Sends the results for the messages of a confirm.
+    fn handle_confirm(&mut self, confirm: Confirm, connection_state: &ConnectionState) {
         let now = Instant::now();
-        self.moved = true;
+        self.active = true;
         let (payload, result) = match confirm {
             Confirm::Ack(payload) => (payload, Ok(())),
             Confirm::Nack(payload) => (payload, Err(PublishError::Refused)),
@@ -330,54 +343,60 @@ impl Flight {
         let first = if payload.multiple { self.first_tag } else { payload.delivery_tag };
         for tag in first..=payload.delivery_tag {
             let index = tag.checked_sub(self.first_tag).and_then(|offset| usize::try_from(offset).ok());
-            let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) else { continue };
-            let Some(publication) = slot.publication.take() else { continue };
+            let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) else { continue };
+            let Some(publication) = pending.publication.take() else { continue };
             match result {
                 Ok(()) => {
-                    condition.confirmed(1, now - slot.sent);
-                    self.refusing.remove(&publication.lane);
+                    connection_state.record_confirms(1, now - pending.sent);
+                    self.refusing_since.remove(&publication.queue);
                 }
-                Err(_) => drop(self.refusing.entry(publication.lane).or_insert(now)),
+                Err(_) => drop(self.refusing_since.entry(publication.queue).or_insert(now)),
             }
-            publication.answer(result);
+            publication.reply(result);
         }
-        while self.slots.front().is_some_and(|slot| slot.publication.is_none()) {
-            self.slots.pop_front();
+        while self.pending.front().is_some_and(|pending| pending.publication.is_none()) {
+            self.pending.pop_front();
             self.first_tag += 1;
         }
     }
 
-    fn is_answered(&self) -> bool {
-        self.slots.iter().all(|slot| slot.publication.is_none())
+    /// Whether every message has a result.
+    fn is_empty(&self) -> bool {
+        self.pending.iter().all(|pending| pending.publication.is_none())
     }
 
-    /// A lane that has taken nothing for too long.
-    fn refusing(&self, now: Instant) -> Option<QueueKind> {
-        self.refusing.iter().find(|(_, since)| now.saturating_duration_since(**since) > REFUSING).map(|(lane, _)| *lane)
+    /// A queue that has refused every message for too long.
+    fn refusing_queue(&self, now: Instant) -> Option<QueueKind> {
+        let mut refusing = self.refusing_since.iter();
+        refusing.find(|(_, since)| now.saturating_duration_since(**since) > MAX_REFUSAL).map(|(queue, _)| *queue)
     }
 
-    /// When the oldest message without a confirm was sent.
-    fn waiting_since(&self) -> Option<Instant> {
-        self.slots.front().map(|slot| slot.sent)
+    /// When the oldest message in flight was sent.
+    fn oldest(&self) -> Option<Instant> {
+        self.pending.front().map(|pending| pending.sent)
     }
 
-    /// Answers those whose deadline has passed.
+    /// Sends a result for each message whose deadline has passed.
     fn expire(&mut self, now: Instant) {
-        self.answer_if(PublishError::TimedOut, |publication| publication.is_stale(now));
+        self.reply_if(PublishError::TimedOut, |publication| publication.is_stale(now));
     }
 
-    fn answer_all(&mut self, error: PublishError) {
-        self.answer_if(error, |_| true);
+    fn reply_to_all(&mut self, error: PublishError) {
+        self.reply_if(error, |_| true);
     }
 
-    fn answer_if(&mut self, error: PublishError, which: impl Fn(&Publication) -> bool) {
-        for publication in self.slots.iter_mut().filter_map(|slot| slot.publication.take_if(|waiting| which(waiting))) {
-            publication.answer(Err(error));
+    fn reply_if(&mut self, error: PublishError, condition: impl Fn(&Publication) -> bool) {
+        let matching = self
+            .pending
+            .iter_mut()
+            .filter_map(|pending| pending.publication.take_if(|publication| condition(publication)));
+        for publication in matching {
+            publication.reply(Err(error));
         }
     }
 }
 
-/// A message, or none yet, or the end of the connection.
+/// The next notification, if there is one. An error means that the connection is lost.
 fn received<T>(received: Result<T, TryRecvError>) -> Result<Option<T>, QueueError> {
     match received {
         Ok(value) => Ok(Some(value)),
@@ -386,11 +405,12 @@ fn received<T>(received: Result<T, TryRecvError>) -> Result<Option<T>, QueueErro
     }
 }
 
+/// Sends a result for each stale publication, and returns the others.
 fn discard_stale(publications: VecDeque<Publication>, now: Instant) -> VecDeque<Publication> {
     let (stale, fresh): (VecDeque<_>, VecDeque<_>) =
         publications.into_iter().partition(|publication| publication.is_stale(now));
     for publication in stale {
-        publication.answer(Err(PublishError::Disconnected));
+        publication.reply(Err(PublishError::Disconnected));
     }
     fresh
 }

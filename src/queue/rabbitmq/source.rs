@@ -1,7 +1,8 @@
-//! The consuming half: one session is one connection, one channel and one consumer on the worker's own stack.
+//! Delivers messages to workers. A session is one connection, one channel and one consumer. The worker thread owns
+//! them.
 
-use super::super::{Delivery, QueueError, QueueKind, Source, Work};
-use super::connection::{Link, describe, lost};
+use super::super::{Delivery, QueueError, QueueKind, SessionHandler, Source};
+use super::connection::{BrokerConnection, describe, lost};
 use super::{Broker, properties};
 use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Consumer, ConsumerMessage, ConsumerOptions, Delivery as AmqpDelivery};
@@ -10,76 +11,76 @@ use metrics::counter;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a cancelled consumer may take to run dry.
-const DRAIN: Duration = Duration::from_millis(500);
-/// A session that nothing reaches for so long ends, for a new one: RabbitMQ (3.10 seen) does not tell a consumer that its
-/// queue was deleted if another made it again at once, and then counts messages as handed to it that never arrive.
-const FORGOTTEN: Duration = Duration::from_secs(20);
-/// How long nothing must arrive before a cancel, unless no more may be on the way.
-const QUIET: Duration = Duration::from_millis(200);
-/// How long to wait for that: under a steady load it is never quiet, and what arrives meanwhile waits.
-const QUIET_WITHIN: Duration = Duration::from_secs(1);
+/// How long to wait for the next delivery to a cancelled consumer.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// A session without a delivery for this time ends, and the worker opens a new one. RabbitMQ 3.10 does not notify a
+/// consumer if its queue is deleted and created again at once. Then it counts deliveries to the consumer that never
+/// arrive.
+const MAX_IDLE: Duration = Duration::from_secs(20);
+/// Before a cancel, the source waits until no message arrives for this time.
+const QUIET_TIME: Duration = Duration::from_millis(200);
+/// The maximum time of that wait. Under a steady load, messages arrive all the time.
+const MAX_CANCEL_DELAY: Duration = Duration::from_secs(1);
 
-pub(super) fn session(broker: &Broker, prefetch: u16, work: &mut Work<'_>) -> Result<(), QueueError> {
+pub(super) fn session(broker: &Broker, prefetch: u16, handler: &mut SessionHandler<'_>) -> Result<(), QueueError> {
     let connections = counter!(QUEUE_CONNECTIONS, "user" => "worker");
-    let link = Link::open(broker)?;
+    let connection = BrokerConnection::open(broker)?;
     connections.increment(1);
-    let result = consume(&link, &broker.topology.queue(QueueKind::Work), prefetch, |source| work(source));
-    match result {
-        Ok(()) => link.close(),
-        Err(error) => Err(link.explain(error)),
+    let queue = broker.topology.queue_name(QueueKind::Work);
+    match consume(&connection, &queue, prefetch, handler) {
+        Ok(()) => connection.close(),
+        Err(error) => Err(connection.into_cause(error)),
     }
 }
 
-fn consume<T>(
-    link: &Link,
+fn consume(
+    connection: &BrokerConnection,
     queue: &str,
     prefetch: u16,
-    work: impl FnOnce(&mut Session<'_>) -> Result<T, QueueError>,
-) -> Result<T, QueueError> {
-    link.call(|channel| channel.qos(0, prefetch, false).map_err(|error| lost(&describe(&error))))?;
-    let channel = link.channel()?;
-    let consumer = link
-        .guard(|| channel.basic_consume(queue, ConsumerOptions::default()))
+    handler: &mut SessionHandler<'_>,
+) -> Result<(), QueueError> {
+    connection.call(|channel| channel.qos(0, prefetch, false).map_err(|error| lost(&describe(&error))))?;
+    let channel = connection.channel()?;
+    let consumer = connection
+        .within_call_timeout(|| channel.basic_consume(queue, ConsumerOptions::default()))
         .map_err(|error| lost(&describe(&error)))?;
-    let mut session = Session {
-        heard: Instant::now(),
-        link,
+    let mut source = RabbitMqSource {
+        connection,
         consumer: &consumer,
-        window: prefetch.into(),
-        taken: 0,
+        last_arrival: Instant::now(),
+        prefetch: prefetch.into(),
+        unacknowledged: 0,
         arrived: VecDeque::new(),
-        last: None,
+        last_taken: None,
         ended: None,
     };
-    let result = work(&mut session);
-    // Dropping a consumer that may still be sent something can end the connection: let it run dry first.
-    let drained = session.drain();
-    let value = result?;
-    drained?;
-    Ok(value)
+    let result = handler(&mut source);
+    // A delivery to a dropped consumer can end the connection, so wait for the last delivery first.
+    let drained = source.drain();
+    result.and(drained)
 }
 
-/// A consumer and what was taken from it.
-struct Session<'a> {
-    link: &'a Link,
+/// The session of one worker.
+struct RabbitMqSource<'a> {
+    connection: &'a BrokerConnection,
     consumer: &'a Consumer<'a>,
-    /// When something last arrived.
-    heard: Instant,
-    /// The most deliveries that can be unacknowledged.
-    window: usize,
-    /// Deliveries taken and not acknowledged.
-    taken: usize,
-    /// Arrived before a cancel and not taken yet.
+    /// When the last message arrived.
+    last_arrival: Instant,
+    /// The maximum number of unacknowledged deliveries.
+    prefetch: usize,
+    /// The number of deliveries that are taken and not acknowledged.
+    unacknowledged: usize,
+    /// Deliveries that arrived before a cancel and are not taken yet.
     arrived: VecDeque<AmqpDelivery>,
-    /// The last delivery taken and not acknowledged; the broker acknowledges all before it with it.
-    last: Option<AmqpDelivery>,
-    /// Set once no more deliveries can come.
+    /// The last delivery that is taken and not acknowledged. Its acknowledgement includes all earlier deliveries.
+    last_taken: Option<AmqpDelivery>,
+    /// Set when no more deliveries can arrive.
     ended: Option<Result<(), QueueError>>,
 }
 
-impl Session<'_> {
-    fn accept(&mut self, message: ConsumerMessage) -> Option<AmqpDelivery> {
+impl RabbitMqSource<'_> {
+    /// Returns a delivery, or records the end of the deliveries.
+    fn receive(&mut self, message: ConsumerMessage) -> Option<AmqpDelivery> {
         self.ended = match message {
             ConsumerMessage::Delivery(delivery) => return Some(delivery),
             ConsumerMessage::ClientCancelled => Some(Ok(())),
@@ -94,20 +95,20 @@ impl Session<'_> {
         None
     }
 
-    fn hand_out(&mut self, mut delivery: AmqpDelivery) -> Delivery {
-        self.heard = Instant::now();
+    fn deliver(&mut self, mut delivery: AmqpDelivery) -> Delivery {
+        self.last_arrival = Instant::now();
         let body = std::mem::take(&mut delivery.body);
         let (message, redeliveries) = properties::to_message(&delivery.properties, body);
-        self.taken += 1;
-        self.last = Some(delivery);
+        self.unacknowledged += 1;
+        self.last_taken = Some(delivery);
         Delivery { message, redeliveries }
     }
 
     fn drain(&mut self) -> Result<(), QueueError> {
         let result = self.send_cancel();
         while self.ended.is_none() {
-            match self.consumer.receiver().recv_timeout(DRAIN) {
-                Ok(message) => drop(self.accept(message)),
+            match self.consumer.receiver().recv_timeout(DRAIN_TIMEOUT) {
+                Ok(message) => drop(self.receive(message)),
                 Err(_) => break,
             }
         }
@@ -118,17 +119,17 @@ impl Session<'_> {
         if self.ended.is_some() {
             return Ok(());
         }
-        self.link.parting(|| self.consumer.cancel()).map_err(|error| lost(&describe(&error)))
+        self.connection.within_close_timeout(|| self.consumer.cancel()).map_err(|error| lost(&describe(&error)))
     }
 }
 
-impl Source for Session<'_> {
+impl Source for RabbitMqSource<'_> {
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
         let mut batch = Vec::new();
         while batch.len() < max
             && let Some(delivery) = self.arrived.pop_front()
         {
-            batch.push(self.hand_out(delivery));
+            batch.push(self.deliver(delivery));
         }
         let deadline = Instant::now() + wait;
         while batch.len() < max && self.ended.is_none() {
@@ -142,15 +143,19 @@ impl Source for Session<'_> {
             };
             match received {
                 Ok(message) => {
-                    let delivery = self.accept(message);
-                    batch.extend(delivery.map(|delivery| self.hand_out(delivery)));
+                    let delivery = self.receive(message);
+                    batch.extend(delivery.map(|delivery| self.deliver(delivery)));
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => self.ended = Some(Err(lost("the connection is gone"))),
             }
         }
-        if batch.is_empty() && self.taken == 0 && self.ended.is_none() && self.heard.elapsed() > FORGOTTEN {
-            self.heard = Instant::now();
+        if batch.is_empty()
+            && self.unacknowledged == 0
+            && self.ended.is_none()
+            && self.last_arrival.elapsed() > MAX_IDLE
+        {
+            self.last_arrival = Instant::now();
             self.cancel()?;
         }
         match &self.ended {
@@ -161,20 +166,23 @@ impl Source for Session<'_> {
     }
 
     fn acknowledge(&mut self) -> Result<(), QueueError> {
-        self.taken = 0;
-        match self.last.take() {
+        self.unacknowledged = 0;
+        match self.last_taken.take() {
             Some(delivery) => self.consumer.ack_multiple(delivery).map_err(|error| lost(&describe(&error))),
             None => Ok(()),
         }
     }
 
     fn cancel(&mut self) -> Result<(), QueueError> {
-        // A quorum queue takes back, and counts as redeliveries, what is on its way when the cancel arrives: so let it arrive
-        // first. While nothing is acknowledged, no more than the window can come.
-        let until = Instant::now() + QUIET_WITHIN;
-        while self.ended.is_none() && self.taken + self.arrived.len() < self.window && Instant::now() < until {
-            let Ok(message) = self.consumer.receiver().recv_timeout(QUIET) else { break };
-            let delivery = self.accept(message);
+        // A quorum queue counts a redelivery for each message that is on its way when the cancel arrives. So wait for
+        // these messages first. Without an acknowledgement, no more than the prefetch can arrive.
+        let deadline = Instant::now() + MAX_CANCEL_DELAY;
+        while self.ended.is_none()
+            && self.unacknowledged + self.arrived.len() < self.prefetch
+            && Instant::now() < deadline
+        {
+            let Ok(message) = self.consumer.receiver().recv_timeout(QUIET_TIME) else { break };
+            let delivery = self.receive(message);
             self.arrived.extend(delivery);
         }
         self.send_cancel()

@@ -1,43 +1,44 @@
-//! The three queues and their arguments. Every role declares them, so that whichever starts first makes them.
+//! The three queues and their arguments. Every role declares them, so the first role that starts creates them.
 //!
-//! Their arguments can't be changed once a queue exists, so none depends on a setting: the retry delay travels with each
-//! message. Source: RabbitMQ's guides on quorum queues and dead letter exchanges.
+//! The arguments of an existing queue cannot be changed. So no argument depends on a setting, and each message carries
+//! its retry delay. Source: RabbitMQ's guides on quorum queues and dead letter exchanges.
 
 use super::super::{QueueError, QueueKind};
 use super::connection::{describe, lost};
 use amiquip::{AmqpValue, Channel, Error, FieldTable, QueueDeclareOptions};
 
-/// How often a message may come back before RabbitMQ itself dead-letters it. Only a backstop, for what never reaches our
-/// code: the consumer counts, too, and gives up much earlier. Lost connections count, so it must not be small.
+/// After this many redeliveries RabbitMQ itself dead-letters a message. Normally the consumer dead-letters it much
+/// earlier; this limit is for messages that never reach the consumer. Lost connections count, so the limit is not
+/// small.
 const DELIVERY_LIMIT: i32 = 100;
-/// For the queues that nobody works on: looking at dead letters brings them back, and must never drop them (RabbitMQ 4
-/// has a limit of 20 where none is given).
+/// The limit for the other queues. Browsing counts as a redelivery of each dead letter, and must never remove one.
+/// Without this argument, RabbitMQ 4 has a limit of 20.
 const NO_DELIVERY_LIMIT: i32 = i32::MAX;
 
-/// The names of the queues.
+/// The names and arguments of the queues.
 #[derive(Clone, Debug)]
 pub struct Topology {
     prefix: String,
 }
 
 impl Topology {
-    /// Queues whose names begin with `prefix`.
+    /// The queues whose names start with `prefix`.
     pub fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// The name of a lane's queue.
-    pub fn queue(&self, lane: QueueKind) -> String {
-        format!("{}{}", self.prefix, lane.name())
+    /// The name of a queue.
+    pub fn queue_name(&self, queue: QueueKind) -> String {
+        format!("{}{}", self.prefix, queue.name())
     }
 
     /// Declares all queues.
     pub(super) fn declare(&self, channel: &Channel) -> Result<(), QueueError> {
-        for lane in [QueueKind::DeadLetter, QueueKind::Retry, QueueKind::Work] {
-            let name = self.queue(lane);
+        for queue in [QueueKind::DeadLetter, QueueKind::Retry, QueueKind::Work] {
+            let name = self.queue_name(queue);
             let options = QueueDeclareOptions {
                 durable: true,
-                arguments: self.arguments(lane),
+                arguments: self.arguments(queue),
                 ..QueueDeclareOptions::default()
             };
             channel.queue_declare(name.as_str(), options).map_err(|error| match error {
@@ -54,23 +55,24 @@ impl Topology {
         Ok(())
     }
 
-    fn arguments(&self, lane: QueueKind) -> FieldTable {
+    fn arguments(&self, queue: QueueKind) -> FieldTable {
         let text = |text: &str| AmqpValue::LongString(text.into());
         let mut arguments = FieldTable::new();
         let mut set = |name: &str, value| drop(arguments.insert(name.into(), value));
         set("x-queue-type", text("quorum"));
-        let dead_letter_to = match lane {
+        let dead_letter_to = match queue {
             QueueKind::Work => Some((QueueKind::DeadLetter, DELIVERY_LIMIT)),
             QueueKind::Retry => Some((QueueKind::Work, NO_DELIVERY_LIMIT)),
             QueueKind::DeadLetter => None,
         };
         match dead_letter_to {
             Some((target, limit)) => {
-                // At-least-once needs reject-publish: a full target must push back, not drop.
+                // The strategy at-least-once requires reject-publish. A full target queue then refuses messages and
+                // drops none.
                 set("x-dead-letter-strategy", text("at-least-once"));
                 set("x-overflow", text("reject-publish"));
                 set("x-dead-letter-exchange", text(""));
-                set("x-dead-letter-routing-key", text(&self.queue(target)));
+                set("x-dead-letter-routing-key", text(&self.queue_name(target)));
                 set("x-delivery-limit", AmqpValue::LongInt(limit));
             }
             None => set("x-delivery-limit", AmqpValue::LongInt(NO_DELIVERY_LIMIT)),

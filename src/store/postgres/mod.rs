@@ -1,13 +1,14 @@
-//! PostgreSQL: native types, one set-wise statement for each step of a batch, rows locked in the order of their ids.
+//! The store in PostgreSQL. Each step of a batch is one statement, and rows are locked in the order of their ids.
 
 mod listing;
 mod rows;
 mod schema;
 mod statements;
 
-use super::columns::{Probed, contact_ids, operation_ids, probe};
-use super::pool::{Connections, Use};
-use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrations};
+use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch};
+use super::listing::{EXPORT_PAGE_SIZE, read_pages};
+use super::pool::{Connections, Purpose};
+use super::{Direction, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations};
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Timestamp};
 use diesel::connection::SimpleConnection;
@@ -17,18 +18,18 @@ use diesel::r2d2::CustomizeConnection;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{Explain, ListContacts};
-use rows::{ContactRow, ContactStateRow, EndedOperationRow, OperationRow};
+use rows::{ContactRow, ContactStateRow, FinishedOperationRow, OperationRow};
 use schema::{contacts, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
 use std::time::Duration;
 use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-/// How long a batch waits for a row that another session has locked. Ours hold theirs for milliseconds.
+/// How long a batch waits for a locked row. Workers hold a lock for milliseconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many names get their keys in one transaction.
-const KEYS_AT_ONCE: i64 = 1000;
-/// Any number of ours: two migrations at once wait for each other by it.
+/// How many rows get a name key in one transaction.
+const NAME_KEYS_PER_STEP: i64 = 1000;
+/// The advisory lock of migrations. With it, two migrations at the same time wait for each other.
 const MIGRATION_LOCK: i64 = 0x00C0_47AC_7500;
 
 /// A PostgreSQL database.
@@ -39,25 +40,25 @@ pub struct Postgres {
     checks: Connections<PgConnection>,
 }
 
-/// What decides whether a database can be ours.
+/// The properties of a database that are checked.
 #[derive(QueryableByName)]
-struct Facts {
+struct DatabaseProperties {
     #[diesel(sql_type = Bool)]
     migrated: bool,
     #[diesel(sql_type = Bool)]
     utf8: bool,
 }
 
-/// What every new connection is told first.
+/// The settings of every new connection.
 #[derive(Debug)]
-struct Session {
+struct SessionSettings {
     statement_timeout: Duration,
 }
 
-impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Session {
+impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for SessionSettings {
     fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
-        // A statement is planned once for a session. Planned while the tables are small, it would read them from end to
-        // end for as long as the session lives, however large they grow; every one of ours has an index to go by.
+        // PostgreSQL plans a statement once per session. A plan from a time when the tables are small would read them
+        // sequentially until the session ends, even if they grow. All statements here have an index.
         let timeout = self.statement_timeout.as_millis();
         connection
             .batch_execute(&format!(
@@ -70,39 +71,40 @@ impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Session {
 }
 
 impl Postgres {
-    /// Prepares the pools; the first use connects.
+    /// Creates the pools. They connect at their first use.
     pub fn new(settings: &DatabaseSettings) -> Result<Self, StoreError> {
-        let writes = pool(Use::Writes, &settings.url, settings)?;
-        let checks = pool(Use::Checks, &settings.url, &DatabaseSettings { max_connections: 1, ..settings.clone() })?;
+        let writes = pool(Purpose::Writes, &settings.url, settings)?;
+        let checks =
+            pool(Purpose::Checks, &settings.url, &DatabaseSettings { max_connections: 1, ..settings.clone() })?;
         let reads = match &settings.read_url {
-            Some(url) if *url != settings.url => pool(Use::Reads, url, settings)?,
+            Some(url) if *url != settings.url => pool(Purpose::Reads, url, settings)?,
             _ => writes.clone(),
         };
         Ok(Self { writes, reads, checks })
     }
 
-    /// How PostgreSQL would do exactly what [`Store::contacts`] asks of it.
-    pub fn explain(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<String, StoreError> {
+    /// The plan of PostgreSQL for the statement of [`Store::contacts`].
+    pub fn explain(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<String, StoreError> {
         let mut connection = self.reads.get()?;
         let lines: Vec<String> = Explain(ListContacts::new(filter, after, limit)).load(&mut *connection)?;
         Ok(lines.join("\n"))
     }
 }
 
-fn pool(purpose: Use, url: &Url, settings: &DatabaseSettings) -> Result<Connections<PgConnection>, StoreError> {
+fn pool(purpose: Purpose, url: &Url, settings: &DatabaseSettings) -> Result<Connections<PgConnection>, StoreError> {
     let url = with_defaults(url, settings.connect_timeout)?;
-    let session = Session { statement_timeout: settings.statement_timeout };
+    let session = SessionSettings { statement_timeout: settings.statement_timeout };
     Ok(Connections::new(purpose, url, settings.max_connections, settings.connect_timeout, session))
 }
 
-/// Adds what notices a dead peer, where the URL does not say otherwise. Source: libpq, "Parameter Key Words".
+/// Adds parameters that detect a dead connection, unless the URL sets them. Source: libpq, "Parameter Key Words".
 fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreError> {
     let mut parsed = url::Url::parse(url.reveal())
         .map_err(|error| StoreError::Misconfigured(format!("database.url is not a URL: {error}")))?;
     if !matches!(parsed.scheme(), "postgres" | "postgresql") {
         return Err(StoreError::Misconfigured("database.url must begin with postgres://".into()));
     }
-    if !percent_encoding_is_whole(url.reveal()) {
+    if !has_valid_percent_encoding(url.reveal()) {
         return Err(StoreError::Misconfigured(
             "database.url holds a % that is not followed by two hexadecimal digits".into(),
         ));
@@ -123,40 +125,40 @@ fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreEr
     Ok(parsed.into())
 }
 
-/// Otherwise libpq refuses the URL, in words that quote the password.
-fn percent_encoding_is_whole(url: &str) -> bool {
+/// Without this check, libpq rejects the URL with a message that contains the password.
+fn has_valid_percent_encoding(url: &str) -> bool {
     let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     url.split('%').skip(1).all(digits)
 }
 
-/// Another worker got there first; the next try sees what it wrote.
-fn raced(what: &str) -> StoreError {
-    StoreError::Unavailable(format!("another worker has just written the same {what}"))
+/// Another worker wrote the same row first. The next try sees that row.
+fn lost_race(row: &str) -> StoreError {
+    StoreError::Unavailable(format!("another worker has just written the same {row}"))
 }
 
 fn horizon(connection: &mut PgConnection) -> QueryResult<Option<Timestamp>> {
     retention::table.select(retention::pruned_before).first(connection).optional()
 }
 
-/// Gives names that have no key theirs, in small steps: consumers go on beside it. Rows are locked in the order of their
-/// ids, as theirs are.
+/// Adds the missing name keys in small steps, so that consumers can run at the same time. Consumers also lock rows in
+/// the order of their ids.
 fn add_name_keys(connection: &mut PgConnection) -> Result<(), StoreError> {
     let mut after = Some(Uuid::nil());
     while let Some(id) = after {
-        after = connection.transaction(|connection| add_some_name_keys(connection, id))?;
+        after = connection.transaction(|connection| add_name_keys_after(connection, id))?;
     }
     Ok(())
 }
 
-/// The last row of a step, if there was one.
-fn add_some_name_keys(connection: &mut PgConnection, after: Uuid) -> QueryResult<Option<Uuid>> {
+/// One step. Returns the last id, if the step had rows.
+fn add_name_keys_after(connection: &mut PgConnection, after: Uuid) -> QueryResult<Option<Uuid>> {
     let rows: Vec<(Uuid, Option<String>)> = contacts::table
         .filter(contacts::deleted_at.is_null())
         .filter(contacts::name_key.is_null())
         .filter(contacts::id.gt(after))
-        // The order of the index, where those without a key stand together.
+        // The order of the index, in which all rows without a key are adjacent.
         .order((contacts::name_key, contacts::id))
-        .limit(KEYS_AT_ONCE)
+        .limit(NAME_KEYS_PER_STEP)
         .for_update()
         .select((contacts::id, contacts::name))
         .load(connection)?;
@@ -184,40 +186,40 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
         .for_update()
         .select(ContactStateRow::as_select())
         .load(connection)?;
-    // After the locks, so that whatever another worker did to these contacts is seen.
-    let finished: Vec<EndedOperationRow> = operations::table
+    // After the locks, so that the changes of other workers to these contacts are visible.
+    let finished: Vec<FinishedOperationRow> = operations::table
         .filter(operations::id.eq_any(operation_ids))
-        .select(EndedOperationRow::as_select())
+        .select(FinishedOperationRow::as_select())
         .load(connection)?;
     let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
-    let finished = finished.into_iter().map(EndedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
+    let finished = finished.into_iter().map(FinishedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
     let mut known = Batch::new(states, finished);
     if known.needs_horizon(batch, chrono::Utc::now()) {
-        // After the reads: what they missed because it was pruned was pruned under a horizon that is seen now.
+        // After the reads: if a row was pruned before the reads, its horizon is visible now.
         known = known.pruned_before(horizon(connection)?);
     }
     let folded = known.fold(batch);
 
     if !folded.created.is_empty() && InsertContacts::new(&folded.created).execute(connection)? != folded.created.len() {
-        return Err(raced("contact"));
+        return Err(lost_race("contact"));
     }
     if !folded.changed.is_empty() && UpdateContacts::new(&folded.changed).execute(connection)? != folded.changed.len() {
-        return Err(raced("contact"));
+        return Err(lost_race("contact"));
     }
     if !folded.records.is_empty() {
         let statement = RecordOperations::new(batch, &folded.records, chrono::Utc::now());
         if statement.execute(connection)? != folded.records.len() {
-            return Err(raced("operation"));
+            return Err(lost_race("operation"));
         }
     }
     Ok(folded.outcomes)
 }
 
-fn page_of(
+fn read_page(
     connection: &mut PgConnection,
     filter: &Filter,
-    after: Option<&After>,
+    after: Option<&ListPosition>,
     limit: u32,
 ) -> Result<Vec<Contact>, StoreError> {
     let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(connection)?;
@@ -235,20 +237,21 @@ impl Store for Postgres {
         row.map(ContactRow::read).transpose()
     }
 
-    fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError> {
-        if filter.is_impossible() {
+    fn contacts(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        if filter.matches_nothing() {
             return Ok(Vec::new());
         }
-        page_of(&mut *self.reads.get()?, filter, after, limit)
+        read_page(&mut *self.reads.get()?, filter, after, limit)
     }
 
     fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {
-        if filter.is_impossible() {
+        if filter.matches_nothing() {
             return Ok(());
         }
         let mut connection = self.reads.get()?;
         let mut snapshot = connection.build_transaction().repeatable_read().read_only();
-        snapshot.run(|connection| all_pages(filter, |after| page_of(connection, filter, after, EXPORTED), page))
+        snapshot
+            .run(|connection| read_pages(filter, |after| read_page(connection, filter, after, EXPORT_PAGE_SIZE), page))
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
@@ -261,35 +264,35 @@ impl Store for Postgres {
 
     fn check(&self) -> Result<(), StoreError> {
         let mut connection = self.checks.get()?;
-        let facts: Facts = diesel::sql_query(format!(
+        let properties: DatabaseProperties = diesel::sql_query(format!(
             "SELECT to_regclass('{}') IS NOT NULL AS migrated, getdatabaseencoding() = 'UTF8' AS utf8",
             migrations::TABLE
         ))
         .get_result(&mut connection)?;
-        if !facts.utf8 {
+        if !properties.utf8 {
             return Err(StoreError::Misconfigured(
                 "the database's encoding must be UTF8: names need all of Unicode".into(),
             ));
         }
-        migrations::check(&mut *connection, facts.migrated, &MIGRATIONS)
+        migrations::check(&mut *connection, properties.migrated, &MIGRATIONS)
     }
 
     fn probe(&self) -> Result<(), StoreError> {
         self.check()?;
-        let batch = probe()?;
-        Probed::result(self.writes.get()?.transaction(|connection| {
-            apply_in(connection, &batch).map_err(Probed::Failed)?;
-            Err(Probed::Undone)
+        let batch = probe_batch()?;
+        ProbeRollback::into_result(self.writes.get()?.transaction(|connection| {
+            apply_in(connection, &batch).map_err(ProbeRollback::Failed)?;
+            Err(ProbeRollback::Applied)
         }))
     }
 
-    fn set_pruned_before(&self, moment: Timestamp) -> Result<(), StoreError> {
-        // It never goes back: what was pruned under a later horizon stays pruned.
-        let remember = diesel::sql_query(
+    fn set_pruned_before(&self, timestamp: Timestamp) -> Result<(), StoreError> {
+        // The horizon never moves back, because rows that were pruned under a later horizon do not return.
+        let statement = diesel::sql_query(
             "INSERT INTO retention (one, pruned_before) VALUES (true, $1) \
              ON CONFLICT (one) DO UPDATE SET pruned_before = greatest(retention.pruned_before, excluded.pruned_before)",
         );
-        remember.bind::<Timestamptz, _>(moment).execute(&mut self.writes.get()?)?;
+        statement.bind::<Timestamptz, _>(timestamp).execute(&mut self.writes.get()?)?;
         Ok(())
     }
 
@@ -300,8 +303,8 @@ impl Store for Postgres {
     fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
         let mut connection = self.writes.get()?;
         let Some(horizon) = horizon(&mut connection)? else { return Ok(Pruned::default()) };
-        // What a worker holds is left for the next step, so neither waits for the other. Both times must be old: clocks
-        // of producers differ.
+        // Rows that a worker has locked are left for the next step, so neither waits for the other. Both times must be
+        // old, because the clocks of producers differ.
         let operations = diesel::sql_query(
             "DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE completed_at < $1 AND accepted_at < $1 \
              AND status <> 'failed' LIMIT $2 FOR UPDATE SKIP LOCKED)",
@@ -319,7 +322,7 @@ impl Store for Postgres {
 
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
         let mut connection = self.writes.get()?;
-        // A migration may take long, and so may waiting for another's.
+        // A migration can take long, and so can the wait for another migration.
         connection.batch_execute(&format!(
             "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
         ))?;

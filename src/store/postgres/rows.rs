@@ -1,8 +1,11 @@
-//! Rows as they are read.
+//! The rows that PostgreSQL returns.
+//!
+//! `sqlite/rows.rs` has the same rows with other types (blob ids and integer times), and a diesel row belongs to one
+//! database. What the columns mean is in `store/columns.rs`.
 
-use super::super::{Operation, StoreError, columns};
 use super::schema::{contacts, operations};
-use crate::domain::{Contact, ContactId, ContactState, EndedOperation, Fingerprint, Lifecycle, OperationId, Timestamp};
+use crate::domain::{Contact, ContactId, ContactState, Fingerprint, FinishedOperation, OperationId, Timestamp};
+use crate::store::{Operation, StoreError, columns};
 use diesel::prelude::*;
 use uuid::Uuid;
 
@@ -32,15 +35,15 @@ impl ContactStateRow {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = operations, check_for_backend(diesel::pg::Pg))]
-pub(super) struct EndedOperationRow {
+pub(super) struct FinishedOperationRow {
     id: Uuid,
     status: String,
     reason: Option<String>,
     replays: i32,
 }
 
-impl EndedOperationRow {
-    pub(super) fn read(self) -> Result<(OperationId, EndedOperation), StoreError> {
+impl FinishedOperationRow {
+    pub(super) fn read(self) -> Result<(OperationId, FinishedOperation), StoreError> {
         let finished = columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
         Ok((OperationId::new(self.id), finished))
     }
@@ -59,14 +62,9 @@ pub(super) struct ContactRow {
 
 impl ContactRow {
     pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let life = match self.state.deleted_at {
-            Some(at) => Lifecycle::Deleted { at },
-            None => {
-                Lifecycle::Live(columns::details(self.name.as_deref(), self.phone.as_deref(), self.email.as_deref())?)
-            }
-        };
-        let state = self.state.read()?;
-        Ok(Contact::new(state, self.updated_at, life))
+        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
+        let life = columns::lifecycle(self.state.deleted_at, name, phone, email)?;
+        Ok(Contact::new(self.state.read()?, self.updated_at, life))
     }
 }
 
@@ -86,13 +84,15 @@ pub(super) struct OperationRow {
 
 impl OperationRow {
     pub(super) fn read(self) -> Result<Operation, StoreError> {
+        let FinishedOperation { status, replays } =
+            columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
         Ok(Operation {
             id: OperationId::new(self.id),
             contact_id: ContactId::new(self.contact_id),
             kind: columns::kind(&self.operation)?,
-            status: columns::status(&self.status, self.reason.as_deref())?,
-            replays: u32::try_from(self.replays).unwrap_or_default(),
-            fingerprint: self.fingerprint.map(|print| Fingerprint(print.as_u128())),
+            status,
+            replays,
+            fingerprint: self.fingerprint.map(|fingerprint| Fingerprint(fingerprint.as_u128())),
             accepted_at: self.accepted_at,
             completed_at: self.completed_at,
         })

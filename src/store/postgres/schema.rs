@@ -1,4 +1,4 @@
-//! The tables as diesel sees them; `migrations/postgres` makes them.
+//! The tables for diesel. `migrations/postgres` creates them.
 
 diesel::table! {
     contacts (id) {

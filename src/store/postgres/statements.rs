@@ -1,15 +1,17 @@
-//! The three statements that write a batch. Each takes arrays, so its text never changes and PostgreSQL prepares it once
-//! for a connection; diesel's own inserts have a text for each number of rows.
+//! The three statements that write a batch.
+//!
+//! Each statement takes arrays. So its text never changes, and PostgreSQL prepares it once per connection. The inserts
+//! of diesel have another text for each number of rows.
 
-use super::super::columns::status_text;
-use crate::domain::{Attempt, Contact, Lifecycle, NameKey, OperationRecord, Timestamp};
+use crate::domain::{Attempt, Contact, OperationRecord, Timestamp};
+use crate::store::columns::{LifecycleColumns, status_text};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
-/// The columns of some contacts.
+/// The columns of several contacts.
 #[derive(Default)]
 struct ContactColumns<'a> {
     id: Vec<Uuid>,
@@ -36,16 +38,13 @@ impl<'a> ContactColumns<'a> {
             columns.created_by.push(contact.created_by.uuid());
             columns.created_at.push(contact.created_at);
             columns.updated_at.push(contact.updated_at);
-            let (deleted_at, details) = match &contact.life {
-                Lifecycle::Live(details) => (None, Some(details)),
-                Lifecycle::Deleted { at } => (Some(*at), None),
-            };
-            columns.deleted_at.push(deleted_at);
-            columns.name.push(details.map(|details| details.name.as_str()));
-            columns.name_key.push(details.map(|details| NameKey::of(&details.name).into()));
-            columns.phone.push(details.map(|details| details.phone.to_string()));
-            columns.ddd.push(details.map(|details| details.phone.area().number().into()));
-            columns.email.push(details.map(|details| details.email.as_str()));
+            let life = LifecycleColumns::new(&contact.life);
+            columns.deleted_at.push(life.deleted_at);
+            columns.name.push(life.name);
+            columns.name_key.push(life.name_key);
+            columns.phone.push(life.phone);
+            columns.ddd.push(life.ddd.map(i16::from));
+            columns.email.push(life.email);
         }
         columns
     }
@@ -83,7 +82,7 @@ impl<'a> ContactColumns<'a> {
     }
 }
 
-/// Inserts contacts; a row that exists is left alone and not counted.
+/// Inserts contacts. A row that exists is not changed and not counted.
 pub(super) struct InsertContacts<'a>(ContactColumns<'a>);
 
 impl<'a> InsertContacts<'a> {
@@ -104,7 +103,7 @@ impl QueryFragment<Pg> for InsertContacts<'_> {
     }
 }
 
-/// Overwrites contacts that exist.
+/// Updates existing contacts.
 pub(super) struct UpdateContacts<'a>(ContactColumns<'a>);
 
 impl<'a> UpdateContacts<'a> {
@@ -126,8 +125,8 @@ impl QueryFragment<Pg> for UpdateContacts<'_> {
     }
 }
 
-/// Records how operations ended. One that failed and was replayed since is overwritten; any other that exists is left
-/// alone and not counted.
+/// Writes the rows of finished operations. A row of a failed operation that was replayed is overwritten. Any other row
+/// that exists is not changed and not counted.
 #[derive(Default)]
 pub(super) struct RecordOperations {
     id: Vec<Uuid>,
@@ -143,10 +142,10 @@ pub(super) struct RecordOperations {
 
 impl RecordOperations {
     pub(super) fn new(batch: &[Attempt], records: &[OperationRecord], completed_at: Timestamp) -> Self {
-        let ended =
+        let finished =
             records.iter().filter_map(|record| batch.get(record.attempt).map(|attempt| (attempt, record.status)));
         let mut columns = Self { completed_at: Some(completed_at), ..Self::default() };
-        for (attempt, status) in ended {
+        for (attempt, status) in finished {
             let command = &attempt.command;
             let (status, reason) = status_text(status);
             columns.id.push(command.operation_id.uuid());
@@ -155,7 +154,7 @@ impl RecordOperations {
             columns.status.push(status);
             columns.reason.push(reason);
             columns.replays.push(i32::try_from(attempt.replays).unwrap_or(i32::MAX));
-            columns.fingerprint.push(command.fingerprint.map(|print| Uuid::from_u128(print.0)));
+            columns.fingerprint.push(command.fingerprint.map(|fingerprint| Uuid::from_u128(fingerprint.0)));
             columns.accepted_at.push(command.accepted_at);
         }
         columns
@@ -194,8 +193,8 @@ impl QueryFragment<Pg> for RecordOperations {
     }
 }
 
-/// Each statement's text depends on its type alone, so diesel may keep it prepared.
-macro_rules! always_the_same_text {
+/// The text of a statement depends only on its type, so diesel can keep it prepared.
+macro_rules! static_text {
     ($($statement:ty, $any:ty;)*) => {
         $(
             impl QueryId for $any {
@@ -208,7 +207,7 @@ macro_rules! always_the_same_text {
     };
 }
 
-always_the_same_text! {
+static_text! {
     InsertContacts<'static>, InsertContacts<'_>;
     UpdateContacts<'static>, UpdateContacts<'_>;
     RecordOperations, RecordOperations;

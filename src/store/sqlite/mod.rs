@@ -1,12 +1,14 @@
-//! SQLite, for `contacts standalone`: one writer, many readers (WAL), every commit on disk before it returns.
+//! The store in SQLite, for `contacts standalone`: one writer and several readers (WAL). A commit returns after its
+//! data is on disk.
 
 mod listing;
 mod rows;
 mod schema;
 
-use super::columns::{Probed, contact_ids, operation_ids, probe, status_text};
-use super::pool::{Connections, Use};
-use super::{After, Direction, EXPORTED, Filter, Operation, Pruned, Store, StoreError, all_pages, migrations};
+use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch, status_text};
+use super::listing::{EXPORT_PAGE_SIZE, read_pages};
+use super::pool::{Connections, Purpose};
+use super::{Direction, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -16,7 +18,7 @@ use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::ListContacts;
 use rows::{
-    ContactRow, ContactStateRow, EndedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, moment,
+    ContactRow, ContactStateRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp,
 };
 use schema::{contacts, operations, retention};
 use std::path::Path;
@@ -24,12 +26,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-/// The most connections that read at once.
+/// The maximum number of connections that read.
 const READERS: u32 = 4;
-/// How many names get their keys in one transaction.
-const KEYS_AT_ONCE: i64 = 1000;
-/// Rows of one insert: each statement has its price, and so has its text, which grows with them.
-const ROWS_AT_ONCE: usize = 128;
+/// How many rows get a name key in one transaction.
+const NAME_KEYS_PER_STEP: i64 = 1000;
+/// The maximum number of rows of one insert. More rows need fewer statements, but a longer text.
+const ROWS_PER_INSERT: usize = 128;
 /// How long to wait for a connection.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,19 +42,20 @@ pub struct Sqlite {
     reads: Connections<SqliteConnection>,
 }
 
-/// What tells whether a file is ours.
+/// Whether the table of migrations exists: 1 or 0.
 #[derive(QueryableByName)]
-struct Facts {
+struct MigrationTables {
     #[diesel(sql_type = BigInt)]
     tables: i64,
 }
 
+/// The settings of every new connection.
 #[derive(Debug)]
-struct Session;
+struct SessionSettings;
 
-impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Session {
+impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for SessionSettings {
     fn on_acquire(&self, connection: &mut SqliteConnection) -> Result<(), diesel::r2d2::Error> {
-        // FULL: a commit returns after its fsync, because the message is forgotten right after it.
+        // FULL: a commit returns after its fsync, because the worker acknowledges the message right after it.
         connection
             .batch_execute("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
             .map_err(diesel::r2d2::Error::QueryError)
@@ -60,37 +63,37 @@ impl CustomizeConnection<SqliteConnection, diesel::r2d2::Error> for Session {
 }
 
 impl Sqlite {
-    /// Prepares the pools; the first use opens the file, or makes it.
+    /// Creates the pools. Their first use opens or creates the file.
     pub fn new(path: &Path) -> Result<Self, StoreError> {
         let path =
             path.to_str().ok_or_else(|| StoreError::Misconfigured("the path of the database is not UTF-8".into()))?;
-        let pool = |purpose, size| Connections::new(purpose, path.to_owned(), size, TIMEOUT, Session);
-        Ok(Self { writes: pool(Use::Writes, 1), reads: pool(Use::Reads, READERS) })
+        let pool = |purpose, size| Connections::new(purpose, path.to_owned(), size, TIMEOUT, SessionSettings);
+        Ok(Self { writes: pool(Purpose::Writes, 1), reads: pool(Purpose::Reads, READERS) })
     }
 }
 
 fn horizon(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
     let micros: Option<i64> = retention::table.select(retention::pruned_before).first(connection).optional()?;
-    micros.map(moment).transpose()
+    micros.map(timestamp).transpose()
 }
 
-/// Gives names that have no key theirs, in small steps.
+/// Adds the missing name keys in small steps.
 fn add_name_keys(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let mut after = Some(blob(Uuid::nil()));
     while let Some(id) = after {
-        after = connection.immediate_transaction(|connection| add_some_name_keys(connection, id))?;
+        after = connection.immediate_transaction(|connection| add_name_keys_after(connection, id))?;
     }
     Ok(())
 }
 
-/// The last row of a step, if there was one.
-fn add_some_name_keys(connection: &mut SqliteConnection, after: Vec<u8>) -> QueryResult<Option<Vec<u8>>> {
+/// One step. Returns the last id, if the step had rows.
+fn add_name_keys_after(connection: &mut SqliteConnection, after: Vec<u8>) -> QueryResult<Option<Vec<u8>>> {
     let rows: Vec<(Vec<u8>, Option<String>)> = contacts::table
         .filter(contacts::deleted_at.is_null())
         .filter(contacts::name_key.is_null())
         .filter(contacts::id.gt(after))
         .order((contacts::name_key, contacts::id))
-        .limit(KEYS_AT_ONCE)
+        .limit(NAME_KEYS_PER_STEP)
         .select((contacts::id, contacts::name))
         .load(connection)?;
     for (id, name) in &rows {
@@ -109,12 +112,12 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
         .filter(contacts::id.eq_any(contact_ids))
         .select(ContactStateRow::as_select())
         .load(connection)?;
-    let finished: Vec<EndedOperationRow> = operations::table
+    let finished: Vec<FinishedOperationRow> = operations::table
         .filter(operations::id.eq_any(operation_ids))
-        .select(EndedOperationRow::as_select())
+        .select(FinishedOperationRow::as_select())
         .load(connection)?;
     let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
-    let finished = finished.into_iter().map(EndedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
+    let finished = finished.into_iter().map(FinishedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
     let mut known = Batch::new(states, finished);
     if known.needs_horizon(batch, chrono::Utc::now()) {
@@ -122,7 +125,7 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
     }
     let folded = known.fold(batch);
 
-    for contacts in folded.created.chunks(ROWS_AT_ONCE) {
+    for contacts in folded.created.chunks(ROWS_PER_INSERT) {
         let rows: Vec<_> = contacts.iter().map(NewContact::new).collect();
         diesel::insert_into(contacts::table).values(rows).execute(connection)?;
     }
@@ -131,20 +134,20 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
         diesel::update(contacts::table.find(blob(contact.id.uuid()))).set(row).execute(connection)?;
     }
     let now = micros(chrono::Utc::now());
-    for records in folded.records.chunks(ROWS_AT_ONCE) {
+    for records in folded.records.chunks(ROWS_PER_INSERT) {
         let attempts = records.iter().filter_map(|record| Some((batch.get(record.attempt)?, record.status)));
         let rows: Vec<_> =
             attempts.map(|(attempt, status)| NewOperation::new(attempt, status_text(status), now)).collect();
-        // Replaces only what failed before and was replayed: nobody else writes at the same time.
+        // This replaces only failed operations that were replayed. There is no other writer.
         diesel::replace_into(operations::table).values(rows).execute(connection)?;
     }
     Ok(folded.outcomes)
 }
 
-fn page_of(
+fn read_page(
     connection: &mut SqliteConnection,
     filter: &Filter,
-    after: Option<&After>,
+    after: Option<&ListPosition>,
     limit: u32,
 ) -> Result<Vec<Contact>, StoreError> {
     let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(connection)?;
@@ -165,21 +168,21 @@ impl Store for Sqlite {
         row.map(ContactRow::read).transpose()
     }
 
-    fn contacts(&self, filter: &Filter, after: Option<&After>, limit: u32) -> Result<Vec<Contact>, StoreError> {
-        if filter.is_impossible() {
+    fn contacts(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<Vec<Contact>, StoreError> {
+        if filter.matches_nothing() {
             return Ok(Vec::new());
         }
-        page_of(&mut *self.reads.get()?, filter, after, limit)
+        read_page(&mut *self.reads.get()?, filter, after, limit)
     }
 
     fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {
-        if filter.is_impossible() {
+        if filter.matches_nothing() {
             return Ok(());
         }
-        // What the first read sees, all later ones of the transaction see.
-        self.reads
-            .get()?
-            .transaction(|connection| all_pages(filter, |after| page_of(connection, filter, after, EXPORTED), page))
+        // All reads of a transaction see what the first read sees.
+        self.reads.get()?.transaction(|connection| {
+            read_pages(filter, |after| read_page(connection, filter, after, EXPORT_PAGE_SIZE), page)
+        })
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
@@ -192,30 +195,30 @@ impl Store for Sqlite {
 
     fn check(&self) -> Result<(), StoreError> {
         let mut connection = self.reads.get()?;
-        let facts: Facts = diesel::sql_query(format!(
+        let found: MigrationTables = diesel::sql_query(format!(
             "SELECT count(*) AS tables FROM sqlite_master WHERE type = 'table' AND name = '{}'",
             migrations::TABLE
         ))
         .get_result(&mut connection)?;
-        migrations::check(&mut *connection, facts.tables > 0, &MIGRATIONS)
+        migrations::check(&mut *connection, found.tables > 0, &MIGRATIONS)
     }
 
     fn probe(&self) -> Result<(), StoreError> {
         self.check()?;
-        let batch = probe()?;
-        Probed::result(self.writes.get()?.immediate_transaction(|connection| {
-            apply_in(connection, &batch).map_err(Probed::Failed)?;
-            Err(Probed::Undone)
+        let batch = probe_batch()?;
+        ProbeRollback::into_result(self.writes.get()?.immediate_transaction(|connection| {
+            apply_in(connection, &batch).map_err(ProbeRollback::Failed)?;
+            Err(ProbeRollback::Applied)
         }))
     }
 
-    fn set_pruned_before(&self, moment: Timestamp) -> Result<(), StoreError> {
-        // It never goes back: what was pruned under a later horizon stays pruned.
-        let remember = diesel::sql_query(
+    fn set_pruned_before(&self, timestamp: Timestamp) -> Result<(), StoreError> {
+        // The horizon never moves back, because rows that were pruned under a later horizon do not return.
+        let statement = diesel::sql_query(
             "INSERT INTO retention (one, pruned_before) VALUES (1, ?1) \
              ON CONFLICT (one) DO UPDATE SET pruned_before = max(retention.pruned_before, excluded.pruned_before)",
         );
-        remember.bind::<BigInt, _>(micros(moment)).execute(&mut self.writes.get()?)?;
+        statement.bind::<BigInt, _>(micros(timestamp)).execute(&mut self.writes.get()?)?;
         Ok(())
     }
 

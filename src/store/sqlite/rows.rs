@@ -1,11 +1,13 @@
-//! Rows as they are read and written: ids as 16 bytes, times as microseconds since 1970.
+//! The rows that SQLite returns and takes: ids as 16 bytes, times as microseconds since 1970.
+//!
+//! `postgres/rows.rs` says why each database has rows of its own.
 
-use super::super::{Operation, StoreError, columns};
 use super::schema::{contacts, operations};
 use crate::domain::{
-    Attempt, Contact, ContactId, ContactState, Details, EndedOperation, Fingerprint, Lifecycle, NameKey, OperationId,
-    Timestamp,
+    Attempt, Contact, ContactId, ContactState, Fingerprint, FinishedOperation, OperationId, Timestamp,
 };
+use crate::store::columns::LifecycleColumns;
+use crate::store::{Operation, StoreError, columns};
 use diesel::prelude::*;
 use uuid::Uuid;
 
@@ -13,15 +15,15 @@ pub(super) fn blob(id: Uuid) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
-pub(super) const fn micros(moment: Timestamp) -> i64 {
-    moment.timestamp_micros()
+pub(super) const fn micros(timestamp: Timestamp) -> i64 {
+    timestamp.timestamp_micros()
 }
 
 fn uuid(blob: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(blob).map_err(|error| StoreError::Misconfigured(format!("an id cannot be read: {error}")))
 }
 
-pub(super) fn moment(micros: i64) -> Result<Timestamp, StoreError> {
+pub(super) fn timestamp(micros: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_timestamp_micros(micros).ok_or_else(|| StoreError::Misconfigured("a time cannot be read".into()))
 }
 
@@ -43,7 +45,7 @@ impl ContactStateRow {
             version: OperationId::new(uuid(&self.version)?),
             stamp: columns::stamp(self.stamp)?,
             created_by: OperationId::new(uuid(&self.created_by)?),
-            created_at: moment(self.created_at)?,
+            created_at: timestamp(self.created_at)?,
             deleted: self.deleted_at.is_some(),
         })
     }
@@ -51,15 +53,15 @@ impl ContactStateRow {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = operations, check_for_backend(diesel::sqlite::Sqlite))]
-pub(super) struct EndedOperationRow {
+pub(super) struct FinishedOperationRow {
     id: Vec<u8>,
     status: String,
     reason: Option<String>,
     replays: i32,
 }
 
-impl EndedOperationRow {
-    pub(super) fn read(self) -> Result<(OperationId, EndedOperation), StoreError> {
+impl FinishedOperationRow {
+    pub(super) fn read(self) -> Result<(OperationId, FinishedOperation), StoreError> {
         let finished = columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
         Ok((OperationId::new(uuid(&self.id)?), finished))
     }
@@ -78,13 +80,10 @@ pub(super) struct ContactRow {
 
 impl ContactRow {
     pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let life = match self.state.deleted_at {
-            Some(at) => Lifecycle::Deleted { at: moment(at)? },
-            None => {
-                Lifecycle::Live(columns::details(self.name.as_deref(), self.phone.as_deref(), self.email.as_deref())?)
-            }
-        };
-        Ok(Contact::new(self.state.read()?, moment(self.updated_at)?, life))
+        let deleted_at = self.state.deleted_at.map(timestamp).transpose()?;
+        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
+        let life = columns::lifecycle(deleted_at, name, phone, email)?;
+        Ok(Contact::new(self.state.read()?, timestamp(self.updated_at)?, life))
     }
 }
 
@@ -104,21 +103,23 @@ pub(super) struct OperationRow {
 
 impl OperationRow {
     pub(super) fn read(self) -> Result<Operation, StoreError> {
-        let print = |blob: &[u8]| uuid(blob).map(|id| Fingerprint(id.as_u128()));
+        let FinishedOperation { status, replays } =
+            columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
+        let fingerprint = |blob: &[u8]| uuid(blob).map(|id| Fingerprint(id.as_u128()));
         Ok(Operation {
             id: OperationId::new(uuid(&self.id)?),
             contact_id: ContactId::new(uuid(&self.contact_id)?),
             kind: columns::kind(&self.operation)?,
-            status: columns::status(&self.status, self.reason.as_deref())?,
-            replays: u32::try_from(self.replays).unwrap_or_default(),
-            fingerprint: self.fingerprint.as_deref().map(print).transpose()?,
-            accepted_at: moment(self.accepted_at)?,
-            completed_at: moment(self.completed_at)?,
+            status,
+            replays,
+            fingerprint: self.fingerprint.as_deref().map(fingerprint).transpose()?,
+            accepted_at: timestamp(self.accepted_at)?,
+            completed_at: timestamp(self.completed_at)?,
         })
     }
 }
 
-/// A contact to insert, or to overwrite all of a row but its id.
+/// A contact to insert, or to write over a row with this id.
 #[derive(Insertable, AsChangeset)]
 #[diesel(table_name = contacts, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub(super) struct NewContact<'a> {
@@ -138,10 +139,7 @@ pub(super) struct NewContact<'a> {
 
 impl<'a> NewContact<'a> {
     pub(super) fn new(contact: &'a Contact) -> Self {
-        let (deleted_at, details): (Option<i64>, Option<&Details>) = match &contact.life {
-            Lifecycle::Live(details) => (None, Some(details)),
-            Lifecycle::Deleted { at } => (Some(micros(*at)), None),
-        };
+        let columns = LifecycleColumns::new(&contact.life);
         Self {
             id: blob(contact.id.uuid()),
             version: blob(contact.version.uuid()),
@@ -149,12 +147,12 @@ impl<'a> NewContact<'a> {
             created_by: blob(contact.created_by.uuid()),
             created_at: micros(contact.created_at),
             updated_at: micros(contact.updated_at),
-            deleted_at,
-            name: details.map(|details| details.name.as_str()),
-            phone: details.map(|details| details.phone.to_string()),
-            ddd: details.map(|details| details.phone.area().number().into()),
-            email: details.map(|details| details.email.as_str()),
-            name_key: details.map(|details| NameKey::of(&details.name).into()),
+            deleted_at: columns.deleted_at.map(micros),
+            name: columns.name,
+            phone: columns.phone,
+            ddd: columns.ddd.map(i32::from),
+            email: columns.email,
+            name_key: columns.name_key,
         }
     }
 }
@@ -187,7 +185,7 @@ impl NewOperation {
             status,
             reason,
             replays: i32::try_from(attempt.replays).unwrap_or(i32::MAX),
-            fingerprint: command.fingerprint.map(|print| blob(Uuid::from_u128(print.0))),
+            fingerprint: command.fingerprint.map(|fingerprint| blob(Uuid::from_u128(fingerprint.0))),
             accepted_at: micros(command.accepted_at),
             completed_at,
         }

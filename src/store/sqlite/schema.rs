@@ -1,4 +1,4 @@
-//! The tables as diesel sees them; `migrations/sqlite` makes them.
+//! The tables for diesel. `migrations/sqlite` creates them.
 
 diesel::table! {
     contacts (id) {

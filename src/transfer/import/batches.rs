@@ -1,60 +1,63 @@
-//! Records in batches, each a request body with a key of its own.
+//! Groups records into batches. Each batch is one request with its own idempotency key.
 //!
-//! The rule: where a batch is cut, and its key, depend on nothing but the file from its beginning, the format, the columns and
-//! `--batch`. So the same import run again sends the same requests, and the service, which makes each record's key from the
-//! request's key and the record's line in the body, recognises every one.
+//! The rule: the batches and their keys depend only on the file, the format, the columns and `--batch`. So a repeated
+//! import sends the same requests. The service makes the key of a record from the key of the request and the line of
+//! the record in the body. So the service recognises every record.
 
 use crate::transfer::arguments::Format;
-use crate::transfer::records::{Record, RecordError, Records};
+use crate::transfer::records::{ReadError, Record, RecordReader};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Read;
 use std::ops::Range;
 
-/// Where a batch is cut though it could have more records. The service answers while it reads, and we read the answer only
-/// once all is sent: so much fits what the two sides of a connection buffer, and neither waits for the other for ever.
-const FULL: usize = 64 * 1024;
+/// The maximum length of a batch, in bytes; a single record can be longer. The service answers while it reads, but this
+/// client reads the answer only after it has sent the request. The answers to this length fit into the buffers of a
+/// connection, so the two sides never block each other.
+const MAX_BATCH_BYTES: usize = 64 * 1024;
 
-/// One request.
+/// The records of one request.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// The header first, if the format has one.
+    /// The header, if the format has one, and the records.
     pub(super) body: Vec<u8>,
     header_lines: u64,
-    /// In the file, from 1.
+    /// The line in the file, from 1.
     pub(super) first_line: u64,
+    /// The line in the file, from 1.
     pub(super) last_line: u64,
-    /// Each record's last line in the file and its place in the body.
+    /// For each record: its last line in the file and its range in the body.
     records: Vec<(u64, Range<usize>)>,
 }
 
 /// All batches of a source.
 pub(super) struct Batches<R> {
-    records: Records<R>,
+    records: RecordReader<R>,
     header: Option<Record>,
     has_header: bool,
-    most: usize,
-    /// Read, and for the next batch.
-    waiting: Option<Record>,
+    max_records: usize,
+    /// A record that did not fit into the last batch.
+    pending: Option<Record>,
 }
 
 impl<R: Read> Batches<R> {
-    pub(super) fn new(source: R, format: Format, most: u32) -> Self {
+    pub(super) fn new(source: R, format: Format, max_records: u32) -> Self {
         Self {
-            records: Records::new(source, format),
+            records: RecordReader::new(source, format),
             header: None,
             has_header: format == Format::Csv,
-            most: most as usize,
-            waiting: None,
+            max_records: max_records as usize,
+            pending: None,
         }
     }
 
-    /// The header, once the first batch was asked for.
+    /// The header. It is empty before the first batch is read.
     pub(super) fn header(&self) -> &[u8] {
         self.header.as_ref().map_or(&[], |header| &header.bytes)
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Batch>, RecordError> {
+    /// The next batch, or `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Batch>, ReadError> {
         if self.has_header && self.header.is_none() {
             self.header = self.records.next()?;
         }
@@ -63,17 +66,17 @@ impl<R: Read> Batches<R> {
             header_lines: self.header.as_ref().map_or(0, |header| header.lines),
             ..Batch::default()
         };
-        let begin = batch.body.len();
-        while batch.records.len() < self.most {
-            let record = match self.waiting.take() {
+        let header_bytes = batch.body.len();
+        while batch.records.len() < self.max_records {
+            let record = match self.pending.take() {
                 Some(record) => record,
                 None => match self.records.next()? {
                     Some(record) => record,
                     None => break,
                 },
             };
-            if !batch.records.is_empty() && batch.body.len() - begin + record.bytes.len() > FULL {
-                self.waiting = Some(record);
+            if !batch.records.is_empty() && batch.body.len() - header_bytes + record.bytes.len() > MAX_BATCH_BYTES {
+                self.pending = Some(record);
                 break;
             }
             batch.add(&record);
@@ -88,52 +91,53 @@ impl Batch {
             self.first_line = record.first_line;
         }
         self.last_line = record.first_line + record.lines.saturating_sub(1);
-        let begin = self.body.len();
+        let start = self.body.len();
         self.body.extend_from_slice(&record.bytes);
-        self.records.push((self.last_line, begin..self.body.len()));
+        self.records.push((self.last_line, start..self.body.len()));
     }
 
+    /// The number of records.
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// How much of the file it is, without the header.
+    /// The length of the records, without the header.
     pub(super) fn bytes(&self) -> usize {
         self.records.iter().map(|(_, range)| range.len()).sum()
     }
 
-    /// The line of the file that is this line of the body.
+    /// Converts a line of the body to a line of the file.
     pub(super) const fn line_in_file(&self, line: u64) -> u64 {
         if line <= self.header_lines { line } else { self.first_line + line - self.header_lines - 1 }
     }
 
-    /// Which of its records stands on this line of the file.
+    /// The index of the record at this line of the file.
     pub(super) fn record_at(&self, line: u64) -> Option<usize> {
-        let at = self.records.partition_point(|(last, _)| *last < line);
-        (at < self.records.len()).then_some(at)
+        let index = self.records.partition_point(|(last, _)| *last < line);
+        (index < self.records.len()).then_some(index)
     }
 
-    /// This record, as it is in the file.
-    pub(super) fn record(&self, at: usize) -> &[u8] {
-        self.records.get(at).and_then(|(_, range)| self.body.get(range.clone())).unwrap_or_default()
+    /// The bytes of a record, as in the file.
+    pub(super) fn record(&self, index: usize) -> &[u8] {
+        self.records.get(index).and_then(|(_, range)| self.body.get(range.clone())).unwrap_or_default()
     }
 
-    /// Its key: made from all that the request says, so that another request never has it, and from where it stands, so that
-    /// a part that is in the file twice is imported twice.
-    pub(super) fn key(&self, says: &[(&str, &str)]) -> String {
+    /// The idempotency key. It depends on the content of the request and its parameters, so another request has another
+    /// key. It also depends on the first line, so content that is in the file twice is imported twice.
+    pub(super) fn key(&self, parameters: &[(&str, &str)]) -> String {
         let mut hash = Sha256::new();
         let mut part = |bytes: &[u8]| {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        for (name, value) in says {
+        for (name, value) in parameters {
             part(name.as_bytes());
             part(value.as_bytes());
         }
         part(&self.first_line.to_le_bytes());
         part(&self.body);
         hash.finalize().iter().fold("import-".to_owned(), |mut key, byte| {
-            // Writing to a text cannot fail.
+            // Writing to a string cannot fail.
             let _ = write!(key, "{byte:02x}");
             key
         })
@@ -144,13 +148,13 @@ impl Batch {
 mod tests {
     use super::*;
 
-    fn all(text: &str, format: Format, most: u32) -> Vec<Batch> {
-        let mut batches = Batches::new(text.as_bytes(), format, most);
+    fn all(text: &str, format: Format, max_records: u32) -> Vec<Batch> {
+        let mut batches = Batches::new(text.as_bytes(), format, max_records);
         std::iter::from_fn(|| batches.next().unwrap()).collect()
     }
 
     #[test]
-    fn every_batch_has_the_header_and_finds_its_lines_in_the_file() {
+    fn every_batch_has_the_header_and_converts_its_lines() {
         let text = "\nname,\"e-\nmail\"\n1,a\n2,\"b\nb\"\n\n3,c\n4,d\n5,e";
         let batches = all(text, Format::Csv, 2);
         let bodies: Vec<&str> = batches.iter().map(|batch| str::from_utf8(&batch.body).unwrap()).collect();
@@ -158,7 +162,7 @@ mod tests {
         assert_eq!(bodies, ["1,a\n2,\"b\nb\"\n", "\n3,c\n4,d\n", "5,e"].map(|rows| format!("{head}{rows}")));
         let lines: Vec<(u64, u64)> = batches.iter().map(|batch| (batch.first_line, batch.last_line)).collect();
         assert_eq!(lines, [(4, 6), (7, 9), (10, 10)]);
-        // Row 3 is line 5 of the body, after the header's three and a blank one, and line 8 of the file.
+        // Row 3 is at line 5 of the body (after three lines of the header and a blank line) and at line 8 of the file.
         let second = &batches[1];
         assert_eq!((second.line_in_file(5), second.line_in_file(6), second.line_in_file(2)), (8, 9, 2));
         assert_eq!((second.record_at(8), second.record_at(9)), (Some(0), Some(1)));
@@ -168,26 +172,28 @@ mod tests {
     }
 
     #[test]
-    fn no_batch_is_larger_than_what_a_connection_buffers() {
-        let text = format!("\"{}\"\n", "x".repeat(FULL / 3)).repeat(7) + &format!("\"{}\"\n", "y".repeat(3 * FULL));
+    fn a_batch_with_several_records_fits_into_the_buffers_of_a_connection() {
+        let text = format!("\"{}\"\n", "x".repeat(MAX_BATCH_BYTES / 3)).repeat(7)
+            + &format!("\"{}\"\n", "y".repeat(3 * MAX_BATCH_BYTES));
         let batches = all(&text, Format::Ndjson, 1_000);
         assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [2, 2, 2, 1, 1]);
         assert_eq!(batches.iter().map(Batch::bytes).sum::<usize>(), text.len());
     }
 
     #[test]
-    fn keys_are_the_same_for_the_same_request_only() {
-        let key = |text: &str, at: usize, says: &[(&str, &str)]| all(text, Format::Ndjson, 1)[at].key(says);
+    fn only_the_same_request_has_the_same_key() {
+        let key =
+            |text: &str, index: usize, parameters: &[(&str, &str)]| all(text, Format::Ndjson, 1)[index].key(parameters);
         let first = key("1\n1\n", 0, &[("a", "bc")]);
-        assert_eq!(first, key("1\n2\n", 0, &[("a", "bc")]), "whatever follows");
+        assert_eq!(first, key("1\n2\n", 0, &[("a", "bc")]), "later records do not matter");
         assert!(first.len() == 71 && first.starts_with("import-"));
-        for (text, at, says) in [("1\n1\n", 1, ("a", "bc")), ("2\n", 0, ("a", "bc")), ("1\n", 0, ("ab", "c"))] {
-            assert_ne!(first, key(text, at, &[says]), "{text:?} {at} {says:?}");
+        for (text, index, parameter) in [("1\n1\n", 1, ("a", "bc")), ("2\n", 0, ("a", "bc")), ("1\n", 0, ("ab", "c"))] {
+            assert_ne!(first, key(text, index, &[parameter]), "{text:?} {index} {parameter:?}");
         }
     }
 
     #[test]
-    fn nothing_is_no_batch() {
+    fn a_file_without_records_has_no_batch() {
         for format in [Format::Ndjson, Format::Csv, Format::Vcard] {
             assert!(all("\n\n", format, 10).is_empty());
         }

@@ -1,16 +1,16 @@
-//! What the service says about each record of a request, as it is read line by line.
+//! Reads the answer to an import request: one line for each record, then a summary.
 //!
-//! The rule: an answer counts only once its summary has arrived; before that the connection may have been cut anywhere.
+//! The rule: an answer without its summary is incomplete, because the connection may have closed.
 
 use super::batches::Batch;
-use crate::transfer::client::Failure;
+use crate::transfer::client::{RequestError, WRONG_SERVICE};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 
-/// The most that is read of an answer: some KiB for each record of the largest batch.
-const LONGEST: u64 = 64 * 1024 * 1024;
+/// The maximum length of an answer, in bytes: several KiB for each record of the largest batch.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,43 +35,43 @@ struct Line {
 #[derive(Deserialize)]
 struct Summary {
     complete: bool,
-    /// Where the service could not read on, if that lies in what was sent.
+    /// The line of the body where the service stopped, if the body is malformed.
     line: Option<u64>,
     detail: Option<String>,
 }
 
-/// A record that the service does not take.
+/// An invalid record.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Invalid {
-    /// In the file.
+pub(super) struct InvalidRecord {
+    /// The line in the file.
     pub(super) line: u64,
     pub(super) errors: Vec<Value>,
 }
 
-/// The whole answer to one request.
+/// The answer to one request.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) accepted: u64,
     pub(super) valid: u64,
-    pub(super) invalid: Vec<Invalid>,
+    pub(super) invalid: Vec<InvalidRecord>,
     pub(super) not_accepted: u64,
-    /// Why the service did not accept some records, or did not read all.
-    pub(super) why: Option<String>,
-    /// Whether the service read everything.
+    /// Why the service did not accept some records, or did not read all records.
+    pub(super) reason: Option<String>,
+    /// Whether the service read all records.
     pub(super) complete: bool,
-    /// The records of the batch with something in them that was accepted or is valid.
-    pub(super) taken: BTreeSet<usize>,
+    /// The indexes of records in the batch that contain an accepted or valid contact.
+    pub(super) with_contact: BTreeSet<usize>,
 }
 
-impl Invalid {
-    /// For people.
-    pub(super) fn sentence(&self) -> String {
+impl InvalidRecord {
+    /// A line for people.
+    pub(super) fn message(&self) -> String {
         let text = |error: &Value, name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let errors = self.errors.iter().map(|error| {
-            let said = text(error, "detail");
+            let detail = text(error, "detail");
             match text(error, "field") {
-                field if field.is_empty() => said,
-                field => format!("{field}: {said}"),
+                field if field.is_empty() => detail,
+                field => format!("{field}: {detail}"),
             }
         });
         format!("line {}: {}", self.line, errors.collect::<Vec<_>>().join("; "))
@@ -79,56 +79,57 @@ impl Invalid {
 }
 
 impl Answer {
-    /// Reads the answer to this batch.
-    pub(super) fn read(source: impl Read, batch: &Batch) -> Result<Self, Failure> {
+    /// Reads the answer to a batch.
+    pub(super) fn read(source: impl Read, batch: &Batch) -> Result<Self, RequestError> {
         let mut answer = Self::default();
-        let mut lines = BufReader::new(source.take(LONGEST)).lines();
+        let mut lines = BufReader::new(source.take(MAX_ANSWER_BYTES)).lines();
         while let Some(line) = lines.next() {
-            let line = line.map_err(|error| Failure::passing(format!("the answer was cut short: {error}")))?;
-            let line: Line = serde_json::from_str(&line).map_err(not_understood)?;
+            let line = line.map_err(|error| RequestError::temporary(format!("the answer is incomplete: {error}")))?;
+            let line: Line = serde_json::from_str(&line).map_err(malformed)?;
             if let Some(Summary { complete, line, detail }) = line.summary {
                 if let (false, Some(line)) = (complete, line) {
                     let (line, detail) = (batch.line_in_file(line), detail.unwrap_or_default());
-                    return Err(Failure::Refused(format!("line {line} cannot be read: {detail}")));
+                    return Err(RequestError::Permanent(format!("line {line} cannot be read: {detail}")));
                 }
                 answer.complete = complete;
-                answer.why = answer.why.or(detail);
-                // Read to its end, so that the connection can be used again.
+                answer.reason = answer.reason.or(detail);
+                // The rest is read so that the connection can be reused.
                 lines.for_each(drop);
                 return Ok(answer);
             }
             answer.add(line, batch)?;
         }
-        Err(Failure::passing("the answer was cut short"))
+        Err(RequestError::temporary("the answer is incomplete"))
     }
 
-    fn add(&mut self, said: Line, batch: &Batch) -> Result<(), Failure> {
-        let (Some(line), Some(status)) = (said.line, said.status) else {
-            return Err(not_understood("a line without its number or status"));
+    fn add(&mut self, result: Line, batch: &Batch) -> Result<(), RequestError> {
+        let (Some(line), Some(status)) = (result.line, result.status) else {
+            return Err(malformed("a result has no line or no status"));
         };
+        let line = batch.line_in_file(line);
         if matches!(status, Status::Accepted | Status::Valid) {
-            self.taken.extend(batch.record_at(batch.line_in_file(line)));
+            self.with_contact.extend(batch.record_at(line));
         }
         match status {
             Status::Accepted => self.accepted += 1,
             Status::Valid => self.valid += 1,
-            Status::Invalid => self.invalid.push(Invalid { line: batch.line_in_file(line), errors: said.errors }),
+            Status::Invalid => self.invalid.push(InvalidRecord { line, errors: result.errors }),
             Status::NotAccepted => {
                 self.not_accepted += 1;
-                self.why = self.why.take().or(said.detail).or(said.reason);
+                self.reason = self.reason.take().or(result.detail).or(result.reason);
             }
         }
         Ok(())
     }
 
-    /// Whether nothing of it has to be sent again.
-    pub(super) const fn is_settled(&self) -> bool {
+    /// Whether no record must be sent again.
+    pub(super) const fn is_final(&self) -> bool {
         self.complete && self.not_accepted == 0
     }
 }
 
-fn not_understood(why: impl std::fmt::Display) -> Failure {
-    Failure::Refused(format!("the answer is not understood: is there a `contacts` of this version? ({why})"))
+fn malformed(reason: impl std::fmt::Display) -> RequestError {
+    RequestError::Permanent(format!("the answer is malformed ({reason}): {WRONG_SERVICE}"))
 }
 
 #[cfg(test)]
@@ -137,38 +138,38 @@ mod tests {
     use crate::transfer::arguments::Format;
     use crate::transfer::import::batches::Batches;
 
-    fn read(answer: &str) -> Result<Answer, Failure> {
+    fn read(answer: &str) -> Result<Answer, RequestError> {
         let mut batches = Batches::new(&b"name\n1\n2\n3\n4\n"[..], Format::Csv, 2);
         batches.next().unwrap();
         Answer::read(answer.as_bytes(), &batches.next().unwrap().unwrap())
     }
 
     #[test]
-    fn lines_are_those_of_the_file() {
+    fn results_have_the_line_numbers_of_the_file() {
         let answer = read(
             r#"{"line":2,"status":"accepted","operation_id":"a","contact_id":"b"}
 {"line":3,"status":"invalid","errors":[{"in":"body","field":"phone","detail":"too short"},{"detail":"odd"}]}
 {"summary":{"records":2,"accepted":1,"valid":0,"invalid":1,"not_accepted":0,"complete":true}}"#,
         );
         let answer = answer.unwrap_or_default();
-        assert!(answer.is_settled() && answer.accepted == 1);
-        assert_eq!(answer.invalid[0].sentence(), "line 5: phone: too short; odd");
+        assert!(answer.is_final() && answer.accepted == 1);
+        assert_eq!(answer.invalid[0].message(), "line 5: phone: too short; odd");
     }
 
     #[test]
-    fn what_is_not_whole_is_sent_again() {
-        let refused = r#"{"line":2,"status":"not_accepted","reason":"disconnected","detail":"no broker"}"#;
+    fn an_incomplete_answer_is_a_temporary_error() {
+        let not_accepted = r#"{"line":2,"status":"not_accepted","reason":"disconnected","detail":"no broker"}"#;
         let stopped = r#"{"summary":{"complete":false,"detail":"ending"}}"#;
-        let answer = read(&format!("{refused}\n{stopped}")).unwrap_or_default();
-        assert!(!answer.is_settled() && answer.why.as_deref() == Some("no broker"));
-        assert_eq!(read(stopped).unwrap_or_default().why.as_deref(), Some("ending"));
-        let unreadable = r#"{"summary":{"complete":false,"line":3,"detail":"A quote is opened here."}}"#;
-        assert!(matches!(read(unreadable), Err(Failure::Refused(why)) if why.contains("line 5")));
-        for cut in ["", refused] {
-            assert!(matches!(read(cut), Err(Failure::Passing { .. })), "{cut}");
+        let answer = read(&format!("{not_accepted}\n{stopped}")).unwrap_or_default();
+        assert!(!answer.is_final() && answer.reason.as_deref() == Some("no broker"));
+        assert_eq!(read(stopped).unwrap_or_default().reason.as_deref(), Some("ending"));
+        let unclosed = r#"{"summary":{"complete":false,"line":3,"detail":"A quote is opened here."}}"#;
+        assert!(matches!(read(unclosed), Err(RequestError::Permanent(reason)) if reason.contains("line 5")));
+        for incomplete in ["", not_accepted] {
+            assert!(matches!(read(incomplete), Err(RequestError::Temporary { .. })), "{incomplete}");
         }
-        for strange in ["<html>", "{}", r#"{"line":2,"status":"perhaps"}"#] {
-            assert!(matches!(read(strange), Err(Failure::Refused(_))), "{strange}");
+        for malformed in ["<html>", "{}", r#"{"line":2,"status":"perhaps"}"#] {
+            assert!(matches!(read(malformed), Err(RequestError::Permanent(_))), "{malformed}");
         }
     }
 }

@@ -1,16 +1,16 @@
-// Starts Swagger UI. Without its standalone preset, whose logo needs inline styles, which our policy forbids.
+// Starts Swagger UI without its standalone preset: the logo of the preset needs inline styles, which our policy forbids.
 "use strict";
 
 SwaggerUIBundle({
-  // Beside the page, wherever a gateway puts both.
+  // Relative to the page, so that it works behind a gateway.
   url: new URL("openapi.json", document.baseURI).href,
   dom_id: "#swagger-ui",
   layout: "BaseLayout",
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,
-  // A key that is typed in is gone with the page.
+  // The browser does not store the key that a user enters.
   persistAuthorization: false,
-  // Nothing is sent to anyone else.
+  // No external validator: it would receive the document.
   validatorUrl: null,
 });

@@ -1,4 +1,4 @@
-"""What other programs say: kustomize, kubectl, checkov and hadolint."""
+"""Checks with other programs: kustomize, kubectl, checkov and hadolint."""
 
 import fnmatch
 import json
@@ -15,8 +15,8 @@ from manifests import ROOT, get, load
 from schemas import VALIDATORS
 
 SKIPS = pathlib.Path(__file__).resolve().parents[1] / "skips.txt"
-# In place of what overlays/aks/settings leaves open.
-FILLED_IN = {
+# Sample values for the placeholders in overlays/aks/settings.
+SAMPLE_SETTINGS = {
     "REGISTRY": "example.azurecr.io",
     "TAG": "1.2.3",
     "KEY_VAULT": "example-vault",
@@ -27,7 +27,7 @@ FILLED_IN = {
     "PRODUCER_ADDRESS": "10.1.2.3",
     "GRAFANA_VISITORS": "198.51.100.7/32",
 }
-# How an overlay takes what is optional: lines that are put behind others.
+# The optional parts: lines in kustomization.yaml files, and their replacements.
 COMPONENTS = "../../base/components"
 OPTIONS = {
     "../../base\n": "../../base\n  - ../../base/scheduled-drain\n",
@@ -36,28 +36,28 @@ OPTIONS = {
 
 
 class Failure(Exception):
-    """Something could not be done at all."""
+    """The manifests cannot be rendered."""
 
 
 def run(*command, **options):
     home = tempfile.gettempdir()
-    # No cluster that this machine may know is to be asked.
+    # Without the user's kubeconfig, so that no command reaches a real cluster.
     environment = {"PATH": os.environ["PATH"], "HOME": home, "KUBECONFIG": os.devnull, "LANG": "C.UTF-8"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **options)
 
 
 def kustomize(folder, target):
-    said = run("kustomize", "build", str(folder))
-    if said.returncode:
-        raise Failure(f"kustomize build {folder}: {said.stderr.strip()}")
-    target.write_text(said.stdout)
+    result = run("kustomize", "build", str(folder))
+    if result.returncode:
+        raise Failure(f"kustomize build {folder}: {result.stderr.strip()}")
+    target.write_text(result.stdout)
     again = run("kubectl", "kustomize", str(folder))
-    if again.stdout != said.stdout:
-        raise Failure(f"kubectl kustomize {folder} makes something else than kustomize build: {again.stderr.strip()}")
+    if again.stdout != result.stdout:
+        raise Failure(f"kubectl kustomize {folder} differs from kustomize build: {again.stderr.strip()}")
 
 
 def with_options(target):
-    """A copy of the manifests with everything optional, and with what must be filled in filled in."""
+    """Copies the manifests, enables the optional parts, and replaces the placeholders with sample values."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "deploy", target / "deploy", ignore=shutil.ignore_patterns("azure", "check"))
     shutil.copytree(ROOT / "dashboards", target / "dashboards")
@@ -69,18 +69,19 @@ def with_options(target):
         path.write_text(text)
     settings = target / "deploy/overlays/aks/settings/settings.env"
     names = re.findall(r"^(\w+)=", settings.read_text(), re.MULTILINE)
-    if set(names) != set(FILLED_IN):
+    if set(names) != set(SAMPLE_SETTINGS):
         raise Failure(
-            f"deploy/check/lib/outside.py fills in {sorted(FILLED_IN)}, but {settings.name} has {sorted(names)}"
+            f"deploy/check/lib/external_tools.py has samples for {sorted(SAMPLE_SETTINGS)}, "
+            f"but {settings.name} has {sorted(names)}"
         )
-    settings.write_text("".join(f"{name}={value}\n" for name, value in FILLED_IN.items()))
+    settings.write_text("".join(f"{name}={value}\n" for name, value in SAMPLE_SETTINGS.items()))
 
 
 def render(target):
-    """All that there is to look at: the base, both overlays, and both with everything optional."""
+    """Renders the base, both overlays, and both overlays with all optional parts."""
     target.mkdir(parents=True, exist_ok=True)
     with_options(target / "tree")
-    worlds = []
+    renderings = []
     for name, folder in (
         ("base", ROOT / "deploy/base"),
         ("local", ROOT / "deploy/overlays/local"),
@@ -89,55 +90,55 @@ def render(target):
         ("aks+options", target / "tree/deploy/overlays/aks"),
     ):
         kustomize(folder, target / f"{name}.yaml")
-        worlds.append(load(target / f"{name}.yaml", name, complete=name != "base"))
-    return worlds
+        renderings.append(load(target / f"{name}.yaml", name, complete=name != "base"))
+    return renderings
 
 
-def filled_in(world):
-    """Where everything is filled in, no placeholder is left; each of the settings has its place."""
-    if world.name != "aks+options":
+def placeholders(manifests):
+    """Checks that settings.env replaces every placeholder, and that every setting is used."""
+    if manifests.name != "aks+options":
         return
-    text = yaml.safe_dump_all(world.objects)
+    text = yaml.safe_dump_all(manifests.objects)
     for placeholder in ("fill-in", "00000000-0000", "192.0.2.", "203.0.113.", "the-overlay-says"):
         for line in text.splitlines():
             if placeholder in line:
-                yield f"{line.strip()}: is not filled in by settings.env: see deploy/overlays/aks/fill-in"
-    for name, value in FILLED_IN.items():
+                yield f"{line.strip()}: settings.env does not replace this placeholder: see deploy/overlays/aks/fill-in"
+    for name, value in SAMPLE_SETTINGS.items():
         if value not in text:
-            yield f"settings.env: {name} comes to no place: deploy/overlays/aks/fill-in does not use it"
+            yield f"settings.env: deploy/overlays/aks/fill-in does not use {name}"
 
 
-def options(world):
-    """The optional parts are there when an overlay takes them, and only then."""
-    if not world.complete:
+def options(manifests):
+    """Checks that the optional parts exist only if an overlay adds them."""
+    if not manifests.complete:
         return
-    there = (
-        bool(world.find("CronJob", "contacts-dlq-drain-scheduled")),
-        bool(world.find("PersistentVolumeClaim", "contacts-logs")),
+    found = (
+        bool(manifests.find("CronJob", "contacts-dlq-drain-scheduled")),
+        bool(manifests.find("PersistentVolumeClaim", "contacts-logs")),
     )
-    if there != (world.name.endswith("+options"),) * 2:
-        yield f"scheduled dead letters, log volume: {there}"
-    by_hand = world.find("CronJob", "contacts-dlq-drain")
+    if found != (manifests.name.endswith("+options"),) * 2:
+        yield f"optional parts (scheduled drain, log volume): {found}"
+    by_hand = manifests.find("CronJob", "contacts-dlq-drain")
     if get(by_hand, "spec", "suspend") is not True:
         yield "CronJob/contacts-dlq-drain: must be suspended"
 
 
-def kubectl(world):
-    """kubectl reads every object into its own types, which refuses quantities and types that a schema lets pass."""
-    known = [thing for thing in world.objects if (thing.get("apiVersion"), thing.get("kind")) not in VALIDATORS]
+def kubectl(manifests):
+    """Lets kubectl decode every object. kubectl finds wrong quantities and types that a schema does not find."""
+    known = [obj for obj in manifests.objects if (obj.get("apiVersion"), obj.get("kind")) not in VALIDATORS]
     with tempfile.TemporaryDirectory() as folder:
         everything, builtin = pathlib.Path(folder, "everything.yaml"), pathlib.Path(folder, "builtin.yaml")
-        everything.write_text(yaml.safe_dump_all(world.objects))
+        everything.write_text(yaml.safe_dump_all(manifests.objects))
         builtin.write_text(yaml.safe_dump_all(known))
-        # It says of each object without a pod that it has none, which is no fault; what it cannot read, it says, too.
-        said = run("kubectl", "set", "env", "--local", "-f", str(builtin), "CHECK-", "-o", "name")
-        for line in dict.fromkeys(said.stderr.splitlines()):
+        # kubectl also reports objects without a pod, which are correct. Only decoding errors are problems.
+        result = run("kubectl", "set", "env", "--local", "-f", str(builtin), "CHECK-", "-o", "name")
+        for line in dict.fromkeys(result.stderr.splitlines()):
             if "unable to decode" in line:
                 yield f"kubectl: {line.partition('unable to decode')[2].strip()}"
-        said = run("kubectl", "label", "--local", "-f", str(everything), "check=yes", "-o", "name")
-        if said.returncode or len(said.stdout.split()) != len(world.objects):
-            read = len(said.stdout.split())
-            yield f"kubectl reads {read} of {len(world.objects)} objects: {said.stderr.strip()[:300]}"
+        result = run("kubectl", "label", "--local", "-f", str(everything), "check=yes", "-o", "name")
+        if result.returncode or len(result.stdout.split()) != len(manifests.objects):
+            read = len(result.stdout.split())
+            yield f"kubectl decodes {read} of {len(manifests.objects)} objects: {result.stderr.strip()[:300]}"
 
 
 def skips():
@@ -149,14 +150,15 @@ def skips():
     return rules
 
 
-def checkov(worlds):
-    """checkov's checks of manifests; what it finds must be in skips.txt, and what is there must be found."""
+def checkov(renderings):
+    """Runs checkov. Every finding must be in skips.txt, and every line of skips.txt must match a finding."""
     rules, used = skips(), set()
     with tempfile.TemporaryDirectory() as folder:
-        for world in worlds:
-            pathlib.Path(folder, f"{world.name.split('+')[0]}.yaml").write_text(yaml.safe_dump_all(world.objects))
-        # Its exit code only says that it found something.
-        said = run(
+        for manifests in renderings:
+            path = pathlib.Path(folder, f"{manifests.name.split('+')[0]}.yaml")
+            path.write_text(yaml.safe_dump_all(manifests.objects))
+        # The exit code only means that there are findings.
+        result = run(
             "checkov",
             "--directory",
             folder,
@@ -169,13 +171,13 @@ def checkov(worlds):
             "json",
         )
     try:
-        report = json.loads(said.stdout)
+        report = json.loads(result.stdout)
         failed, passed = report["results"]["failed_checks"], report["summary"]["passed"]
     except (ValueError, KeyError, TypeError):
-        yield f"checkov says nothing that can be read: {(said.stdout + said.stderr)[-500:]}"
+        yield f"the output of checkov cannot be parsed: {(result.stdout + result.stderr)[-500:]}"
         return
-    if passed < 100 * len(worlds):
-        yield f"checkov looked at almost nothing: {passed} checks passed"
+    if passed < 100 * len(renderings):
+        yield f"checkov ran too few checks: only {passed} passed"
     for finding in failed:
         kind, _, name = finding["resource"].partition(".")
         resource = f"{kind}/{name.split('.')[-1]}"
@@ -185,19 +187,19 @@ def checkov(worlds):
         used.add(rule)
         if rule is None:
             yield (
-                f"{finding['file_path']} {resource}: {finding['check_id']} {finding['check_name']}: mend it, or say "
-                "why not in deploy/check/skips.txt"
+                f"{finding['file_path']} {resource}: {finding['check_id']} {finding['check_name']}: fix it, or add "
+                "it with a reason to deploy/check/skips.txt"
             )
     for rule in rules:
         if rule not in used:
-            yield f"deploy/check/skips.txt: {rule[0]} {rule[1]} finds nothing any more: remove it"
+            yield f"deploy/check/skips.txt: {rule[0]} {rule[1]} matches no finding: remove it"
 
 
 def hadolint():
     if not (ROOT / "Dockerfile").exists():
         return
-    said = run("hadolint", "--no-color", str(ROOT / "Dockerfile"))
-    for line in said.stdout.splitlines():
+    result = run("hadolint", "--no-color", str(ROOT / "Dockerfile"))
+    for line in result.stdout.splitlines():
         yield line.removeprefix(f"{ROOT}/")
-    if said.returncode and not said.stdout:
-        yield f"hadolint: {said.stderr.strip()}"
+    if result.returncode and not result.stdout:
+        yield f"hadolint: {result.stderr.strip()}"

@@ -1,6 +1,7 @@
-//! The keys of callers as settings hold them: as text, or by name, scopes and hash.
+//! API keys in the settings: a plain key, or its name, scopes and hash.
 //!
-//! The rule this file keeps: an entry is named by its place in the list and never quoted, for it may be a secret.
+//! The rule of this file: an error names an entry by its position in the list and never quotes it, because it may be a
+//! secret.
 
 use super::Secret;
 use sha2::{Digest, Sha256};
@@ -8,10 +9,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The longest name of a key.
-const LONGEST_NAME: usize = 64;
-/// What stands between the scopes and the hash.
-const HASHED: &str = "sha256:";
+/// The longest name of a key, in bytes.
+const MAX_NAME: usize = 64;
+/// The text between the scopes and the hash.
+const HASH_PREFIX: &str = "sha256:";
 
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +24,11 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// The name of the scope to read, in tokens and in answers.
+    /// The name of the scope for reading, in tokens and in answers.
     pub const READ: &str = "contacts:read";
-    /// The name of the scope to write.
+    /// The name of the scope for writing.
     pub const WRITE: &str = "contacts:write";
-    /// Everything.
+    /// All scopes.
     pub const ALL: Self = Self { read: true, write: true };
 }
 
@@ -55,63 +56,63 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// A key that callers may send, as the digest that it is recognised by.
+/// An API key. Only its digest is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
-    /// What it is called in the log.
+    /// The name of the key in the log.
     pub name: Arc<str>,
-    /// What its holder may do.
+    /// What a caller with this key may do.
     pub scopes: Scopes,
     /// SHA-256 of the key.
     pub digest: [u8; 32],
 }
 
 impl ApiKey {
-    /// The entry of `http.api_keys` that stands for a key, without the key itself.
+    /// The entry for a key in `http.api_keys`. It does not contain the key itself.
     pub fn entry(name: &str, scopes: Scopes, key: &str) -> String {
         let hex: String = digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{name}:{scopes}:{HASHED}{hex}")
+        format!("{name}:{scopes}:{HASH_PREFIX}{hex}")
     }
 
-    /// Whether a key may be called so: what is safe in a log line, and tells apart from names that tokens give.
+    /// Checks the name of a key. Valid names are safe in a log line and differ from the names in tokens.
     pub fn check_name(name: &str) -> Result<(), &'static str> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(allowed) {
+        if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(allowed) {
             Ok(())
         } else {
             Err("a name has 1 to 64 letters, digits, hyphens, underscores or dots")
         }
     }
 
-    fn parse(place: usize, text: &str) -> Result<Self, &'static str> {
+    fn parse(position: usize, text: &str) -> Result<Self, &'static str> {
         if text.is_empty() {
-            return Err("an empty key");
+            return Err("the key is empty");
         }
         if text.trim() != text {
-            return Err("blanks at its ends, which no caller can send");
+            return Err("the key begins or ends with a blank, and no caller can send that");
         }
         let parts: Vec<&str> = text.splitn(3, ':').collect();
         match *parts.as_slice() {
-            // What only looks like a hashed entry must not become a key itself.
-            [name, scopes, hash] if text.contains(HASHED) || scopes.parse::<Scopes>().is_ok() => {
+            // An incomplete hashed entry must not become a plain key.
+            [name, scopes, hash] if text.contains(HASH_PREFIX) || scopes.parse::<Scopes>().is_ok() => {
                 Self::check_name(name)?;
-                let hex = hash.strip_prefix(HASHED).ok_or("write it as NAME:SCOPES:sha256:HEX")?;
-                let digest = unhex(hex).ok_or("sha256: is followed by 64 hexadecimal digits")?;
+                let hex = hash.strip_prefix(HASH_PREFIX).ok_or("write it as NAME:SCOPES:sha256:HEX")?;
+                let digest = parse_hex(hex).ok_or("write 64 hexadecimal digits after sha256:")?;
                 Ok(Self { name: name.into(), scopes: scopes.parse()?, digest })
             }
-            _ if text.contains(HASHED) => Err("write it as NAME:SCOPES:sha256:HEX"),
-            _ => Ok(Self { name: format!("key-{place}").into(), scopes: Scopes::ALL, digest: digest(text) }),
+            _ if text.contains(HASH_PREFIX) => Err("write it as NAME:SCOPES:sha256:HEX"),
+            _ => Ok(Self { name: format!("key-{position}").into(), scopes: Scopes::ALL, digest: digest(text) }),
         }
     }
 }
 
-/// Reads `http.api_keys`; plain keys are named by their place and may do everything.
+/// Parses `http.api_keys`. Plain keys are named by their position and have all scopes.
 pub(super) fn parse(entries: &[Secret]) -> Result<Vec<ApiKey>, String> {
     let mut keys: Vec<ApiKey> = Vec::with_capacity(entries.len());
-    for (place, entry) in (1..).zip(entries) {
-        let key = ApiKey::parse(place, entry.reveal()).map_err(|why| format!("entry {place}: {why}"))?;
+    for (position, entry) in (1..).zip(entries) {
+        let key = ApiKey::parse(position, entry.reveal()).map_err(|error| format!("entry {position}: {error}"))?;
         if let Some(first) = keys.iter().position(|other| other.digest == key.digest) {
-            return Err(format!("entries {} and {place} are the same key", first + 1));
+            return Err(format!("entries {} and {position} are the same key", first + 1));
         }
         keys.push(key);
     }
@@ -122,7 +123,7 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_a_key_or_stands_for_one() {
+    fn an_entry_is_a_plain_key_or_a_hashed_key() {
         let entry = ApiKey::entry("shop", Scopes { read: true, write: false }, "secret");
         assert_eq!(entry, "shop:read:sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b");
         let keys = parsed(&["plain", &entry, "a:b"]).unwrap();
@@ -154,11 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_not_quoted() {
+    fn an_error_names_the_entry_and_does_not_quote_it() {
         let hex = "ab".repeat(32);
         for (entry, part) in [
             ("", "empty"),
-            (" hunter2", "blanks"),
+            (" hunter2", "a blank"),
             ("hunter2:all:sha256:00", "64 hexadecimal"),
             (&*format!("hunter2:all:sha256:{hex}"), "scopes are"),
             (&format!("hunter2:read+read:sha256:{hex}"), "scopes are"),

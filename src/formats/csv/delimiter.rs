@@ -1,32 +1,33 @@
-//! The header line of a CSV, kept until it is complete: only then its delimiter is known.
+//! The header line of a CSV. It is kept until it is complete, because only then its delimiter is known.
 //!
-//! It must not know what the headers mean.
+//! This file does not know the meaning of a header.
 
-/// What stands between cells, by the program that wrote them; of two that are as frequent the first is taken.
+/// The delimiters that programs use. If two are equally frequent, the first is taken.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
-/// The header line so far.
+/// The header line, complete or not.
 #[derive(Default)]
-pub(super) struct Heading {
+pub(super) struct Header {
     bytes: Vec<u8>,
     quoted: bool,
-    seen: [usize; 3],
+    /// How often each delimiter occurs outside quotes.
+    counts: [usize; 3],
 }
 
-impl Heading {
-    /// Takes a byte; once the line is complete, gives its delimiter.
-    pub(super) fn take(&mut self, byte: u8) -> Option<u8> {
+impl Header {
+    /// Adds a byte. Returns the delimiter when the line is complete.
+    pub(super) fn push(&mut self, byte: u8) -> Option<u8> {
         let before = self.bytes.last().copied();
         self.bytes.push(byte);
         match byte {
             b'"' if self.quoted => self.quoted = false,
-            // A quote opens at the begin of a cell; after a closing one it only was a doubled one.
+            // A quote opens at the start of a cell. A quote after a closing quote continues the cell.
             b'"' => self.quoted = before.is_none_or(|before| before == b'"' || DELIMITERS.contains(&before)),
             _ if self.quoted => {}
             b'\r' | b'\n' => return Some(self.delimiter()),
             _ => {
-                for (seen, _) in self.seen.iter_mut().zip(DELIMITERS).filter(|(_, delimiter)| *delimiter == byte) {
-                    *seen += 1;
+                for (count, _) in self.counts.iter_mut().zip(DELIMITERS).filter(|(_, delimiter)| *delimiter == byte) {
+                    *count += 1;
                 }
             }
         }
@@ -34,9 +35,9 @@ impl Heading {
     }
 
     fn delimiter(&self) -> u8 {
-        let counted = DELIMITERS.into_iter().zip(self.seen);
-        // Of equal ones `max_by_key` takes the last.
-        counted.rev().max_by_key(|(_, seen)| *seen).map_or(b',', |(delimiter, _)| delimiter)
+        let counts = DELIMITERS.into_iter().zip(self.counts);
+        // `max_by_key` takes the last of equal elements.
+        counts.rev().max_by_key(|(_, count)| *count).map_or(b',', |(delimiter, _)| delimiter)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -53,8 +54,8 @@ mod tests {
     use super::*;
 
     fn delimiter(line: &str) -> Option<(u8, usize)> {
-        let mut heading = Heading::default();
-        line.bytes().find_map(|byte| heading.take(byte)).map(|delimiter| (delimiter, heading.len()))
+        let mut header = Header::default();
+        line.bytes().find_map(|byte| header.push(byte)).map(|delimiter| (delimiter, header.len()))
     }
 
     #[test]
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_end_within_quotes_is_not_its_end() {
+    fn a_line_end_within_quotes_does_not_end_the_header() {
         assert_eq!(delimiter("\"a\nb\"\"\n\",c\nd"), Some((b',', 11)));
         assert_eq!(delimiter("\"a,b\n"), None);
         assert_eq!(delimiter("a,b"), None);

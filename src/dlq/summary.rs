@@ -1,4 +1,4 @@
-//! What an operator needs to know of a dead letter to pick it, without its personal data.
+//! Summarizes a dead letter without its personal data, so that an operator can select it.
 
 use crate::domain::{OperationKind, Timestamp};
 use crate::message::Message;
@@ -6,16 +6,16 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// What stands where a letter does not say something.
+/// Stands for a value that a dead letter does not contain.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// Names one letter over several looks: of two with one digest it does not matter which is which.
+/// Identifies a dead letter in every browse. Two equal dead letters have the same fingerprint.
 pub(super) type Fingerprint = [u8; 16];
 
-/// What a letter is selected and grouped by.
+/// The values by which a dead letter is selected and grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DeadLetterSummary {
-    /// The operation id; for foreign messages whatever id they have, or one made from their bytes.
+    /// The message id, which is the operation id. A message of another program gets an id made from its bytes.
     pub(super) id: String,
     pub(super) reason: String,
     pub(super) operation: String,
@@ -24,44 +24,44 @@ pub(super) struct DeadLetterSummary {
     pub(super) last_failed: Option<Timestamp>,
 }
 
-/// The little that is read of bodies, which may be anything.
+/// The members that a summary needs of a body. The body may be malformed.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Head {
+struct BodyMembers {
     operation: serde_json::Value,
     contact_id: serde_json::Value,
 }
 
 impl DeadLetterSummary {
     pub(super) fn of(message: &Message) -> Self {
-        let head: Head = serde_json::from_slice(&message.body).unwrap_or_default();
-        let named = message.kind.strip_prefix("contact.").or(head.operation.as_str());
-        let operation = named.and_then(OperationKind::parse).map_or(UNKNOWN, OperationKind::as_str);
+        let body: BodyMembers = serde_json::from_slice(&message.body).unwrap_or_default();
+        let operation_name = message.kind.strip_prefix("contact.").or(body.operation.as_str());
+        let operation = operation_name.and_then(OperationKind::parse).map_or(UNKNOWN, OperationKind::as_str);
         let failure = message.headers.failure();
         Self {
-            id: id(message),
+            id: message_id(message),
             reason: failure.as_ref().map_or_else(|| UNKNOWN.to_owned(), |failure| failure.reason.clone()),
             operation: operation.to_owned(),
-            contact: head.contact_id.as_str().and_then(|id| Uuid::try_parse(id).ok()).map(|id| id.to_string()),
+            contact: body.contact_id.as_str().and_then(|id| Uuid::try_parse(id).ok()).map(|id| id.to_string()),
             first_failed: failure.as_ref().and_then(|failure| failure.first_at),
             last_failed: failure.as_ref().and_then(|failure| failure.last_at),
         }
     }
 }
 
-/// The message's id, or a name made from its bytes if it has none of ours: another's may say anything.
-pub(super) fn id(message: &Message) -> String {
+/// The message's id if it is a UUID, otherwise an id made from the message's bytes.
+pub(super) fn message_id(message: &Message) -> String {
     Uuid::try_parse(&message.id).map_or_else(
         |_| {
             let bytes = Sha256::new().chain_update(&message.id).chain_update(&message.body).finalize();
-            let name: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            format!("unnamed-{name}")
+            let digest: String = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("unnamed-{digest}")
         },
         |id| id.to_string(),
     )
 }
 
-/// The fingerprint of everything in a message.
+/// The fingerprint of all parts of a message.
 pub(super) fn fingerprint(message: &Message) -> Fingerprint {
     let mut hash = Sha256::new();
     let headers = serde_json::to_vec(&message.headers).unwrap_or_default();
@@ -82,20 +82,20 @@ mod tests {
     use crate::message::Header;
 
     #[test]
-    fn rubbish_has_facts_too() {
-        let mut message = Message { body: b"\xffrubbish".to_vec(), ..Message::default() };
-        let facts = DeadLetterSummary::of(&message);
-        assert!(facts.id.starts_with("unnamed-"), "{facts:?}");
-        assert_eq!((facts.reason.as_str(), facts.operation.as_str(), facts.contact), (UNKNOWN, UNKNOWN, None));
+    fn a_malformed_message_has_a_summary() {
+        let mut message = Message { body: b"\xffmalformed".to_vec(), ..Message::default() };
+        let summary = DeadLetterSummary::of(&message);
+        assert!(summary.id.starts_with("unnamed-"), "{summary:?}");
+        assert_eq!((summary.reason.as_str(), summary.operation.as_str(), summary.contact), (UNKNOWN, UNKNOWN, None));
         message.body = br#"{"operation":"update","contact_id":"01933A66-0000-7000-8000-000000000002"}"#.to_vec();
         message.headers.record_failure(Reason::Undecodable, "", Timestamp::from_timestamp_millis(5).unwrap());
-        let facts = DeadLetterSummary::of(&message);
-        assert_eq!((facts.reason.as_str(), facts.operation.as_str()), ("undecodable", "update"));
-        assert_eq!(facts.contact.as_deref(), Some("01933a66-0000-7000-8000-000000000002"));
+        let summary = DeadLetterSummary::of(&message);
+        assert_eq!((summary.reason.as_str(), summary.operation.as_str()), ("undecodable", "update"));
+        assert_eq!(summary.contact.as_deref(), Some("01933a66-0000-7000-8000-000000000002"));
     }
 
     #[test]
-    fn every_part_counts_for_the_fingerprint() {
+    fn every_part_of_a_message_changes_its_fingerprint() {
         let message = Message { id: "a".into(), kind: "b".into(), body: b"c".to_vec(), ..Message::default() };
         let mut others = vec![
             Message { id: "ab".into(), kind: String::new(), ..message.clone() },

@@ -1,40 +1,41 @@
-//! The query of a list: which contacts, which members of each, and where the page begins.
+//! The query of a list: filters, members to show, and the position of the page.
 
-use super::cursor::{CursorKey, Refused};
+use super::cursor::{CursorError, CursorKey};
 use super::views::Fields;
 use crate::domain::{AreaCode, Email, Invalid, NameKey, Phone, Region, State};
-use crate::producer::http::parameters::parameters;
+use crate::producer::http::parameters::parse_query;
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, FieldLocation};
-use crate::store::{After, Filter};
+use crate::store::{Filter, ListPosition};
 use url::form_urlencoded;
 
-/// Contacts in a page if the client does not say.
+/// Contacts in a page if the request has no `limit`.
 const DEFAULT_LIMIT: u32 = 50;
-/// The most contacts in a page; more is cut to it.
+/// The maximum number of contacts in a page. A greater `limit` is reduced to it.
 const MAX_LIMIT: u32 = 200;
 
 const UNKNOWN: Invalid = Invalid {
     code: "unknown_parameter",
     detail: "is not a parameter: ddd, state, region, q, email, phone, fields, cursor, limit",
 };
-const LIMIT: Invalid = Invalid { code: "malformed", detail: "must be a whole number from 1 to 200" };
-const CURSOR: Invalid = Invalid { code: "malformed", detail: "must be a cursor from the `next` of an earlier page" };
+const BAD_LIMIT: Invalid = Invalid { code: "malformed", detail: "must be a whole number from 1 to 200" };
+const BAD_CURSOR: Invalid =
+    Invalid { code: "malformed", detail: "must be a cursor from the `next` of an earlier page" };
 const OTHER_LIST: Invalid =
     Invalid { code: "other_list", detail: "must be a cursor from the `next` of a page with the same filters" };
 
-/// Which contacts, as a query says it.
+/// The filters of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct ContactQuery {
     pub(crate) filter: Filter,
     area: Option<AreaCode>,
     state: Option<State>,
     region: Option<Region>,
 }
 
-impl Choice {
-    /// Takes a parameter, if it is one of a filter.
-    pub(crate) fn take(&mut self, name: &str, value: &str) -> Option<Result<(), Invalid>> {
+impl ContactQuery {
+    /// Parses a filter parameter. Returns `None` if the parameter is not a filter.
+    pub(crate) fn set_parameter(&mut self, name: &str, value: &str) -> Option<Result<(), Invalid>> {
         Some(match name {
             "ddd" => AreaCode::parse(value).map(|area| self.area = Some(area)),
             "state" => State::parse(value).map(|state| self.state = Some(state)),
@@ -46,21 +47,21 @@ impl Choice {
         })
     }
 
-    /// Brings area, state and region into the filter.
-    pub(crate) fn narrow(&mut self) {
+    /// Restricts the filter to the area codes of `ddd`, `state` and `region`.
+    pub(crate) fn apply_areas(&mut self) {
         if let Some(area) = self.area {
-            self.filter.within(std::iter::once(area));
+            self.filter.restrict_to(std::iter::once(area));
         }
         if let Some(state) = self.state {
-            self.filter.within(AreaCode::all().filter(|area| area.state() == state));
+            self.filter.restrict_to(AreaCode::all().filter(|area| area.state() == state));
         }
         if let Some(region) = self.region {
-            self.filter.within(AreaCode::all().filter(|area| area.state().region() == region));
+            self.filter.restrict_to(AreaCode::all().filter(|area| area.state().region() == region));
         }
     }
 
-    /// The parameters that ask for the same again, in one order.
-    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
+    /// The same filters as a query with a fixed order of parameters.
+    fn canonical(&self) -> form_urlencoded::Serializer<'static, String> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if let Some(area) = self.area {
             query.append_pair("ddd", &area.to_string());
@@ -84,53 +85,53 @@ impl Choice {
     }
 }
 
-/// What to list.
+/// A request for a page of contacts.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listing {
-    pub(crate) choice: Choice,
-    /// The last contact of the page before.
-    pub after: Option<After>,
-    /// How many at most.
+    pub(crate) query: ContactQuery,
+    /// The last contact of the previous page.
+    pub after: Option<ListPosition>,
+    /// The maximum number of contacts in the page.
     pub limit: u32,
-    /// What to show of each.
+    /// The members to show. `None`: all.
     pub(crate) fields: Option<Fields>,
 }
 
 impl Listing {
-    /// Reads the query of a URL, without its question mark.
+    /// Parses the query of a URL, without the question mark.
     pub fn parse(query: &str, key: &CursorKey) -> Result<Self, Problem> {
-        let mut listing = Self { choice: Choice::default(), after: None, limit: DEFAULT_LIMIT, fields: None };
+        let mut listing = Self { query: ContactQuery::default(), after: None, limit: DEFAULT_LIMIT, fields: None };
         let mut cursor = None;
-        let mut errors = parameters(query, UNKNOWN, |name, value| match name {
-            "limit" => Some(limit(value).map(|limit| listing.limit = limit)),
-            "fields" => Some(Fields::parse(value).map(|more| Fields::add(&mut listing.fields, more))),
+        let mut errors = parse_query(query, UNKNOWN, |name, value| match name {
+            "limit" => Some(parse_limit(value).map(|limit| listing.limit = limit)),
+            "fields" => Some(Fields::parse(value).map(|more| Fields::merge(&mut listing.fields, more))),
             "cursor" => {
                 cursor = Some(value.to_owned());
                 Some(Ok(()))
             }
-            _ => listing.choice.take(name, value),
+            _ => listing.query.set_parameter(name, value),
         });
         if let Some(cursor) = cursor {
-            // What the list is must be known first, and is not if a filter is wrong.
-            match key.open(&listing.choice.query().finish(), &cursor) {
+            // A cursor belongs to its filters. If a filter is invalid, `OtherList` would only be a second error.
+            match key.decode(&listing.query.canonical().finish(), &cursor) {
                 Ok(after) => listing.after = Some(after),
-                Err(Refused::OtherList) if !errors.is_empty() => {}
-                Err(Refused::OtherList) => errors.push(FieldError::new(FieldLocation::Query, "cursor", OTHER_LIST)),
-                Err(Refused::Malformed) => errors.push(FieldError::new(FieldLocation::Query, "cursor", CURSOR)),
+                Err(CursorError::OtherList) if !errors.is_empty() => {}
+                Err(CursorError::OtherList) => errors.push(FieldError::new(FieldLocation::Query, "cursor", OTHER_LIST)),
+                Err(CursorError::Malformed) => errors.push(FieldError::new(FieldLocation::Query, "cursor", BAD_CURSOR)),
             }
         }
-        listing.choice.narrow();
+        listing.query.apply_areas();
         if errors.is_empty() { Ok(listing) } else { Err(Problem::validation(errors)) }
     }
 
-    /// The cursor of the page after one that ends here.
-    pub fn cursor_after(&self, last: &After, key: &CursorKey) -> String {
-        key.seal(&self.choice.query().finish(), last)
+    /// The cursor of the next page, if `last` is the last contact of this page.
+    pub fn cursor_after(&self, last: &ListPosition, key: &CursorKey) -> String {
+        key.encode(&self.query.canonical().finish(), last)
     }
 
-    /// The path of the page at this cursor.
+    /// The path and query of the page at this cursor.
     pub fn path_at(&self, cursor: &str) -> String {
-        let mut query = self.choice.query();
+        let mut query = self.query.canonical();
         if let Some(fields) = &self.fields {
             query.append_pair("fields", &fields.to_string());
         }
@@ -139,11 +140,11 @@ impl Listing {
     }
 }
 
-fn limit(text: &str) -> Result<u32, Invalid> {
+fn parse_limit(text: &str) -> Result<u32, Invalid> {
     let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
         Ok(limit) if digits && limit > 0 => Ok(MAX_LIMIT.min(limit)),
-        _ => Err(LIMIT),
+        _ => Err(BAD_LIMIT),
     }
 }
 
@@ -163,23 +164,23 @@ mod tests {
         Listing::parse(query, &key())
     }
 
-    fn next(listing: &Listing, last: &After) -> Listing {
+    fn next(listing: &Listing, last: &ListPosition) -> Listing {
         let path = listing.path_at(&listing.cursor_after(last, &key()));
         assert!(path.bytes().all(|b| b.is_ascii_graphic()), "{path}");
         parse(path.split_once('?').unwrap().1).unwrap()
     }
 
     fn areas(query: &str) -> Vec<u8> {
-        parse(query).unwrap().choice.filter.areas.unwrap().into_iter().map(AreaCode::number).collect()
+        parse(query).unwrap().query.filter.areas.unwrap().into_iter().map(AreaCode::number).collect()
     }
 
-    fn wrong(query: &str) -> Vec<(String, &'static str)> {
+    fn error_codes(query: &str) -> Vec<(String, &'static str)> {
         let problem = parse(query).unwrap_err();
         problem.errors().iter().map(|error| (error.field.clone(), error.code)).collect()
     }
 
     #[test]
-    fn a_next_page_is_asked_for_by_the_path_we_give() {
+    fn the_path_of_the_next_page_has_the_same_filters() {
         for query in [
             "ddd=11&limit=500",
             "state=sp&limit=500",
@@ -190,22 +191,22 @@ mod tests {
         ] {
             let listing = parse(query).unwrap();
             assert_eq!(listing.limit, 200);
-            let last = After { name: None, id: LAST };
+            let last = ListPosition { name: None, id: LAST };
             assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
         }
     }
 
     #[test]
-    fn a_next_page_of_names_goes_on_after_the_last_name() {
+    fn the_next_page_of_a_name_search_starts_after_the_last_name() {
         let listing = parse("q=Jos%C3%A9+%26&state=SP&region=Sudeste").unwrap();
-        assert_eq!(listing.choice.filter.name.as_ref().map(NameKey::as_str), Some("jose &"));
-        let last = After { name: Some(NameKey::prefix("José & Łukasz").unwrap()), id: LAST };
+        assert_eq!(listing.query.filter.name.as_ref().map(NameKey::as_str), Some("jose &"));
+        let last = ListPosition { name: Some(NameKey::prefix("José & Łukasz").unwrap()), id: LAST };
         assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
     }
 
     #[test]
-    fn areas_states_and_regions_narrow_each_other() {
-        assert_eq!(parse("").unwrap().choice.filter.areas, None);
+    fn area_state_and_region_filters_are_combined() {
+        assert_eq!(parse("").unwrap().query.filter.areas, None);
         assert_eq!(areas("ddd=11"), [11]);
         assert_eq!(areas("state=ES"), [27, 28]);
         assert_eq!(areas("region=SUDESTE&state=es"), [27, 28]);
@@ -216,9 +217,9 @@ mod tests {
 
     #[test]
     fn a_cursor_belongs_to_its_list() {
-        let last = After { name: None, id: LAST };
+        let last = ListPosition { name: None, id: LAST };
         let everyone = parse("").unwrap().cursor_after(&last, &key());
-        let named = After { name: Some(NameKey::prefix("Ana").unwrap()), id: LAST };
+        let named = ListPosition { name: Some(NameKey::prefix("Ana").unwrap()), id: LAST };
         let of_names = parse("q=an").unwrap().cursor_after(&named, &key());
         assert_eq!(parse(&format!("q=%C3%81N&limit=3&fields=id&cursor={of_names}")).unwrap().after, Some(named));
         for query in [
@@ -227,16 +228,16 @@ mod tests {
             format!("q=b&cursor={of_names}"),
             format!("ddd=11&cursor={everyone}"),
         ] {
-            assert_eq!(wrong(&query), [("cursor".to_owned(), "other_list")], "{query}");
+            assert_eq!(error_codes(&query), [("cursor".to_owned(), "other_list")], "{query}");
         }
-        assert_eq!(wrong(&format!("ddd=1&cursor={everyone}")), [("ddd".to_owned(), "malformed")]);
+        assert_eq!(error_codes(&format!("ddd=1&cursor={everyone}")), [("ddd".to_owned(), "malformed")]);
         let changed = everyone.replacen("AQ", "AR", 1);
         assert_ne!(changed, everyone);
-        assert_eq!(wrong(&format!("cursor={changed}")), [("cursor".to_owned(), "malformed")]);
+        assert_eq!(error_codes(&format!("cursor={changed}")), [("cursor".to_owned(), "malformed")]);
     }
 
     #[test]
-    fn every_wrong_parameter_is_named() {
+    fn every_invalid_parameter_is_reported() {
         for (query, field, code) in [
             ("ddd=20", "ddd", "unknown_area_code"),
             ("ddd=", "ddd", "malformed"),
@@ -264,10 +265,10 @@ mod tests {
             ("cursor=a&cursor=b", "cursor", "repeated"),
             ("dd=11", "dd", "unknown_parameter"),
         ] {
-            let named = wrong(query);
+            let named = error_codes(query);
             assert!(named.contains(&(field.to_owned(), code)), "{query}: {named:?}");
         }
-        assert_eq!(wrong("x=1&y=2&limit=0").len(), 3);
-        assert_eq!(wrong(&format!("q={}", "a".repeat(101)))[0].1, "too_long");
+        assert_eq!(error_codes("x=1&y=2&limit=0").len(), 3);
+        assert_eq!(error_codes(&format!("q={}", "a".repeat(101)))[0].1, "too_long");
     }
 }

@@ -1,0 +1,233 @@
+// The import dialog: splits a file into parts, checks them, and sends them.
+
+import { newIdempotencyKey, pageVisible, Problem, read, request, sleep } from './api.js';
+import { $, announce, el, fill } from './dom.js';
+import { keyButton } from './key.js';
+import { sentence, t } from './language.js';
+import { loadList } from './list.js';
+
+const MEDIA_TYPES = {
+  csv: 'text/csv',
+  vcf: 'text/vcard',
+  vcard: 'text/vcard',
+  ndjson: 'application/x-ndjson',
+  jsonl: 'application/x-ndjson',
+};
+const FORMATS = { 'text/csv': 'csv', 'text/vcard': 'vcard', 'application/x-ndjson': 'ndjson' };
+/** The size of a part in bytes. A part may be larger by one record. */
+const PART_SIZE = 64 * 1024;
+/** How many invalid records are shown. */
+const MAX_INVALID_SHOWN = 100;
+
+/** The import of the chosen file, or null. */
+let current = null;
+
+/** `checked` and `sent` have the result of each part: of the dry run, and of the import. `stop` aborts the request. */
+function newImport(file) {
+  const type = MEDIA_TYPES[file.name.split('.').pop().toLowerCase()] ?? 'text/csv';
+  return { file, type, key: newIdempotencyKey(), parts: null, checked: [], sent: [], stop: null };
+}
+
+// -------------------------------------------------------------------------------------------------------- sending
+
+/**
+ * Splits a file between its records. Each part has its position in bytes, its first line, and the length of the CSV
+ * header that is sent before it. A browser reads the answer only after it has sent the whole request, so one large
+ * request would block: both sides would wait for the other to read. After a fault only the failed part is sent again.
+ */
+function splitFile(bytes, format) {
+  const NEWLINE = 0x0a;
+  const QUOTE = 0x22;
+  const FIELD_STARTS_AFTER = [0x2c, 0x3b, 0x09, NEWLINE, QUOTE];
+  const parts = [];
+  let [header, headerLines] = [format === 'csv' ? null : 0, 0];
+  let [start, startLine, line, lineStart] = [0, 1, 1, 0];
+  let [quoted, fieldStart] = [false, true];
+  for (let position = 0; position < bytes.length; position += 1) {
+    const byte = bytes[position];
+    if (format === 'csv' && byte === QUOTE && (quoted || fieldStart)) quoted = !quoted;
+    // `""` in a quoted field is one quote: it ends the field and starts it again.
+    fieldStart = !quoted && FIELD_STARTS_AFTER.includes(byte);
+    if (byte !== NEWLINE) continue;
+    line += 1;
+    const text = () => new TextDecoder().decode(bytes.subarray(lineStart, position)).trim();
+    const endsCard = () => position - lineStart < 20 && /^END:VCARD$/i.test(text());
+    const endsRecord = format === 'csv' ? !quoted : format === 'ndjson' || endsCard();
+    const next = position + 1;
+    if (endsRecord && header === null && text()) {
+      [header, headerLines, start, startLine] = [next, line - 1, next, line];
+    } else if (endsRecord && header !== null && next - start >= PART_SIZE) {
+      parts.push({ start, end: next, line: startLine });
+      [start, startLine] = [next, line];
+    }
+    lineStart = next;
+  }
+  if (start < bytes.length || !parts.length) parts.push({ start, end: bytes.length, line: startLine });
+  // The service counts lines from the start of each request. `shift` is the difference to the line in the file.
+  return parts.map((part) => ({ ...part, header: header ?? 0, shift: part.line - 1 - headerLines }));
+}
+
+/** Reads the lines of an NDJSON response as they arrive. */
+async function* responseLines(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    const lines = (rest + (value ?? '')).split('\n');
+    rest = done ? '' : lines.pop();
+    for (const line of lines) if (line.trim()) yield JSON.parse(line);
+    if (done) return;
+  }
+}
+
+/** Sends the parts that are not complete yet, one after the other. Writes the result of each part to `results`. */
+async function sendParts(job, results, dryRun) {
+  job.parts ??= splitFile(new Uint8Array(await job.file.arrayBuffer()), FORMATS[job.type]);
+  job.stop = new AbortController();
+  for (const [index, part] of job.parts.entries()) {
+    if (results[index]?.complete) continue;
+    const result = { records: 0, valid: 0, accepted: 0, invalid: 0, not_accepted: 0, wrong: [], complete: false };
+    results[index] = result;
+    await sendPart(job, { index, part, result, results, dryRun });
+    showProgress(job, results, dryRun);
+    if (!result.complete) {
+      const detail = t('importRest', { refused: result.not_accepted });
+      throw new Problem({ status: 503, title: sentence(result.problem), detail });
+    }
+  }
+}
+
+async function sendPart(job, { index, part, result, results, dryRun }) {
+  const search = new URLSearchParams({ dry_run: String(dryRun) });
+  if (FORMATS[job.type] === 'csv') {
+    for (const input of $('import-columns').querySelectorAll('input')) {
+      if (input.value.trim()) search.set(input.name, input.value.trim());
+    }
+  }
+  const body = new Blob([job.file.slice(0, part.header), job.file.slice(part.start, part.end)]);
+  const headers = dryRun ? {} : { 'Idempotency-Key': `${job.key}-${index}` };
+  const options = { type: job.type, headers, signal: job.stop.signal, seconds: 0, body };
+  const response = await request('POST', `contacts/import?${search}`, options);
+  for await (const { line, status, errors, operation_id: operation, summary, detail } of responseLines(response)) {
+    if (summary) {
+      result.complete = summary.complete && result.not_accepted === 0;
+      if (!summary.complete) throw new Problem({ status: 200, title: sentence(summary.detail) || t('importStopped') });
+    } else {
+      result.records += 1;
+      result[status] += 1;
+      if (operation) job.operation = operation;
+      if (status === 'not_accepted') result.problem = detail;
+      if (status === 'invalid') result.wrong.push({ line: line + part.shift, errors });
+      if (result.records % 50 === 0) showProgress(job, results, dryRun);
+    }
+  }
+}
+
+/** Checks the chosen file with a dry run, which changes nothing. */
+async function checkFile() {
+  const file = $('import-file').files[0];
+  current?.stop?.abort();
+  fill($('import-problem'));
+  fill($('import-lines'));
+  $('import-report').hidden = true;
+  $('import-send').disabled = true;
+  $('import-send').textContent = t('import');
+  if (!file) return;
+  const job = (current = newImport(file));
+  $('import-columns').hidden = FORMATS[job.type] !== 'csv';
+  setBusy(true);
+  try {
+    await sendParts(job, job.checked, true);
+    const [valid, records] = [sum(job.checked, 'valid'), sum(job.checked, 'records')];
+    const checked = `${t('importChecked', { valid, records })} ${valid < records ? t('importSkips') : ''}`;
+    $('import-state').textContent = records ? checked : t('importNothing');
+    $('import-send').textContent = t('importSend', { count: valid });
+    $('import-send').disabled = valid === 0;
+    announce($('import-state').textContent);
+  } catch (problem) {
+    if (job !== current) return;
+    showProblem(problem);
+  } finally {
+    if (job === current) setBusy(false);
+  }
+}
+
+/** Loads the list again when the last change of the import is finished. Most of the other changes are then applied. */
+async function loadListWhenFinished(operation) {
+  for (let wait = 1; wait < 60; wait *= 1.5) {
+    await sleep(wait);
+    await pageVisible();
+    const known = await read(`operations/${operation}`, { quiet: true }).catch(() => null);
+    if (known && known.status !== 'pending') break;
+  }
+  loadList({ quiet: true });
+}
+
+// -------------------------------------------------------------------------------------------------------- showing
+
+const sum = (results, count) => results.reduce((total, result) => total + (result?.[count] ?? 0), 0);
+
+function showProgress(job, results, dryRun) {
+  const records = sum(results, 'records');
+  const complete = job.parts.filter((part, index) => results[index]?.complete);
+  $('import-report').hidden = false;
+  $('import-progress').max = job.file.size;
+  $('import-progress').value = complete.reduce((total, part) => total + part.end - part.start, 0);
+  $('import-state').textContent = dryRun
+    ? t('importChecking', { records })
+    : t('importRunning', { accepted: sum(results, 'accepted'), valid: sum(job.checked, 'valid') });
+  if (dryRun) showInvalid(results.flatMap((result) => result?.wrong ?? []));
+}
+
+function showInvalid(wrong) {
+  const shown = wrong.slice(0, MAX_INVALID_SHOWN).map(({ line, errors }) => {
+    const details = errors.map((error) => `${error.field}: ${error.detail}`).join('; ');
+    return el('li', {}, el('strong', {}, t('line', { line })), ' ', details);
+  });
+  const more = wrong.length - MAX_INVALID_SHOWN;
+  if (more > 0) shown.push(el('li', {}, t('linesMore', { count: more })));
+  fill($('import-lines'), ...shown);
+}
+
+function setBusy(busy) {
+  $('import-file').disabled = busy;
+  $('import-check').disabled = busy;
+  $('import-close').textContent = t(busy ? 'stop' : 'close');
+}
+
+function showProblem(error) {
+  const problem = error instanceof Problem ? error : new Problem({ title: t('importStopped') });
+  const fieldErrors = problem.fieldErrors().map((text) => el('span', {}, text));
+  fill($('import-problem'), ...problem.content(), ...fieldErrors, keyButton(problem, { className: '' }));
+}
+
+$('import-open').addEventListener('click', () => {
+  $('import-form').reset();
+  current = null;
+  checkFile();
+  $('import').showModal();
+});
+$('import-file').addEventListener('change', checkFile);
+$('import-check').addEventListener('click', checkFile);
+$('import').addEventListener('close', () => current?.stop?.abort());
+$('import-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const job = current;
+  if (!job || $('import-send').disabled) return;
+  fill($('import-problem'));
+  $('import-send').disabled = true;
+  setBusy(true);
+  try {
+    await sendParts(job, job.sent, false);
+    $('import-state').textContent = t('importDone', { accepted: sum(job.sent, 'accepted') });
+    $('import-send').textContent = t('import');
+    announce($('import-state').textContent);
+    if (job.operation) loadListWhenFinished(job.operation);
+  } catch (problem) {
+    showProblem(problem);
+    $('import-send').textContent = t('tryAgain');
+    $('import-send').disabled = false;
+  } finally {
+    setBusy(false);
+  }
+});
