@@ -25,7 +25,7 @@ SEED ?= 1
 .PHONY: help run build test test-otlp test-image bench bench-counts chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run the service as one process, without other services (ARGS: additional arguments)
 	cargo run --locked -- standalone $(ARGS)

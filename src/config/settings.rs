@@ -40,19 +40,19 @@ pub struct HttpSettings {
     /// Address and port of the API. With port 0 the system chooses a free port, which the log names. Default
     /// `127.0.0.1:8080`.
     pub listen: SocketAddr,
-    /// API keys for `Authorization: Bearer` or `X-API-Key`: each a plain key, or `NAME:SCOPES:sha256:HEX`. A list, or
-    /// one text with commas. Default none: without keys and without tokens, `listen` must be a loopback address.
+    /// API keys for `Authorization: Bearer` or `X-API-Key`: each a plain key, or `NAME:SCOPES:sha256:HEX` with
+    /// the SHA-256 of the key and the scopes `read`, `write` or `read+write`. A list, or one text with commas. Default none: without keys and without tokens, `listen` must be a loopback address.
     #[serde(deserialize_with = "value::deserialize_secrets")]
     pub api_keys: Vec<Secret>,
     /// Allow a public address without keys and tokens. Default `false`.
     pub allow_anonymous: bool,
-    /// HTTP threads; 0 is one for each core. Default 0.
+    /// HTTP threads; 0 means one for each core. Default 0.
     pub workers: usize,
     /// The largest request body, in bytes. Default 16384.
     pub body_limit: usize,
     /// The largest body of an import, in bytes. Default 268435456.
     pub import_limit: usize,
-    /// How long the head of a request may take to arrive, and how long its body. Default `5s`.
+    /// How long the request line and headers may take to arrive, and how long the body. Default `5s`.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
     /// How long a write may wait for its publisher confirm, and a read for the database. Then the answer is 503.
@@ -62,15 +62,15 @@ pub struct HttpSettings {
     /// How long a caller may leave an answer unread. Then the service closes the connection. Default `30s`.
     #[serde(with = "humantime_serde")]
     pub write_timeout: Duration,
-    /// How long a connection may be idle between two requests. It is longer than the usual value of load balancers, so
-    /// that they close connections first. Default `1m 15s`.
+    /// How long a connection may be idle between two requests. The default is longer than the usual value of
+    /// load balancers, so that they close connections first. Default `1m 15s`.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
     /// The longest path and query, in bytes. Default 8192.
     pub max_uri: usize,
-    /// Requests a second for each caller; 0 is no limit. Default 0.
+    /// Requests a second for each caller; 0 means no limit. Default 0.
     pub rate_limit: u32,
-    /// How many requests a caller may send at once; 0 is the number of `rate_limit`. Default 0.
+    /// How many requests a caller may send at once; 0 means the same number as `rate_limit`. Default 0.
     pub rate_burst: u32,
     /// Addresses or networks of proxies. The service believes `X-Forwarded-For` or `Forwarded` from these only. Default
     /// none.
@@ -104,7 +104,7 @@ impl HttpSettings {
         if set.contains(&true) && set.contains(&false) {
             return Err("http.jwt needs all of http.jwt.jwks_file, http.jwt.issuer and http.jwt.audience".into());
         }
-        // An empty value would accept tokens with an empty value.
+        // With an empty setting, a token with an empty issuer or audience would be accepted.
         if [issuer, audience].into_iter().flatten().any(|text| text.trim().is_empty()) {
             return Err("http.jwt.issuer and http.jwt.audience must not be empty".into());
         }
@@ -197,13 +197,15 @@ impl Default for BrokerSettings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// `postgres://user:password@host:port/database`, or `sqlite:PATH` for `migrate`. Default
+    /// `postgres://user:password@host:port/database`, or `sqlite:PATH` for `migrate`, `prune` and
+    /// `dlq-drain`. Default
     /// `postgres://localhost/contacts`.
     pub url: Url,
     /// The database for reads, for example a replica. Default: the same as `url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_url: Option<Url>,
-    /// The most connections of one process to each database. One more connection only checks the database. Default 8.
+    /// The most connections of one process to each database. In addition, one connection is used only to check the
+    /// database. Default 8.
     pub max_connections: u32,
     /// How long to wait for a connection. Default `5s`.
     #[serde(with = "humantime_serde")]
@@ -249,7 +251,7 @@ pub struct ConsumerSettings {
     pub batch_max: usize,
     /// The most unacknowledged messages of a worker; at least `batch_max`. Default 2048.
     pub prefetch: u16,
-    /// How long a worker keeps its messages while SQL is unavailable. Then it returns them to the queue. Default `10s`.
+    /// How long a worker keeps its messages while SQL is unavailable. Then it defers them. Default `10s`.
     #[serde(with = "humantime_serde")]
     pub hold: Duration,
 }
@@ -337,8 +339,8 @@ pub struct TraceSettings {
     /// `--features otlp`. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp_url: Option<Url>,
-    /// The share of traces to record, 0 to 1, for traces that begin in this process. Other traces are recorded if their
-    /// caller says so. Default 1.0.
+    /// The share of traces to record, 0 to 1, for traces that begin in this process. Other traces are recorded if
+    /// their `traceparent` says so. Default 1.0.
     pub sample_ratio: f64,
 }
 
@@ -360,7 +362,7 @@ impl Settings {
             ("http.rate_limit", self.http.rate_limit as usize, 0..=1_000_000),
             ("http.rate_burst", self.http.rate_burst as usize, 0..=1_000_000),
             ("consumer.workers", self.consumer.workers, 1..=256),
-            // SQLite allows at most 32766 values in a statement.
+            // SQLite allows at most 32766 values in a statement; the ids of a batch must fit.
             ("consumer.batch_max", self.consumer.batch_max, 1..=8_000),
             ("broker.max_in_flight", self.broker.max_in_flight, 1..=1_000_000),
             ("broker.max_waiting", self.broker.max_waiting, 1..=1_000_000),

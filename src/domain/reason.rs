@@ -47,7 +47,7 @@ reasons! {
     /// The version in `If-Match` is not the current version.
     VersionConflict = "version_conflict",
         "the version named by If-Match is not the current one";
-    /// A create that is older than the retention time. It is unknown whether it took effect before.
+    /// A create from before the last `contacts prune` limit. It is unknown whether it took effect before.
     Expired = "expired",
         "it is older than the operations that are still stored, so it may have taken effect before";
     /// The body is not a message of this system.
@@ -65,7 +65,7 @@ reasons! {
     /// The database refused the data of the command.
     RejectedByDatabase = "rejected_by_database",
         "the database refused the data of this command";
-    /// The worker panicked while it applied the command.
+    /// The worker panicked while it decoded the message or applied the command.
     Poison = "poison",
         "applying the command failed inside the program";
     /// The message was delivered too often without an acknowledgement. It probably crashes the process.

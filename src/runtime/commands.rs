@@ -34,7 +34,7 @@ fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn St
 /// progress.
 pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Option<&Path>) -> Result<(), RunError> {
     let age = TimeDelta::from_std(older_than).unwrap_or(TimeDelta::MAX);
-    // The clocks of two producers may differ by the shortest retention.
+    // Twice the shortest retention, because the clocks of producers may differ by that time.
     if age < SHORTEST_RETENTION * 2 {
         return Err(RunError::Failed(
             "--older-than must be at least 1h: younger operations may still be delivered".into(),
@@ -85,7 +85,7 @@ pub fn dlq(
     format: dlq::Format,
     operation: &dlq::Operation,
 ) -> Result<dlq::Completion, RunError> {
-    // Results go to standard output. The log only contains errors.
+    // Results go to standard output. By default the log contains only errors.
     let level = if settings.log.level == "info" { "error".to_owned() } else { settings.log.level.clone() };
     let _logs = telemetry::init_logs(&LogSettings { level, ..settings.log.clone() }, "dlq-drain")?;
     let (health, stop) = (Health::default(), Stop::default());
@@ -123,8 +123,8 @@ pub fn dlq(
     };
     let result = dlq::run(&context, operation);
     drop(context);
-    // Without a publisher the thread ends, unless it waits for an unavailable broker. Then the process exits without
-    // it.
+    // Without a publisher its thread ends, unless it waits for an unavailable broker. After an error the process does
+    // not wait for it.
     if thread.is_finished() || result.is_ok() {
         let _ = thread.join();
     }
@@ -189,7 +189,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Checks the liveness, or the readiness, of the role at `admin.listen`.
 pub fn healthcheck(settings: &Settings, ready: bool) -> Result<(), RunError> {
     let mut address = settings.admin.listen;
-    // The unspecified address is for listening only.
+    // 0.0.0.0 and :: are for listening only.
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -1,5 +1,5 @@
-//! Formats an event as one line of JSON, directly into the output buffer. The general formatter of the library used a
-//! fifth of the instructions of a request.
+//! Formats an event as one line of JSON, directly into the output buffer. With the general formatter of the library, 20 %
+//! of the CPU instructions of a request were spent on its line.
 
 use crate::domain::Rfc3339Micros;
 use std::fmt::{self, Write};

@@ -7,7 +7,7 @@ use std::fmt;
 /// The maximum length of an address, in bytes: RFC 5321 section 4.5.3.1.3 without the angle brackets.
 const MAX_BYTES: usize = 254;
 
-/// An address of RFC 5321. Its domain has at least two labels and is in lower case.
+/// An address of RFC 5321. Its domain has at least two parts separated by dots, and is in lower case.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Email(String);
 

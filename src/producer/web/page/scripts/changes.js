@@ -80,7 +80,7 @@ async function follow(change) {
       if (status !== 'pending') Object.assign(change, { state: status, reason, detail, note: null });
       else if (note !== change.note) listener.updated(Object.assign(change, { note }));
     } catch (problem) {
-      if (problem.status === 404) change.state = 'unknown';
+      if (problem.status === 404) Object.assign(change, { state: 'unknown', note: null });
       else {
         change.wait = problem.retryAfter ?? 0;
         listener.updated(Object.assign(change, { note: 'unreadable' }));
