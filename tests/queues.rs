@@ -7,6 +7,8 @@ use contacts::queue::rabbitmq::RabbitMq;
 use contacts::queue::{DeadLetterQueue, Delivery, PublishError, Publisher, Queue, QueueError, QueueKind};
 use contacts::stop::Stop;
 use contacts::telemetry::Health;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -442,6 +444,39 @@ fn retries_work_again_after_the_retry_queue_or_the_work_queue_was_deleted() {
         eventually("a message is confirmed again", || retry()[0].is_ok().then_some(()));
         assert_eq!(take(&test_queue, 1).len(), 1);
     }
+}
+
+// Test of the embedded queue only.
+
+/// The schema as the first release created it, word for word. Nothing migrates the file of the queue.
+const FIRST_SCHEMA: &str = "
+    CREATE TABLE message (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        lane INTEGER NOT NULL,
+        due_millis INTEGER NOT NULL,
+        returned INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        timestamp INTEGER NOT NULL,
+        headers TEXT NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO message VALUES
+        (1, 0, 0, 0, 'waits', 'contact.insert', 1700000000, '{}', x'7b7d'),
+        (2, 2, 0, 1, 'is dead', 'contact.insert', 1700000000, '{}', x'7b7d');";
+
+#[test]
+fn a_queue_file_of_the_first_release_is_still_read_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let mut file = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    file.batch_execute(FIRST_SCHEMA).unwrap();
+    drop(file);
+    let test_queue = TestEmbedded::with_folder(folder);
+    publish(&test_queue, QueueKind::Work, [message(1)]);
+    let ids: Vec<String> = take(&test_queue, 2).into_iter().map(|delivery| delivery.message.id).collect();
+    assert_eq!(ids, ["waits", "id-1"]);
+    assert_eq!(all_dead_letters(&*test_queue.dead_letters())[0].id, "is dead");
 }
 
 /// The broker does not notify a consumer if its queue is deleted and immediately declared again.

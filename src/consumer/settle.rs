@@ -26,7 +26,7 @@ impl Shared {
                     message.headers.record_requeue();
                     tracing::warn!(
                         operation_id = operation_id(&message),
-                        redeliveries = delivery.redeliveries,
+                        returned = delivery.redeliveries,
                         "message reached the redelivery limit"
                     );
                     QueueKind::Retry

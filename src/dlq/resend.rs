@@ -110,8 +110,9 @@ pub(super) fn replay_batch(
             if context.stop.is_set() {
                 break;
             }
-            let without_operation = SentOperation::of(&dead_letter.message).is_none();
-            if (only_with_operation && without_operation) || !matches.take(&fingerprint) {
+            // Decodes the body, so only if it matters.
+            let skip = || only_with_operation && SentOperation::of(&dead_letter.message).is_none();
+            if skip() || !matches.take(&fingerprint) {
                 continue;
             }
             let order = failure_order(&DeadLetterSummary::of(&dead_letter.message), position);

@@ -19,6 +19,7 @@ diesel::table! {
         #[sql_name = "lane"]
         queue -> SmallInt,
         due_millis -> BigInt,
+        #[sql_name = "returned"]
         redeliveries -> Integer,
         id -> Text,
         kind -> Text,
@@ -28,13 +29,15 @@ diesel::table! {
     }
 }
 
+/// The schema of every version: nothing migrates this file, so its names must not change.
+///
 /// `AUTOINCREMENT` never uses a number again. So "every message up to N" stays correct after a delete.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS message (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         lane INTEGER NOT NULL,
         due_millis INTEGER NOT NULL,
-        redeliveries INTEGER NOT NULL,
+        returned INTEGER NOT NULL,
         id TEXT NOT NULL,
         kind TEXT NOT NULL,
         timestamp INTEGER NOT NULL,
