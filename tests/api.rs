@@ -174,6 +174,10 @@ fn invalid_input_is_rejected_and_never_published() {
     for wrong in [&b"{"[..], b"", b"not json", b"\xff\xfe", deep.as_bytes(), b"{\"name\":\"\\ud800\"}"] {
         assert_eq!(send("POST", "/contacts", &json, Some(wrong)), is(400, "malformed-json"), "{:.20?}", wrong);
     }
+    let twice = br#"{"name":"Ana","name":"Bia","phone":"11987654321","email":"ana@example.com"}"#;
+    assert_eq!(send("POST", "/contacts", &json, Some(twice)), is(400, "malformed-json"));
+    let latin = [("content-type", "application/json; charset=iso-8859-1")];
+    assert_eq!(send("POST", "/contacts", &latin, body), is(415, "unsupported-media-type"));
     for wrong in [&b"null"[..], b"[]", b"\"x\"", b"5"] {
         assert_eq!(send("POST", "/contacts", &json, Some(wrong)), is(422, "validation"));
     }

@@ -52,7 +52,8 @@ fn each_record_has_its_result() {
     assert_eq!(states(&checked), expected("valid"));
     assert_eq!(
         summary(&checked),
-        json!({ "records": 3, "accepted": 0, "valid": 2, "invalid": 1, "not_accepted": 0, "complete": true })
+        json!({ "records": 3, "accepted": 0, "valid": 2, "invalid": 1, "not_accepted": 0, "complete": true,
+            "encoding": "UTF-8", "delimiter": "semicolon" })
     );
     let errors = &checked[1]["errors"];
     assert_eq!((&errors[0]["field"], &errors[0]["code"]), (&json!("phone"), &json!("malformed")));
@@ -189,7 +190,7 @@ fn a_hundred_thousand_records_have_exact_results_in_bounded_memory() {
     assert_eq!(
         summary(&results),
         json!({ "records": COUNT, "accepted": COUNT - invalid, "valid": 0, "invalid": invalid, "not_accepted": 0,
-            "complete": true })
+            "complete": true, "encoding": "UTF-8", "delimiter": "comma" })
     );
     let peak = process.peak_rss_mib();
     println!("peak memory {peak} MiB");

@@ -22,6 +22,7 @@ mod docs;
 mod endurance;
 mod monitoring;
 mod openapi;
+mod phone_numbers;
 mod plans;
 mod poison;
 mod queues;

@@ -198,8 +198,7 @@ impl Default for BrokerSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `postgres://user:password@host:port/database`, or `sqlite:PATH` for `migrate`, `prune` and
-    /// `dlq-drain`. Default
-    /// `postgres://localhost/contacts`.
+    /// `dlq-drain`. Default `postgres://localhost/contacts`.
     pub url: Url,
     /// The database for reads, for example a replica. Default: the same as `url`.
     #[serde(skip_serializing_if = "Option::is_none")]

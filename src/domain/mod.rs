@@ -22,7 +22,7 @@ pub use contact::{
     AREAS, AreaCode, Contact, ContactState, Details, Email, Lifecycle, Name, NameKey, Phone, Region, State,
 };
 pub use ids::{ContactId, OperationId};
-pub use invalid::Invalid;
+pub use invalid::{Invalid, SuggestedPhone};
 pub use reason::Reason;
 pub use stamp::{HybridClock, Stamp};
 pub use timestamp::Rfc3339Micros;

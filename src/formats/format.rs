@@ -57,6 +57,12 @@ impl Format {
         }
     }
 
+    /// Whether a text that is not UTF-8 is Windows-1252. JSON must be UTF-8 (RFC 8259); a vCard names the charset of each
+    /// value.
+    pub const fn can_be_windows_1252(self) -> bool {
+        matches!(self, Self::Csv)
+    }
+
     /// The `Content-Type` of written contacts, with parameters.
     pub const fn media_type(self) -> &'static str {
         match self {

@@ -4,18 +4,22 @@
 //!
 //! `message/codec.rs` parses the same three fields inside a message. It keeps its own structs, because the contracts
 //! differ: a message ignores unknown fields and stops at its first error; this parser rejects unknown fields and
-//! reports all errors. Both use [`Details::parse`].
+//! reports all errors.
 
 use super::record::{REQUIRED, RecordError, WHOLE_RECORD, assemble};
 use crate::domain::{Details, Email, Invalid, Name, Phone};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
 
-const NOT_TEXT: Invalid = Invalid { code: "wrong_type", detail: "must be a string" };
-const NOT_OBJECT: Invalid = Invalid { code: "wrong_type", detail: "must be an object with name, phone and email" };
-const UNKNOWN: Invalid = Invalid { code: "unknown_field", detail: "is not a field of a contact: name, phone, email" };
+const NOT_TEXT: Invalid = Invalid::new("wrong_type", "must be a string");
+const NOT_OBJECT: Invalid = Invalid::new("wrong_type", "must be an object with name, phone and email");
+const UNKNOWN: Invalid = Invalid::new("unknown_field", "is not a field of a contact: name, phone, email");
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How many unknown fields are reported. This limits the size of the answer.
 const MAX_UNKNOWN_FIELDS: usize = 10;
 
@@ -56,6 +60,8 @@ pub enum JsonError {
         /// The column of the error, in bytes from 1.
         column: usize,
     },
+    /// A member occurs more than once: programs disagree on which of them counts (RFC 8259 section 4).
+    Repeated(String),
     /// The text is JSON. These fields are invalid.
     Invalid(Vec<RecordError>),
 }
@@ -116,20 +122,30 @@ fn parse_valid(bytes: &[u8], source: Source) -> Option<Details> {
     Details::parse(&name, &phone, &email).ok()
 }
 
-/// Parses one contact.
+/// Parses one contact. A byte order mark before a body is skipped (RFC 8259 section 8.1 allows that).
 pub fn parse(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
+    let bytes = match source {
+        Source::Body => bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes),
+        // The reader of the file has skipped it.
+        Source::Line => bytes,
+    };
     parse_valid(bytes, source).map_or_else(|| diagnose(bytes, source), Ok)
 }
 
 /// Parses the contact again and reports every error.
 fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| JsonError::Malformed { line: error.line(), column: error.column() })?;
-    let Value::Object(fields) = value else {
+    let malformed = |error: serde_json::Error| JsonError::Malformed { line: error.line(), column: error.column() };
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
         return Err(JsonError::Invalid(vec![RecordError::new(source.whole_contact(), NOT_OBJECT)]));
-    };
+    }
+    let Members(fields) = serde_json::from_slice(bytes).map_err(malformed)?;
+    if let Some(name) = repeated(&fields) {
+        return Err(JsonError::Repeated(name.to_owned()));
+    }
     let unknown = fields
-        .keys()
+        .iter()
+        .map(|(key, _)| key)
         .filter(|key| !source.allows(key))
         .take(MAX_UNKNOWN_FIELDS)
         .map(|key| RecordError::new(key.clone(), UNKNOWN));
@@ -139,8 +155,41 @@ fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
     assemble(name, phone, email, unknown.collect()).map_err(JsonError::Invalid)
 }
 
-fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Invalid> {
-    match fields.get(name) {
+/// The members of an object in their order, also those that occur more than once.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// The first member that occurs more than once.
+fn repeated(fields: &[(String, Value)]) -> Option<&str> {
+    let mut seen = HashSet::with_capacity(fields.len());
+    fields.iter().map(|(name, _)| name.as_str()).find(|name| !seen.insert(*name))
+}
+
+fn text<'a>(fields: &'a [(String, Value)], name: &str) -> Result<&'a str, Invalid> {
+    match fields.iter().find(|(key, _)| key == name).map(|(_, value)| value) {
         Some(Value::String(text)) => Ok(text),
         None | Some(Value::Null) => Err(REQUIRED),
         Some(_) => Err(NOT_TEXT),
@@ -155,6 +204,7 @@ mod tests {
         match parse(text.as_bytes(), source) {
             Ok(_) => Vec::new(),
             Err(JsonError::Malformed { line, column }) => vec![format!("{line}:{column}")],
+            Err(JsonError::Repeated(name)) => vec![format!("{name}:repeated")],
             Err(JsonError::Invalid(errors)) => {
                 errors.iter().map(|error| format!("{}:{}", error.field, error.invalid.code)).collect()
             }
@@ -179,9 +229,21 @@ mod tests {
                 assert_eq!(details, diagnose(text.as_bytes(), source).unwrap());
             }
         }
-        // If a field is sent twice, the last value counts.
+    }
+
+    #[test]
+    fn a_member_that_occurs_twice_is_refused() {
         let twice = r#"{"name":"Ana","name":"Bia","phone":"11987654321","email":"ana@example.com"}"#;
-        assert_eq!(parse(twice.as_bytes(), Source::Body).unwrap().name.as_str(), "Bia");
+        assert_eq!(body_codes(twice), ["name:repeated"]);
+        assert_eq!(codes(r#"{"id":1,"id":1,"name":"Ana"}"#, Source::Line), ["id:repeated"]);
+        assert_eq!(body_codes(r#"{"x":1,"x":2}"#), ["x:repeated"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let text = "\u{feff}{\"name\":\"Ana\",\"phone\":\"11987654321\",\"email\":\"ana@example.com\"}";
+        assert_eq!(body_codes(text), [""; 0]);
+        assert_eq!(body_codes("\u{feff}\u{feff}{}"), ["1:1"]);
     }
 
     #[test]

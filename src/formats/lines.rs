@@ -17,10 +17,7 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn new(number: u64, bytes: &'a [u8], length: usize) -> Self {
-        let whole = length <= LIMIT;
-        let bytes =
-            if whole { bytes.strip_suffix(b"\r").unwrap_or(bytes) } else { bytes.get(..LIMIT).unwrap_or(bytes) };
-        Self { number, bytes, whole }
+        Self { number, bytes: bytes.get(..LIMIT).unwrap_or(bytes), whole: length <= LIMIT }
     }
 }
 
@@ -33,14 +30,20 @@ pub(super) struct Lines {
     buffer: Vec<u8>,
     /// The length of the incomplete line. It can be greater than the buffer.
     length: usize,
+    /// Whether the last line ended with CR. Then an LF belongs to that line end.
+    after_cr: bool,
 }
 
 impl Lines {
     /// Takes the next bytes and calls `each` for every line that they complete.
     pub(super) fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(Line<'_>)) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             let (line, rest) = bytes.split_at(end);
+            let after_cr = std::mem::replace(&mut self.after_cr, rest.first() == Some(&b'\r'));
             bytes = rest.get(1..).unwrap_or_default();
+            if after_cr && end == 0 && !self.after_cr && self.length == 0 {
+                continue;
+            }
             if self.length == 0 {
                 self.count += 1;
                 each(Line::new(self.count, line, line.len()));
@@ -49,6 +52,7 @@ impl Lines {
                 self.complete(&mut each);
             }
         }
+        self.after_cr &= bytes.is_empty();
         self.append(bytes);
     }
 
@@ -89,7 +93,8 @@ mod tests {
 
     #[test]
     fn lines_are_numbered_and_have_no_line_end() {
-        let expected = [(1, b"a".to_vec(), true), (2, b"".to_vec(), true), (3, b"b\rc".to_vec(), true)];
+        let expected =
+            [(1, b"a".to_vec(), true), (2, b"".to_vec(), true), (3, b"b".to_vec(), true), (4, b"c".to_vec(), true)];
         assert_eq!(lines(&[b"a\r\n\nb\rc"]), expected);
         assert_eq!(lines(&[b"a\r", b"\n\r", b"\nb", b"\r", b"c\n"]), expected);
         assert_eq!(lines(&[]), []);

@@ -4,6 +4,7 @@
 //! reader can read everything that the writer writes. This module does not know I/O, HTTP, messages or SQL.
 
 mod csv;
+mod encoding;
 mod format;
 pub mod json;
 mod lines;
@@ -12,11 +13,13 @@ mod reader;
 mod record;
 #[cfg(test)]
 mod testing;
+mod values;
 mod vcard;
 mod writer;
 
 pub use csv::Columns;
+pub use encoding::{DecodingReader, Encoding};
 pub use format::Format;
 pub use reader::Reader;
-pub use record::{Entry, ExportRecord, ReadAborted, RecordError};
+pub use record::{Entry, ExportRecord, Ignored, ReadAborted, RecordError};
 pub use writer::{write_header, write_record};

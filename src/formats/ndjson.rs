@@ -7,8 +7,9 @@ use super::lines::{Line, Lines};
 use super::record::{Entry, NOT_UTF8, RecordError, TOO_LONG};
 use crate::domain::{Details, Invalid};
 
+const REPEATED: Invalid = Invalid::new("repeated", "must occur once");
 const MALFORMED: Invalid =
-    Invalid { code: "malformed", detail: "must be a JSON object with name, phone and email, all on one line" };
+    Invalid::new("malformed", "must be a JSON object with name, phone and email, all on one line");
 
 /// The reader for NDJSON.
 #[derive(Default)]
@@ -19,14 +20,14 @@ impl Ndjson {
         self.0.push(bytes, |line| out.extend(entry(&line)));
     }
 
-    pub(super) fn finish(mut self, out: &mut Vec<Entry>) {
+    pub(super) fn finish(&mut self, out: &mut Vec<Entry>) {
         self.0.finish(|line| out.extend(entry(&line)));
     }
 }
 
 fn entry(line: &Line<'_>) -> Option<Entry> {
     let blank = line.whole && line.bytes.trim_ascii().is_empty();
-    (!blank).then(|| Entry { line: line.number, result: details(line) })
+    (!blank).then(|| Entry { line: line.number, result: details(line), ignored: Vec::new() })
 }
 
 fn details(line: &Line<'_>) -> Result<Details, Vec<RecordError>> {
@@ -39,6 +40,7 @@ fn details(line: &Line<'_>) -> Result<Details, Vec<RecordError>> {
     }
     json::parse(line.bytes, Source::Line).map_err(|error| match error {
         JsonError::Malformed { .. } => RecordError::whole_record(MALFORMED),
+        JsonError::Repeated(field) => vec![RecordError::new(field, REPEATED)],
         JsonError::Invalid(errors) => errors,
     })
 }

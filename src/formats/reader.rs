@@ -1,15 +1,21 @@
 //! Reads any format: it takes bytes and gives each record as soon as the record is complete.
 //!
-//! This file chooses the reader of a format and removes a byte order mark at the start.
+//! This file chooses the reader of a format, and decodes the input before it.
 
 use super::csv::Csv;
+use super::encoding::{Decoder, Encoding};
 use super::ndjson::Ndjson;
 use super::vcard::VCards;
 use super::{Columns, Entry, Format, ReadAborted};
 
 /// Reads contacts from bytes as they arrive.
 pub struct Reader {
-    byte_order_mark: ByteOrderMark,
+    decoder: Decoder,
+    records: RecordReader,
+}
+
+/// The reader of a format, for UTF-8.
+struct RecordReader {
     format: FormatReader,
     aborted: Option<ReadAborted>,
 }
@@ -23,12 +29,13 @@ enum FormatReader {
 impl Reader {
     /// A reader for a format. Only CSV uses the columns.
     pub fn new(format: Format, columns: Columns) -> Self {
+        let decoder = Decoder::new(format.can_be_windows_1252());
         let format = match format {
             Format::Ndjson => FormatReader::Ndjson(Ndjson::default()),
             Format::Csv => FormatReader::Csv(Box::new(Csv::new(columns))),
             Format::VCard4 | Format::VCard3 => FormatReader::VCard(Box::default()),
         };
-        Self { byte_order_mark: ByteOrderMark::default(), format, aborted: None }
+        Self { decoder, records: RecordReader { format, aborted: None } }
     }
 
     /// Takes the next bytes and appends the records that they complete. A chunk can end anywhere.
@@ -36,19 +43,16 @@ impl Reader {
     /// # Errors
     /// The reader stops at an error, and every later call gives the same error. The entries before the error are valid.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
-        let (withheld, rest) = self.byte_order_mark.strip(bytes);
-        self.push_content(withheld, out)?;
-        self.push_content(rest, out)
+        self.records.push(self.decoder.decode(bytes, false), out)
     }
 
     /// Ends the input and appends the last record, if it is not yet complete.
     ///
     /// # Errors
     /// The same as [`Self::push`].
-    pub fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
-        let withheld = self.byte_order_mark.take_withheld();
-        self.push_content(withheld, out)?;
-        match self.format {
+    pub fn finish(&mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
+        self.records.push(self.decoder.decode(b"", true), out)?;
+        match &mut self.records.format {
             FormatReader::Ndjson(lines) => lines.finish(out),
             FormatReader::Csv(csv) => csv.finish(out)?,
             FormatReader::VCard(cards) => cards.finish(out),
@@ -56,7 +60,22 @@ impl Reader {
         Ok(())
     }
 
-    fn push_content(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
+    /// The encoding of the input, as far as it is known.
+    pub const fn encoding(&self) -> Encoding {
+        self.decoder.encoding()
+    }
+
+    /// The name of the delimiter of a CSV, after its header.
+    pub fn delimiter(&self) -> Option<&'static str> {
+        match &self.records.format {
+            FormatReader::Csv(csv) => csv.delimiter(),
+            FormatReader::Ndjson(_) | FormatReader::VCard(_) => None,
+        }
+    }
+}
+
+impl RecordReader {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if let Some(aborted) = &self.aborted {
             return Err(aborted.clone());
         }
@@ -68,39 +87,6 @@ impl Reader {
             }
         }
         Ok(())
-    }
-}
-
-/// U+FEFF in UTF-8. Some programs write it at the start of a file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Removes a byte order mark from the start of the input. It withholds bytes while they can still be the mark.
-#[derive(Default)]
-struct ByteOrderMark {
-    matched: usize,
-    decided: bool,
-}
-
-impl ByteOrderMark {
-    /// The withheld bytes, if they are not the mark, and the bytes after the mark.
-    fn strip<'a>(&mut self, mut bytes: &'a [u8]) -> (&'static [u8], &'a [u8]) {
-        while !self.decided
-            && let Some((first, rest)) = bytes.split_first()
-        {
-            if BYTE_ORDER_MARK.get(self.matched) != Some(first) {
-                return (self.take_withheld(), bytes);
-            }
-            bytes = rest;
-            self.matched += 1;
-            self.decided = self.matched == BYTE_ORDER_MARK.len();
-        }
-        (&[], bytes)
-    }
-
-    /// The bytes that are withheld. No later bytes can be the mark.
-    fn take_withheld(&mut self) -> &'static [u8] {
-        let decided = std::mem::replace(&mut self.decided, true);
-        if decided { &[] } else { BYTE_ORDER_MARK.get(..self.matched).unwrap_or_default() }
     }
 }
 
@@ -233,18 +219,5 @@ mod tests {
         );
         assert_eq!(reader.finish(&mut entries), Err(aborted));
         assert_eq!(entries, []);
-    }
-
-    #[test]
-    fn only_a_whole_byte_order_mark_at_the_start_is_removed() {
-        let mut mark = ByteOrderMark::default();
-        assert_eq!(mark.strip(b"\xef"), (&b""[..], &b""[..]));
-        assert_eq!(mark.strip(b"\xbb\xbfa\xef\xbb\xbf"), (&b""[..], &b"a\xef\xbb\xbf"[..]));
-        let mut broken = ByteOrderMark::default();
-        assert_eq!(broken.strip(b"\xef\xbb"), (&b""[..], &b""[..]));
-        assert_eq!(broken.strip(b"a"), (&b"\xef\xbb"[..], &b"a"[..]));
-        assert_eq!(broken.strip(b"\xef"), (&b""[..], &b"\xef"[..]));
-        let mut incomplete = ByteOrderMark { matched: 1, decided: false };
-        assert_eq!((incomplete.take_withheld(), incomplete.take_withheld()), (&b"\xef"[..], &b""[..]));
     }
 }

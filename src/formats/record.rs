@@ -12,9 +12,9 @@ pub(super) const LIMIT: usize = 64 * 1024;
 /// The field of an error of the whole record.
 pub(super) const WHOLE_RECORD: &str = "(line)";
 
-pub(super) const REQUIRED: Invalid = Invalid { code: "required", detail: "is required" };
-pub(super) const TOO_LONG: Invalid = Invalid { code: "too_long", detail: "must have at most 64 KiB" };
-pub(super) const NOT_UTF8: Invalid = Invalid { code: "not_utf8", detail: "must be encoded as UTF-8" };
+pub(super) const REQUIRED: Invalid = Invalid::new("required", "is required");
+pub(super) const TOO_LONG: Invalid = Invalid::new("too_long", "must have at most 64 KiB");
+pub(super) const NOT_UTF8: Invalid = Invalid::new("not_utf8", "must be encoded as UTF-8");
 
 /// An error of one field of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,32 @@ pub struct Entry {
     pub line: u64,
     /// The contact, or all errors of the record.
     pub result: Result<Details, Vec<RecordError>>,
+    /// What the record has and the contact does not keep.
+    pub ignored: Vec<Ignored>,
+}
+
+/// A value of a record that the contact does not keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ignored {
+    /// `phone` or `email`, or the name of a column or a property.
+    pub field: String,
+    /// A stable, lower-case code: `other_value` (another value was taken), `invalid` (another value was taken, this one
+    /// is not valid), `extension` (of the phone number), `no_field` (a contact has no such field).
+    pub reason: &'static str,
+    /// The value, if it is a phone number, an extension or an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+impl Ignored {
+    pub(super) fn value(field: &str, reason: &'static str, value: String) -> Self {
+        Self { field: field.to_owned(), reason, value: Some(value) }
+    }
+
+    /// A column or property that a contact does not have.
+    pub(super) fn no_field(field: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: "no_field", value: None }
+    }
 }
 
 /// Why the reader stopped before the end of the input: it cannot tell where the next record starts.

@@ -1,7 +1,7 @@
 //! The body of a message: JSON, schema 1. The decoder ignores unknown fields, so a newer producer can add fields.
 //!
 //! `formats/json.rs` parses the same three fields of a contact. It keeps its own structs, because it rejects unknown
-//! fields and reports all errors. Both use [`Details::parse`].
+//! fields and reports all errors.
 
 use crate::domain::{
     Action, Command, ContactId, Details, Fingerprint, Invalid, OperationId, OperationKind, Reason, Rfc3339Micros,
@@ -137,7 +137,7 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
     }
     let kind = OperationKind::parse(&parsed.operation).ok_or_else(unknown_operation)?;
     let details = |parsed: &Body<'_>| match &parsed.contact {
-        Some(contact) => Details::parse(&contact.name, &contact.phone, &contact.email)
+        Some(contact) => Details::from_accepted(&contact.name, &contact.phone, &contact.email)
             .map_err(|(field, invalid)| Undecodable::field(field, invalid)),
         None => Err(Undecodable::new(Reason::Invalid, "contact is missing")),
     };

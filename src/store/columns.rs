@@ -51,7 +51,8 @@ pub(super) fn lifecycle(
     if let Some(at) = deleted_at {
         return Ok(Lifecycle::Deleted { at });
     }
-    let details = Details::parse(name.unwrap_or_default(), phone.unwrap_or_default(), email.unwrap_or_default());
+    let details =
+        Details::from_accepted(name.unwrap_or_default(), phone.unwrap_or_default(), email.unwrap_or_default());
     details.map(Lifecycle::Live).map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))
 }
 

@@ -1,9 +1,11 @@
 //! Splits a file into records of raw bytes with their line numbers. It reads only one record ahead.
 //!
 //! The rule: each byte of the file is in exactly one record; blank lines belong to the next record. So line numbers in
-//! a request can be converted to line numbers in the file. This file does not check the content; the service does.
+//! a request can be converted to line numbers in the file. The bytes are UTF-8, whatever the encoding of the file. This
+//! file does not check the content; the service does.
 
 use super::arguments::Format;
+use crate::formats::DecodingReader;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 /// The maximum length of a card or a line of NDJSON, in bytes. A photo in a card has about 100 KiB.
@@ -11,7 +13,6 @@ const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// The maximum length of a row, in bytes. The service stops at a longer row, because a quotation mark may not be
 /// closed. This check finds such a row before its batch is sent.
 const MAX_ROW_BYTES: usize = 64 * 1024;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why the next record cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +34,7 @@ pub(super) struct Record {
 
 /// Reads the records of a source in order. The first record of a CSV is its header.
 pub(super) struct RecordReader<R> {
-    source: BufReader<R>,
+    source: BufReader<DecodingReader<R>>,
     format: Format,
     next_line: u64,
     /// The delimiter of a CSV, after the header has shown it.
@@ -64,12 +65,12 @@ impl CellState {
 
 /// The possible delimiters. Spreadsheets use the semicolon in countries with a decimal comma.
 const fn can_delimit(byte: u8) -> bool {
-    matches!(byte, b',' | b';' | b'\t')
+    matches!(byte, b',' | b';' | b'\t' | b'|')
 }
 
 /// The most frequent delimiter of a header, or the comma.
 fn delimiter_of(header: &[u8]) -> u8 {
-    let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
+    let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0), (b'|', 0)];
     let mut cell = CellState::Start;
     for &byte in header {
         if !matches!(cell, CellState::Quoted) {
@@ -83,8 +84,39 @@ fn delimiter_of(header: &[u8]) -> u8 {
     counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
+/// Whether a line declares the delimiter of a CSV, as Excel does: `sep=;`.
+fn is_declaration(line: &[u8]) -> bool {
+    matches!(line.trim_ascii(), [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] if can_delimit(*delimiter))
+}
+
+/// Finds the last line of a card. The value of an AGENT property can be another card (vCard 2.1).
+#[derive(Default)]
+struct CardLines {
+    after_agent: bool,
+    agent_depth: usize,
+}
+
+impl CardLines {
+    fn ends_record(&mut self, line: &[u8]) -> bool {
+        let line = line.trim_ascii().to_ascii_uppercase();
+        if line.is_empty() {
+            return false;
+        }
+        let after_agent = std::mem::replace(&mut self.after_agent, line.starts_with(b"AGENT") && line.ends_with(b":"));
+        match line.as_slice() {
+            b"BEGIN:VCARD" if after_agent || self.agent_depth > 0 => self.agent_depth += 1,
+            b"END:VCARD" if self.agent_depth > 0 => self.agent_depth -= 1,
+            b"END:VCARD" => return true,
+            _ => {}
+        }
+        false
+    }
+}
+
 impl<R: Read> RecordReader<R> {
     pub(super) fn new(source: R, format: Format) -> Self {
+        // Only a CSV without a mark can be Windows-1252; a vCard names its charsets, and JSON is UTF-8.
+        let source = DecodingReader::new(source, format == Format::Csv);
         Self { source: BufReader::with_capacity(64 * 1024, source), format, next_line: 1, delimiter: None }
     }
 
@@ -94,7 +126,8 @@ impl<R: Read> RecordReader<R> {
         let found = match self.format {
             Format::Ndjson => self.read_lines(&mut record, |line| !line.trim_ascii().is_empty())?,
             Format::Vcard => {
-                self.read_lines(&mut record, |line| line.trim_ascii().eq_ignore_ascii_case(b"END:VCARD"))?
+                let mut cards = CardLines::default();
+                self.read_lines(&mut record, |line| cards.ends_record(line))?
             }
             Format::Csv => self.read_row(&mut record)?,
         };
@@ -103,11 +136,10 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Reads lines up to the last line of a record. Returns false at the end; blank lines at the end are no record.
-    fn read_lines(&mut self, record: &mut Record, is_last: impl Fn(&[u8]) -> bool) -> Result<bool, ReadError> {
+    fn read_lines(&mut self, record: &mut Record, mut is_last: impl FnMut(&[u8]) -> bool) -> Result<bool, ReadError> {
         loop {
             let start = record.bytes.len();
-            let limit = (MAX_RECORD_BYTES - start) as u64 + 1;
-            self.source.by_ref().take(limit).read_until(b'\n', &mut record.bytes)?;
+            self.read_line(record)?;
             if record.bytes.len() > MAX_RECORD_BYTES {
                 let problem = "has more than 4 MiB: is its end missing?";
                 return Err(ReadError::Malformed { line: record.first_line, problem });
@@ -119,6 +151,26 @@ impl<R: Read> RecordReader<R> {
             record.lines += 1;
             if is_last(line) {
                 return Ok(true);
+            }
+        }
+    }
+
+    /// Reads one line with its LF, CRLF or CR.
+    fn read_line(&mut self, record: &mut Record) -> std::io::Result<()> {
+        loop {
+            if self.peek()?.is_none() || record.bytes.len() > MAX_RECORD_BYTES {
+                return Ok(());
+            }
+            let buffer = self.source.buffer();
+            let end = buffer.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            let length = end.map_or(buffer.len(), |end| end + 1);
+            record.bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
+            self.source.consume(length);
+            if end.is_some() {
+                if record.bytes.ends_with(b"\r") && self.peek()? == Some(b'\n') {
+                    self.take(b'\n', record);
+                }
+                return Ok(());
             }
         }
     }
@@ -137,9 +189,6 @@ impl<R: Read> RecordReader<R> {
                 let delimiter = self.delimiter;
                 cell = cell.after(byte, |byte| delimiter.map_or_else(|| can_delimit(byte), |known| known == byte));
                 started = true;
-                if record.first_line == 1 && record.bytes == BYTE_ORDER_MARK {
-                    (cell, started) = (CellState::Start, false);
-                }
                 continue;
             }
             if byte == b'\r' && self.peek()? == Some(b'\n') {
@@ -147,6 +196,12 @@ impl<R: Read> RecordReader<R> {
             }
             record.lines += 1;
             if started {
+                if self.delimiter.is_none() && is_declaration(&record.bytes) {
+                    // The declaration belongs to the header: it is sent with every batch.
+                    self.delimiter = record.bytes.trim_ascii().last().copied();
+                    (cell, started) = (CellState::Start, false);
+                    continue;
+                }
                 self.delimiter.get_or_insert_with(|| delimiter_of(&record.bytes));
                 return Ok(true);
             }
@@ -204,7 +259,7 @@ mod tests {
     fn a_row_ends_at_a_line_end_outside_quotation_marks() {
         let text = "\u{feff}\"na\nme\",note\nAna,\"two\nlines \"\"so\"\", \n\"\r\n\nBia \"B\",5\"\n\"x\"y\"\nz\n";
         let expected = [
-            (1, 2, "\u{feff}\"na\nme\",note\n"),
+            (1, 2, "\"na\nme\",note\n"),
             (3, 3, "Ana,\"two\nlines \"\"so\"\", \n\"\r\n"),
             (6, 2, "\nBia \"B\",5\"\n"),
             (8, 1, "\"x\"y\"\n"),
@@ -217,6 +272,8 @@ mod tests {
     fn rows_can_have_semicolons_and_tabs() {
         assert_eq!(texts("a;b\n1;\"2\n3\"\n4;5,\"\n", Format::Csv), ["a;b\n", "1;\"2\n3\"\n", "4;5,\"\n"]);
         assert_eq!(texts("a\tb\n1\t\"2\n3\"\n", Format::Csv), ["a\tb\n", "1\t\"2\n3\"\n"]);
+        assert_eq!(texts("a|b\n1|2\n", Format::Csv), ["a|b\n", "1|2\n"]);
+        assert_eq!(texts("sep=;\r\na;b\n1;2\n", Format::Csv), ["sep=;\r\na;b\n", "1;2\n"]);
         assert_eq!(delimiter_of(b"\"a;b;c\",d\n"), b',');
         assert_eq!(delimiter_of(b"name\n"), b',');
     }
@@ -258,9 +315,8 @@ mod tests {
     /// line.
     #[test]
     fn the_service_finds_the_same_records() {
-        let csv = "\u{feff}name;phone;\"no\nte\";email\r\n\n\"A; \"\"B\"\"\nC\";1;x\rD\"E\";2;\"\r\n\"\r\n\r\r;;\n\"F\"G\";3;y";
-        let cards =
-            "\nBEGIN:VCARD\nFN:A\nEND:VCARD\r\n\r\nbegin:vcard\r\nFN:B\r\nend:vcard\n\nBEGIN:VCARD\nFN:C\nEND:VCARD";
+        let csv = "sep=;\nname;phone;\"no\nte\";email\r\n\n\"A; \"\"B\"\"\nC\";1;x\rD\"E\";2;\"\r\n\"\r\n\r\r;;\n\"F\"G\";3;y";
+        let cards = "\nBEGIN:VCARD\nFN:A\nAGENT:\nBEGIN:VCARD\nEND:VCARD\nEND:VCARD\r\n\r\nbegin:vcard\r\nFN:B\r\nend:vcard\n\nBEGIN:VCARD\nFN:C\nEND:VCARD";
         let objects = "\u{feff}{}\n\r\n{\"name\":1}\r\n \n[]\nx";
         for (format, service_format, text) in [
             (Format::Csv, formats::Format::Csv, csv),

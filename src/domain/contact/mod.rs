@@ -26,7 +26,7 @@ pub struct Details {
 }
 
 impl Details {
-    /// Parses the three values.
+    /// Parses the three values of a request or a file.
     ///
     /// # Errors
     /// The first invalid field (`name`, `phone` or `email`) and why it is invalid.
@@ -35,6 +35,18 @@ impl Details {
             name: Name::parse(name).map_err(|invalid| ("name", invalid))?,
             phone: Phone::parse(phone).map_err(|invalid| ("phone", invalid))?,
             email: Email::parse(email).map_err(|invalid| ("email", invalid))?,
+        })
+    }
+
+    /// Parses three values that some version of this program has accepted, in a message or a database.
+    ///
+    /// # Errors
+    /// The first invalid field (`name`, `phone` or `email`) and why it is invalid.
+    pub fn from_accepted(name: &str, phone: &str, email: &str) -> Result<Self, (&'static str, Invalid)> {
+        Ok(Self {
+            name: Name::from_accepted(name).map_err(|invalid| ("name", invalid))?,
+            phone: Phone::parse(phone).map_err(|invalid| ("phone", invalid))?,
+            email: Email::from_accepted(email).map_err(|invalid| ("email", invalid))?,
         })
     }
 }

@@ -1,21 +1,25 @@
-//! Brazilian phone numbers. They are parsed from many notations and stored as E.164.
+//! Brazilian phone numbers. They are parsed from the notations that people use, and stored as E.164.
 //!
-//! The rules are in Anatel Resolution 749/2022 (numbering): an area code, then a landline number (`[2-5]` and 7 digits)
-//! or a mobile number (`9` and 8 digits). Numbers without an area code (0800, 0300, 4004) belong to companies and are
-//! refused.
+//! Source of the rule: Anatel Resolution 749/2022 (numbering plan). A number has an area code, then a landline number
+//! (8 digits, the first is 2 to 5) or a mobile number (9 digits, the first is 9). Numbers without an area code (0800,
+//! 0300, 4004) belong to companies, not to people, and are refused.
 
 use super::AreaCode;
 use crate::domain::Invalid;
 use std::fmt;
 
-/// The maximum length of a text that is parsed, in bytes. A longer text cannot be a phone number.
-const MAX_INPUT: usize = 32;
+/// The longest text that is parsed, in bytes.
+const MAX_INPUT: usize = 96;
+/// The most digits of an extension.
+const MAX_EXTENSION: usize = 7;
+/// The words before an extension, in lower case.
+const EXTENSION_WORDS: [&str; 9] = ["extension", "extensão", "extensao", "ramal", "extn", "ext", "rml", "x", "#"];
 
 /// A valid landline or mobile number with its area code. Shown as E.164 (`+5511987654321`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Phone {
     area: AreaCode,
-    /// 8 digits (landline) or 9 digits (mobile). The first digit is never 0.
+    /// 8 digits (landline) or 9 digits (mobile); the first digit is never 0.
     subscriber: u32,
 }
 
@@ -23,17 +27,45 @@ const MALFORMED: Invalid = Invalid::new(
     "malformed",
     "must be a Brazilian phone number with its area code, such as (11) 98765-4321 or +55 11 98765-4321",
 );
+const LOCAL_NUMBER: Invalid = Invalid::new("malformed", "must be a global number, such as tel:+55-11-98765-4321");
+const NOT_BRAZILIAN: Invalid = Invalid::new("not_brazilian", "must be a Brazilian number: the country code is +55");
 const SERVICE: Invalid =
     Invalid::new("service_number", "must belong to an area code: 0800, 0300 and 4004 numbers are refused");
 const SUBSCRIBER: Invalid = Invalid::new(
     "not_a_subscriber_number",
     "must have, after the area code, 9 digits that begin with 9 (mobile) or 8 that begin with 2 to 5 (landline)",
 );
+const NINTH_DIGIT: Invalid = Invalid::new(
+    "ninth_digit_missing",
+    "must have 9 digits after the area code: since 2016 every mobile number begins with an additional 9",
+);
 
 impl Phone {
-    /// Parses `(11) 98765-4321`, `11987654321`, `011 98765-4321` or `+55 11 98765-4321`. Spaces, dots, hyphens and
-    /// parentheses may be anywhere.
+    /// Parses a number without an extension: see [`Self::parse_with_extension`].
+    ///
+    /// # Errors
+    /// Says what is wrong. The code is `extension` if an extension follows the number.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match Self::parse_with_extension(text)? {
+            (phone, None) => Ok(phone),
+            (_, Some(_)) => {
+                Err(Invalid::new("extension", "must not have an extension: a contact stores only the number"))
+            }
+        }
+    }
+
+    /// Parses a number and the extension after it. The notations:
+    ///
+    /// - national: `(11) 98765-4321`, `11987654321`, `011 98765-4321`, `0xx11 98765-4321`
+    /// - national with a carrier code: `0 15 11 98765-4321`
+    /// - international: `+55 11 98765-4321`, `+55 011 98765-4321`, `0055 11 98765-4321`, `5511987654321`
+    /// - a URI (RFC 3966): `tel:+55-11-98765-4321;ext=12`
+    ///
+    /// Spaces, dashes and dots of any script, parentheses, full-width digits and invisible marks are accepted anywhere.
+    ///
+    /// # Errors
+    /// Says what is wrong. For a mobile number without its ninth digit, the error suggests the complete number.
+    pub fn parse_with_extension(text: &str) -> Result<(Self, Option<String>), Invalid> {
         let text = text.trim();
         if text.is_empty() {
             return Err(Invalid::new("required", "must not be empty"));
@@ -41,27 +73,54 @@ impl Phone {
         if text.len() > MAX_INPUT {
             return Err(MALFORMED);
         }
-        let (international, rest) = match text.strip_prefix('+') {
-            Some(rest) => (true, rest),
-            None => (false, text),
+        // Nearly all numbers need no more than this.
+        if text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b' ' | b'-' | b'.' | b'(' | b')')) {
+            return Ok((Self::from_plain(text)?, None));
+        }
+        let plain: String = text.chars().filter_map(plain).collect::<String>().to_lowercase();
+        let number = match plain.strip_prefix("tel:") {
+            Some(uri) if uri.contains(";phone-context=") => return Err(LOCAL_NUMBER),
+            Some(uri) => uri,
+            None => &plain,
         };
-        let mut digits = String::with_capacity(MAX_INPUT);
+        let (number, extension) = split_extension(number)?;
+        Ok((Self::from_plain(number)?, extension))
+    }
+
+    /// Parses a number of ASCII digits, `+`, and separators.
+    fn from_plain(number: &str) -> Result<Self, Invalid> {
+        let number = number.trim_start_matches([' ', '(']);
+        let (plus, rest) = match number.strip_prefix('+') {
+            Some(rest) => (true, rest),
+            None => (false, number),
+        };
+        let mut digits = String::with_capacity(rest.len());
+        // `0xx11` and `0**11`: the letters stand for a carrier code of the caller's choice.
+        let mut placeholders = 0;
         for c in rest.chars() {
             match c {
                 '0'..='9' => digits.push(c),
-                ' ' | '-' | '.' | '(' | ')' => {}
+                ' ' | '-' | '.' | '(' | ')' | ',' => {}
+                'x' | '*' if digits == "0" && placeholders < 2 => placeholders += 1,
                 _ => return Err(MALFORMED),
             }
         }
-        let national = match digits.as_str() {
-            digits if international => digits
-                .strip_prefix("55")
-                .ok_or(Invalid::new("not_brazilian", "must be a Brazilian number: the country code is +55"))?,
-            digits if digits.starts_with("0800") || digits.starts_with("0300") => return Err(SERVICE),
-            digits if digits.len() == 8 && digits.starts_with("4004") => return Err(SERVICE),
-            // A number of this length starts with a country code or a 0. In a shorter number, 55 is an area code.
-            digits if digits.len() >= 12 => digits.strip_prefix("55").or(digits.strip_prefix('0')).unwrap_or(digits),
-            digits => digits.strip_prefix('0').unwrap_or(digits),
+        let digits = digits.as_str();
+        if plus {
+            return Self::from_national(without_trunk(digits.strip_prefix("55").ok_or(NOT_BRAZILIAN)?));
+        }
+        if digits.starts_with("0800") || digits.starts_with("0300") || (digits.len() == 8 && digits.starts_with("4004"))
+        {
+            return Err(SERVICE);
+        }
+        let national = match digits.len() {
+            // The international prefix, without the carrier code that a call would need.
+            14.. if digits.starts_with("0055") => without_trunk(digits.get(4..).unwrap_or_default()),
+            // The trunk prefix 0, a carrier code of two digits, the number.
+            13 | 14 if digits.starts_with('0') && !digits.starts_with("00") => digits.get(3..).unwrap_or_default(),
+            // Only a country code makes a number this long; 55 alone is also the area code of Santa Maria.
+            12.. if digits.starts_with("55") => without_trunk(digits.get(2..).unwrap_or_default()),
+            _ => digits.strip_prefix('0').unwrap_or(digits),
         };
         Self::from_national(national)
     }
@@ -78,20 +137,86 @@ impl Phone {
         if subscriber.starts_with("4004") {
             return Err(SERVICE);
         }
-        let valid = match (subscriber.len(), subscriber.bytes().next()) {
-            (8, Some(first)) => (b'2'..=b'5').contains(&first),
-            (9, Some(first)) => first == b'9',
-            _ => false,
-        };
-        match subscriber.parse() {
-            Ok(subscriber) if valid => Ok(Self { area, subscriber }),
+        let number: u32 = subscriber.parse().map_err(|_too_large| MALFORMED)?;
+        match (subscriber.len(), subscriber.bytes().next()) {
+            (8, Some(b'2'..=b'5')) | (9, Some(b'9')) => Ok(Self { area, subscriber: number }),
+            (8, Some(b'6'..=b'9')) => Err(NINTH_DIGIT
+                .suggest_phone(5_500_900_000_000 + u64::from(area.number()) * 1_000_000_000 + u64::from(number))),
             _ => Err(SUBSCRIBER),
         }
     }
 
-    /// The area code of the number.
+    /// The area code.
     pub const fn area(self) -> AreaCode {
         self.area
+    }
+
+    /// Whether it is a mobile number; the others are landlines.
+    pub const fn is_mobile(self) -> bool {
+        self.subscriber >= 900_000_000
+    }
+}
+
+/// Removes the trunk prefix, which some write after a country code too: `+55 (0)11`, `+55 011`.
+fn without_trunk(national: &str) -> &str {
+    national.strip_prefix('0').unwrap_or(national)
+}
+
+/// The ASCII form of a character that may stand in a number; `None` for one that is invisible.
+fn plain(c: char) -> Option<char> {
+    match c {
+        // Zero-width characters, and the direction marks that phones add to a copied number.
+        '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => None,
+        // Full-width forms of ASCII.
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        // Unicode's dashes (general category Pd), and the minus sign.
+        '\u{58a}'
+        | '\u{5be}'
+        | '\u{1400}'
+        | '\u{1806}'
+        | '\u{2010}'..='\u{2015}'
+        | '\u{2212}'
+        | '\u{2e17}'
+        | '\u{2e1a}'
+        | '\u{2e3a}'
+        | '\u{2e3b}'
+        | '\u{2e40}'
+        | '\u{301c}'
+        | '\u{3030}'
+        | '\u{30a0}'
+        | '\u{fe31}'
+        | '\u{fe32}'
+        | '\u{fe58}'
+        | '\u{fe63}' => Some('-'),
+        '\u{b7}' | '\u{2022}' | '\u{2219}' | '\u{22c5}' | '\u{30fb}' => Some('.'),
+        c if c.is_whitespace() => Some(' '),
+        c => Some(c),
+    }
+}
+
+/// Cuts an extension off: `ramal 12`, `ext. 12`, `x12`, `;ext=12`. The text is in lower case.
+fn split_extension(text: &str) -> Result<(&str, Option<String>), Invalid> {
+    let text = text.trim_end_matches([' ', ')', ';']);
+    let without_digits = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    let Some(extension) = text.get(without_digits.len()..).filter(|digits| !digits.is_empty()) else {
+        return Ok((text, None));
+    };
+    let before = without_digits.trim_end_matches([' ', '.', ':', '=', '-']);
+    let word = EXTENSION_WORDS.iter().find_map(|word| before.strip_suffix(word));
+    match word.map(|number| number.trim_end_matches([' ', ';', ',', '(', '-', '/'])) {
+        // `0xx11...`: the letter is a placeholder for a carrier code.
+        Some(number) if number.chars().filter(char::is_ascii_digit).count() >= 8 => {
+            if extension.len() > MAX_EXTENSION {
+                return Err(MALFORMED);
+            }
+            Ok((number, Some(extension.to_owned())))
+        }
+        _ => Ok((text, None)),
     }
 }
 
@@ -123,6 +248,24 @@ mod tests {
             "+5511987654321",
             "5511987654321",
             " 11.98765.4321 ",
+            "0xx11 98765-4321",
+            "(0XX11) 98765-4321",
+            "0**11 98765-4321",
+            "0 15 11 98765-4321",
+            "021 11 98765-4321",
+            "0 15 (11) 98765-4321",
+            "+55 011 98765-4321",
+            "+55 (0) 11 98765-4321",
+            "0055 11 98765-4321",
+            "tel:+55-11-98765-4321",
+            "TEL:11987654321",
+            "１１９８７６５４３２１",
+            "＋55 11 98765－4321",
+            "(11)\u{a0}98765\u{2011}4321",
+            "\u{202a}+55 11 98765\u{2011}4321\u{202c}",
+            "11\u{2009}98765\u{2212}4321",
+            "11 98765–4321",
+            "11 98765—4321",
         ] {
             assert_eq!(Phone::parse(text).map(|p| p.to_string()), Ok("+5511987654321".into()), "{text}");
         }
@@ -146,11 +289,21 @@ mod tests {
             ("+55 800 123 4567", "service_number"),
             ("98765-4321", "malformed"),
             ("3456-7890", "malformed"),
-            ("11 98765-432", "not_a_subscriber_number"),
+            ("11 98765-432", "ninth_digit_missing"),
+            ("11 8765-4321", "ninth_digit_missing"),
+            ("+55 11 6765-4321", "ninth_digit_missing"),
+            ("11 98765-4321 ramal 12", "extension"),
+            ("11 98765-4321 ramal 12345678", "malformed"),
+            ("11 98765-4321 ramal", "malformed"),
+            ("11 3456-7890 / 11 98765-4321", "malformed"),
+            ("15 11 98765-4321", "malformed"),
+            ("tel:98765-4321;phone-context=+5511", "malformed"),
+            ("x12", "malformed"),
+            ("#", "malformed"),
             ("11 9876-54321x", "malformed"),
             ("20 98765-4321", "unknown_area_code"),
             ("11 88765-4321", "not_a_subscriber_number"),
-            ("11 6456-7890", "not_a_subscriber_number"),
+            ("11 6456-7890", "ninth_digit_missing"),
             ("11 1456-7890", "not_a_subscriber_number"),
             ("+1 212 555 0123", "not_brazilian"),
             ("+", "not_brazilian"),
@@ -160,6 +313,30 @@ mod tests {
         ] {
             assert_eq!(code(text), Err(expected), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_extension_is_separated_from_the_number() {
+        for text in [
+            "11 98765-4321 ramal 12",
+            "11 98765-4321 Ramal: 12",
+            "11 98765-4321 ext. 12",
+            "11 98765-4321 ext 12",
+            "11 98765-4321x12",
+            "11987654321 (ramal 12)",
+            "11987654321, ramal 12",
+            "11987654321 #12",
+            "tel:+55-11-98765-4321;ext=12",
+        ] {
+            let parsed = Phone::parse_with_extension(text).map(|(phone, extension)| (phone.to_string(), extension));
+            assert_eq!(parsed, Ok(("+5511987654321".into(), Some("12".into()))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_ninth_digit_is_suggested() {
+        let suggested = Phone::parse("11 8765-4321").unwrap_err().suggestion;
+        assert_eq!(suggested.map(|phone| phone.to_string()), Some("+5511987654321".into()));
     }
 
     fn separators() -> impl Strategy<Value = Vec<&'static str>> {

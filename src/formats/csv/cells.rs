@@ -2,9 +2,10 @@
 //!
 //! A record that does not fit into the buffers is an error. This file does not know lines or header names.
 
-use super::columns::Mapping;
-use crate::domain::{Details, Email, Invalid, Name, Phone};
-use crate::formats::record::{LIMIT, NOT_UTF8, REQUIRED, RecordError, assemble};
+use super::columns::{Mapping, ValueColumn};
+use crate::domain::{Details, Invalid, Name};
+use crate::formats::record::{Ignored, LIMIT, NOT_UTF8, REQUIRED, RecordError, assemble};
+use crate::formats::values::{Preference, Values};
 use csv_core::ReadRecordResult;
 
 /// The maximum number of cells in a record. Address books export about 90 columns.
@@ -59,11 +60,67 @@ impl Cells {
         std::str::from_utf8(cell).map_err(|_error| NOT_UTF8)
     }
 
-    /// The contact in the columns of the mapping.
-    pub(super) fn details(&self, mapping: &Mapping) -> Result<Details, Vec<RecordError>> {
-        let phone = self.text(mapping.phone).and_then(Phone::parse);
-        let email = self.text(mapping.email).and_then(Email::parse);
-        assemble(self.name(&mapping.name), phone, email, Vec::new())
+    /// The contact in the columns of the mapping, and what it does not keep.
+    pub(super) fn details(&self, mapping: &Mapping) -> (Result<Details, Vec<RecordError>>, Vec<Ignored>) {
+        let (mut phones, mut emails, mut ignored) = (Values::phones(), Values::emails(), Vec::new());
+        for column in &mapping.phones {
+            match self.text(column.index) {
+                Ok(cell) => phones.add(cell, self.preference(column)),
+                Err(REQUIRED) => {}
+                Err(invalid) => phones.add_error(invalid),
+            }
+        }
+        for column in &mapping.emails {
+            match self.text(column.index) {
+                Ok(cell) => emails.add(cell, self.preference(column)),
+                Err(REQUIRED) => {}
+                Err(invalid) => emails.add_error(invalid),
+            }
+        }
+        let name = self.name_or_organization(mapping, &mut ignored);
+        let (phone, email) = (phones.choose(&mut ignored), emails.choose(&mut ignored));
+        let is_filled = |column: usize| self.get(column).is_some_and(|cell| !cell.trim_ascii().is_empty());
+        let others = mapping.others.iter().filter(|(column, _)| is_filled(*column));
+        ignored.extend(
+            others
+                .filter(|(column, _)| Some(*column) != mapping.organization)
+                .map(|(_, header)| Ignored::no_field(header)),
+        );
+        (assemble(name, phone, email, Vec::new()), ignored)
+    }
+
+    /// How the label of a value, or its header, prefers it.
+    fn preference(&self, column: &ValueColumn) -> Preference {
+        let label = column.label.and_then(|label| self.text(label).ok()).unwrap_or_default().to_lowercase();
+        match label.trim() {
+            // Google marks the main value with an asterisk.
+            label if label.starts_with('*') => Preference::Preferred(1),
+            label if label.contains("fax") || label.contains("pager") => Preference::WithoutVoice,
+            _ if column.primary => Preference::Preferred(1),
+            _ => Preference::Plain,
+        }
+    }
+
+    /// The name, or the organisation of a contact without a name.
+    fn name_or_organization(&self, mapping: &Mapping, ignored: &mut Vec<Ignored>) -> Result<Name, Invalid> {
+        let name = self.name(&mapping.name);
+        let Some(column) = mapping.organization.filter(|column| !mapping.name.contains(column)) else { return name };
+        let organization = self.text(column).unwrap_or_default().trim();
+        match name {
+            Err(invalid) if invalid.code == REQUIRED.code && !organization.is_empty() => Name::parse(organization),
+            name => {
+                if !organization.is_empty() {
+                    ignored.extend(
+                        mapping
+                            .others
+                            .iter()
+                            .filter(|(other, _)| *other == column)
+                            .map(|(_, header)| Ignored::no_field(header)),
+                    );
+                }
+                name
+            }
+        }
     }
 
     fn name(&self, columns: &[usize]) -> Result<Name, Invalid> {

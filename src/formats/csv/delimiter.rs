@@ -3,7 +3,7 @@
 //! This file does not know the meaning of a header.
 
 /// The delimiters that programs use. If two are equally frequent, the first is taken.
-const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The header line, complete or not.
 #[derive(Default)]
@@ -11,10 +11,38 @@ pub(super) struct Header {
     bytes: Vec<u8>,
     quoted: bool,
     /// How often each delimiter occurs outside quotes.
-    counts: [usize; 3],
+    counts: [usize; 4],
+    declared: Option<u8>,
+}
+
+/// What a summary calls a delimiter.
+pub(super) const fn name(delimiter: u8) -> &'static str {
+    match delimiter {
+        b';' => "semicolon",
+        b'\t' => "tab",
+        b'|' => "pipe",
+        _ => "comma",
+    }
 }
 
 impl Header {
+    /// A header after a line that declared its delimiter.
+    pub(super) fn with_delimiter(delimiter: u8) -> Self {
+        Self { declared: Some(delimiter), ..Self::default() }
+    }
+
+    /// The delimiter, if this line is a declaration such as `sep=;`.
+    pub(super) fn declared_delimiter(&self) -> Option<u8> {
+        match self.bytes.as_slice() {
+            [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter, b'\r' | b'\n']
+                if DELIMITERS.contains(delimiter) =>
+            {
+                Some(*delimiter)
+            }
+            _ => None,
+        }
+    }
+
     /// Adds a byte. Returns the delimiter when the line is complete.
     pub(super) fn push(&mut self, byte: u8) -> Option<u8> {
         let before = self.bytes.last().copied();
@@ -35,6 +63,9 @@ impl Header {
     }
 
     fn delimiter(&self) -> u8 {
+        if let Some(declared) = self.declared {
+            return declared;
+        }
         let counts = DELIMITERS.into_iter().zip(self.counts);
         // `max_by_key` takes the last of equal elements.
         counts.rev().max_by_key(|(_, count)| *count).map_or(b',', |(delimiter, _)| delimiter)

@@ -21,6 +21,7 @@ pub(super) struct Csv {
     header: Header,
     /// The parser, after the header line has shown the delimiter.
     parser: Option<csv_core::Reader>,
+    delimiter: Option<u8>,
     mapping: Option<Mapping>,
     cells: Cells,
     /// The line of the next byte.
@@ -37,6 +38,7 @@ impl Csv {
             columns,
             header: Header::default(),
             parser: None,
+            delimiter: None,
             mapping: None,
             cells: Cells::default(),
             line: 1,
@@ -44,6 +46,11 @@ impl Csv {
             between_records: true,
             after_cr: false,
         }
+    }
+
+    /// The name of the delimiter, after the header has shown it.
+    pub(super) fn delimiter(&self) -> Option<&'static str> {
+        self.delimiter.map(delimiter::name)
     }
 
     pub(super) fn push(&mut self, mut bytes: &[u8], out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
@@ -69,7 +76,7 @@ impl Csv {
         Ok(())
     }
 
-    pub(super) fn finish(mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
+    pub(super) fn finish(&mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if !self.between_records {
             // A line end completes the record, except within quotes.
             self.push(b"\n", out)?;
@@ -97,6 +104,14 @@ impl Csv {
             return Err(self.too_long());
         }
         if let Some(delimiter) = self.header.push(byte) {
+            if let Some(declared) = self.header.declared_delimiter() {
+                // Excel reads the line `sep=;` as a declaration, not as a header.
+                self.header = Header::with_delimiter(declared);
+                self.between_records = true;
+                self.count_line_end(byte);
+                return Ok(());
+            }
+            self.delimiter = Some(delimiter);
             self.parser = Some(csv_core::ReaderBuilder::new().delimiter(delimiter).build());
             let header = std::mem::take(&mut self.header).into_bytes();
             // With the known delimiter, some quotes do not open a cell. Then these bytes can be more than one record.
@@ -137,7 +152,8 @@ impl Csv {
     /// Takes the first record as the header, and every other record as a contact.
     fn finish_record(&mut self, out: &mut Vec<Entry>) -> Result<(), ReadAborted> {
         if let Some(mapping) = &self.mapping {
-            out.push(Entry { line: self.record_line, result: self.cells.details(mapping) });
+            let (result, ignored) = self.cells.details(mapping);
+            out.push(Entry { line: self.record_line, result, ignored });
             return Ok(());
         }
         let headers: Vec<String> = self.cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
@@ -211,7 +227,7 @@ mod tests {
                 "3 name:required phone:required email:required",
                 "4 phone:malformed email:required",
                 "5 Ana",
-                "6 name:not_utf8",
+                "6 José",
                 "7 Ana",
             ]
         );

@@ -5,18 +5,20 @@
 
 use super::property::{Kind, Property, split_escaped, unescape};
 use crate::domain::{Email, Invalid, Name, Phone};
-use crate::formats::record::{Entry, REQUIRED, RecordError, TOO_LONG, assemble};
+use crate::formats::record::{Entry, Ignored, REQUIRED, RecordError, TOO_LONG, assemble};
+use crate::formats::values::{Preference, Values};
 use std::borrow::Cow;
 
-const UNSUPPORTED_VERSION: Invalid =
-    Invalid { code: "unsupported_version", detail: "must be a vCard of version 3.0 or 4.0" };
-const UNCLOSED: Invalid = Invalid { code: "unclosed", detail: "must end with END:VCARD" };
-const MALFORMED: Invalid = Invalid {
-    code: "malformed",
-    detail: "must consist of lines such as NAME:value; a folded line goes on after a blank",
-};
-const LOCAL_NUMBER: Invalid =
-    Invalid { code: "malformed", detail: "must be a global number, such as tel:+55-11-98765-4321" };
+const UNSUPPORTED_VERSION: Invalid = Invalid::new("unsupported_version", "must be a vCard of version 2.1, 3.0 or 4.0");
+const UNCLOSED: Invalid = Invalid::new("unclosed", "must end with END:VCARD");
+const MALFORMED: Invalid =
+    Invalid::new("malformed", "must consist of lines such as NAME:value; a folded line goes on after a blank");
+
+/// Properties about the card itself. A reader of the result does not miss them.
+const ABOUT_THE_CARD: [&[u8]; 9] =
+    [b"VERSION", b"PRODID", b"REV", b"UID", b"KIND", b"CLASS", b"MAILER", b"SOURCE", b"CLIENTPIDMAP"];
+/// The maximum number of ignored properties that are reported.
+const MAX_IGNORED: usize = 30;
 
 /// A card after its `BEGIN:VCARD`.
 pub(super) struct Card {
@@ -25,8 +27,10 @@ pub(super) struct Card {
     supported: Option<bool>,
     full_name: BestValue<Name>,
     name_parts: BestValue<Name>,
-    phone: BestValue<Phone>,
-    email: BestValue<Email>,
+    organization: BestValue<Name>,
+    phones: Values<Phone>,
+    emails: Values<Email>,
+    ignored: Vec<Ignored>,
     malformed: bool,
 }
 
@@ -37,26 +41,51 @@ impl Card {
             supported: None,
             full_name: BestValue(None),
             name_parts: BestValue(None),
-            phone: BestValue(None),
-            email: BestValue(None),
+            organization: BestValue(None),
+            phones: Values::phones(),
+            emails: Values::emails(),
+            ignored: Vec::new(),
             malformed: false,
         }
     }
 
     /// Adds a property. `whole` is false if its line is too long and was cut.
     pub(super) fn add(&mut self, kind: Kind, property: &Property<'_>, whole: bool) {
-        let rank = property.rank();
+        let preference = property.preference();
         let text = if whole { property.text() } else { Err(TOO_LONG) };
         match kind {
             Kind::Version => {
-                let supported = matches!(property.raw(), b"3.0" | b"4.0");
+                let supported = matches!(property.raw(), b"2.1" | b"3.0" | b"4.0");
                 self.supported = Some(supported && self.supported.unwrap_or(true));
             }
-            Kind::FullName => self.full_name.offer(rank, text.and_then(|text| Name::parse(&unescape(text)))),
-            Kind::NameParts => self.name_parts.offer(rank, text.and_then(|text| Name::parse(&name_of_parts(text)))),
-            Kind::Phone => self.phone.offer(rank, text.and_then(parse_phone)),
-            Kind::Email => self.email.offer(rank, text.and_then(|text| Email::parse(&unescape(text)))),
-            Kind::Begin | Kind::End | Kind::Other => {}
+            Kind::FullName => self.full_name.offer(preference, text.and_then(|text| Name::parse(&unescape(&text)))),
+            Kind::NameParts => {
+                self.name_parts.offer(preference, text.and_then(|text| Name::parse(&name_of_parts(&text))));
+            }
+            Kind::Organization => {
+                let first = |text: &str| split_escaped(text, ';').next().map(|part| unescape(part).into_owned());
+                let organization = text.and_then(|text| Name::parse(&first(&text).unwrap_or_default()));
+                self.organization.offer(preference, organization);
+            }
+            Kind::Phone => match text {
+                Ok(text) => self.phones.add(&percent_decode(&unescape(&text)), preference),
+                Err(invalid) => self.phones.add_error(invalid),
+            },
+            Kind::Email => match text {
+                Ok(text) => self.emails.add(&unescape(&text), preference),
+                Err(invalid) => self.emails.add_error(invalid),
+            },
+            Kind::Begin | Kind::End | Kind::Agent | Kind::Other => {}
+        }
+    }
+
+    /// Notes a property that a contact does not have.
+    pub(super) fn ignore(&mut self, name: &[u8]) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        let known = ABOUT_THE_CARD.contains(&name.as_bytes()) || name.starts_with("X-AB");
+        let repeated = self.ignored.iter().any(|ignored| ignored.field == name);
+        if !known && !repeated && self.ignored.len() < MAX_IGNORED {
+            self.ignored.push(Ignored::no_field(name));
         }
     }
 
@@ -66,35 +95,50 @@ impl Card {
     }
 
     /// The entry of a card with `END:VCARD`.
-    pub(super) fn finish(self) -> Entry {
+    pub(super) fn finish(mut self) -> Entry {
+        let name = match self.full_name.or(self.name_parts) {
+            BestValue(None) => self.organization.result(),
+            BestValue(Some((_, Err(invalid)))) if invalid.code == REQUIRED.code => {
+                self.organization.or(BestValue(Some((Preference::Plain, Err(invalid))))).result()
+            }
+            name => {
+                if matches!(self.organization.0, Some((_, Ok(_)))) {
+                    self.ignored.push(Ignored::no_field("ORG"));
+                }
+                name.result()
+            }
+        };
         let result = match self.supported {
             Some(true) => {
-                let name = self.full_name.or(self.name_parts).result();
                 let others = if self.malformed { RecordError::whole_record(MALFORMED) } else { Vec::new() };
-                assemble(name, self.phone.result(), self.email.result(), others)
+                let phone = self.phones.choose(&mut self.ignored);
+                let email = self.emails.choose(&mut self.ignored);
+                assemble(name, phone, email, others)
             }
             // Another version can use the same lines with another meaning.
             Some(false) | None => Err(RecordError::whole_record(UNSUPPORTED_VERSION)),
         };
-        Entry { line: self.line, result }
+        Entry { line: self.line, result, ignored: self.ignored }
     }
 
     /// The entry of a card without `END:VCARD`.
     pub(super) fn unclosed(self) -> Entry {
-        Entry { line: self.line, result: Err(RecordError::whole_record(UNCLOSED)) }
+        Entry { line: self.line, result: Err(RecordError::whole_record(UNCLOSED)), ignored: Vec::new() }
     }
 }
 
-/// The best value of a property. A valid value is better than an invalid one. Then the lower rank is better, then the
-/// first value.
-struct BestValue<T>(Option<((u8, u8), Result<T, Invalid>)>);
+/// The best value of a property. A valid value is better than an invalid one. Then the preferred value is better, then
+/// the first.
+struct BestValue<T>(Option<(Preference, Result<T, Invalid>)>);
 
 impl<T> BestValue<T> {
-    fn offer(&mut self, rank: (u8, u8), value: Result<T, Invalid>) {
-        let better =
-            self.0.as_ref().is_none_or(|(best_rank, best)| (value.is_err(), rank) < (best.is_err(), *best_rank));
+    fn offer(&mut self, preference: Preference, value: Result<T, Invalid>) {
+        let better = self
+            .0
+            .as_ref()
+            .is_none_or(|(best_preference, best)| (value.is_err(), preference) < (best.is_err(), *best_preference));
         if better {
-            self.0 = Some((rank, value));
+            self.0 = Some((preference, value));
         }
     }
 
@@ -120,19 +164,6 @@ fn name_of_parts(text: &str) -> String {
     let words: Vec<_> = ordered.flat_map(|component| split_escaped(component, ',')).map(unescape).collect();
     let words: Vec<&str> = words.iter().map(|word| word.trim()).filter(|word| !word.is_empty()).collect();
     words.join(" ")
-}
-
-/// Parses a phone number: plain text or a `tel:` URI (RFC 3966).
-fn parse_phone(text: &str) -> Result<Phone, Invalid> {
-    let text = unescape(text.trim());
-    let Some((_, rest)) = text.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("tel")) else {
-        return Phone::parse(&text);
-    };
-    let (number, parameters) = rest.split_once(';').unwrap_or((rest, ""));
-    if parameters.to_ascii_lowercase().contains("phone-context") {
-        return Err(LOCAL_NUMBER);
-    }
-    Phone::parse(&percent_decode(number))
 }
 
 /// Decodes percent-encoding. A text with encoded bytes outside ASCII stays as it is: it cannot be a phone number.
@@ -190,10 +221,8 @@ mod tests {
     }
 
     #[test]
-    fn a_phone_number_may_be_a_uri() {
-        for uri in
-            ["tel:+55-11-98765-4321", "TEL:+55(11)98765.4321;ext=12", "tel:%2B5511987654321", "+55 11 98765 4321"]
-        {
+    fn a_phone_number_can_be_a_uri() {
+        for uri in ["tel:+55-11-98765-4321", "TEL:+55(11)98765.4321", "tel:%2B5511987654321", "+55 11 98765 4321"] {
             assert_eq!(card_with(&[&format!("TEL;VALUE=uri:{uri}")])[1], "+5511987654321", "{uri}");
         }
         for (uri, code) in [
@@ -201,9 +230,11 @@ mod tests {
             ("tel:+55%C3%A9", "malformed"),
             ("tel:%", "malformed"),
             ("sip:ana@example.com", "malformed"),
-            ("tel:", "required"),
+            ("tel:", "malformed"),
         ] {
-            assert_eq!(parse_phone(uri).map_err(|invalid| invalid.code), Err(code), "{uri}");
+            let line = format!("TEL:{uri}");
+            let lines = ["VERSION:4.0", "FN:Ana", "EMAIL:ana@example.com", &line];
+            assert_eq!(card(&lines), Err(vec![("phone".into(), code)]), "{uri}");
         }
     }
 
@@ -226,7 +257,7 @@ mod tests {
         assert_eq!(card(&["VERSION:3.0"]), Err(missing.to_vec()));
         let unsupported = Err(vec![("(line)".into(), "unsupported_version")]);
         assert_eq!(card(&["FN:Ana"]), unsupported);
-        assert_eq!(card(&["VERSION:2.1", "VERSION:3.0"]), unsupported);
+        assert_eq!(card(&["VERSION:2.1", "VERSION:5.0"]), unsupported);
         assert_eq!(card(&["VERSION:5.0"]), unsupported);
     }
 }

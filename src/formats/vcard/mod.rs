@@ -1,4 +1,5 @@
-//! Reads vCard 3.0 and 4.0: joins folded lines to properties, and properties to cards (RFC 6350, RFC 2426).
+//! Reads vCard 2.1, 3.0 and 4.0: joins folded lines to properties, and properties to cards (versit vCard 2.1, RFC 2426,
+//! RFC 6350).
 //!
 //! A malformed card does not affect other cards: the next card starts at the next `BEGIN:VCARD`. The reader does not
 //! keep properties that a contact does not have, such as photos.
@@ -11,9 +12,9 @@ use crate::domain::Invalid;
 use crate::formats::lines::{Line, Lines};
 use crate::formats::record::{Entry, LIMIT, RecordError};
 use card::Card;
-use property::{Kind, Property, ends_name};
+use property::{Kind, Property, ends_name, is_quoted_printable, name};
 
-const OUTSIDE_CARD: Invalid = Invalid { code: "malformed", detail: "must be within BEGIN:VCARD and END:VCARD" };
+const OUTSIDE_CARD: Invalid = Invalid::new("malformed", "must be within BEGIN:VCARD and END:VCARD");
 
 /// The reader for vCard.
 #[derive(Default)]
@@ -27,7 +28,7 @@ impl VCards {
         self.lines.push(bytes, |line| self.unfolder.take(&line, out));
     }
 
-    pub(super) fn finish(mut self, out: &mut Vec<Entry>) {
+    pub(super) fn finish(&mut self, out: &mut Vec<Entry>) {
         self.lines.finish(|line| self.unfolder.take(&line, out));
         self.unfolder.complete(out);
         self.unfolder.cards.finish(out);
@@ -44,16 +45,27 @@ struct Unfolder {
     whole: bool,
     /// Known when the name is complete. The rest of a property that is not needed is dropped.
     kind: Option<Kind>,
+    quoted_printable: bool,
+    /// Whether the last line ended with `=` in QUOTED-PRINTABLE: the value goes on in the next line.
+    soft_break: bool,
 }
 
 impl Unfolder {
     fn take(&mut self, line: &Line<'_>, out: &mut Vec<Entry>) {
+        // A card must end even if its last value promises another line.
+        let ends_card = line.bytes.trim_ascii().eq_ignore_ascii_case(b"END:VCARD");
         match line.bytes.split_first() {
+            _ if self.soft_break && !ends_card => self.append(line, line.bytes),
             Some((b' ' | b'\t', rest)) => self.append(line, rest),
             _ => {
                 self.complete(out);
+                self.quoted_printable = is_quoted_printable(line.bytes);
                 self.append(line, line.bytes);
             }
+        }
+        self.soft_break = self.quoted_printable && line.bytes.ends_with(b"=");
+        if self.soft_break && self.kind != Some(Kind::Other) && self.buffer.ends_with(b"=") {
+            self.buffer.pop();
         }
     }
 
@@ -90,6 +102,10 @@ struct Cards {
     card: Option<Card>,
     /// Whether the current text outside of cards is reported. All its lines are one entry.
     outside_reported: bool,
+    /// Whether the last property was an AGENT without a value. Then the next card is its value.
+    after_agent: bool,
+    /// The number of open cards within the current card.
+    agent_depth: usize,
     /// Whether the last line belongs to a property that is not needed.
     after_skipped: bool,
 }
@@ -99,6 +115,9 @@ impl Cards {
         let kind = Kind::of(line);
         let property = Property::parse(line);
         let marks_card = property.as_ref().is_some_and(|property| property.raw().eq_ignore_ascii_case(b"VCARD"));
+        if self.card.is_some() && self.skip_agent(kind, property.as_ref(), marks_card) {
+            return;
+        }
         let after_skipped = std::mem::take(&mut self.after_skipped);
         match (kind, property, &mut self.card) {
             (Some(Kind::Begin), _, card) if marks_card => {
@@ -107,11 +126,21 @@ impl Cards {
             }
             (_, _, None) => {
                 if !std::mem::replace(&mut self.outside_reported, true) {
-                    out.push(Entry { line: first_line, result: Err(RecordError::whole_record(OUTSIDE_CARD)) });
+                    out.push(Entry {
+                        line: first_line,
+                        result: Err(RecordError::whole_record(OUTSIDE_CARD)),
+                        ignored: Vec::new(),
+                    });
                 }
             }
             (Some(Kind::End), _, card) if marks_card => out.extend(card.take().map(Card::finish)),
-            (Some(Kind::Begin | Kind::End | Kind::Other), _, _) => self.after_skipped = true,
+            (Some(Kind::Begin | Kind::End | Kind::Agent | Kind::Other), property, Some(card)) => {
+                let has_value = property.is_none_or(|property| !property.raw().is_empty());
+                if let Some(name) = name(line).filter(|_| has_value || kind == Some(Kind::Agent)) {
+                    card.ignore(&name);
+                }
+                self.after_skipped = true;
+            }
             (Some(kind), Some(property), Some(card)) => card.add(kind, &property, whole),
             // Not a property: probably the rest of a skipped property that was folded without a space.
             (None, _, Some(_)) if after_skipped => self.after_skipped = true,
@@ -119,7 +148,24 @@ impl Cards {
         }
     }
 
+    /// Skips the card that is the value of an AGENT property.
+    fn skip_agent(&mut self, kind: Option<Kind>, property: Option<&Property<'_>>, marks_card: bool) -> bool {
+        let after_agent = std::mem::take(&mut self.after_agent);
+        match kind {
+            Some(Kind::Begin) if marks_card && (after_agent || self.agent_depth > 0) => self.agent_depth += 1,
+            Some(Kind::End) if marks_card && self.agent_depth > 0 => self.agent_depth -= 1,
+            _ if self.agent_depth > 0 => {}
+            Some(Kind::Agent) => {
+                self.after_agent = property.is_some_and(|property| property.raw().is_empty());
+                return false;
+            }
+            _ => return false,
+        }
+        true
+    }
+
     fn finish(&mut self, out: &mut Vec<Entry>) {
+        self.agent_depth = 0;
         out.extend(self.card.take().map(Card::unclosed));
     }
 }
@@ -196,10 +242,32 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_and_encodings_are_rejected() {
-        assert_eq!(cards(ANA.replace("3.0", "2.1")), ["1 (line):unsupported_version"]);
-        let printable = ANA.replace("FN:Ana", "FN;ENCODING=QUOTED-PRINTABLE:Jos=C3=A9");
-        assert_eq!(cards(printable), ["1 name:unsupported_encoding"]);
-        assert_eq!(cards(ANA.replace("FN:", "FN;CHARSET=ISO-8859-1:")), ["1 name:unsupported_charset"]);
+    fn vcard_2_1_is_read() {
+        let card = "BEGIN:VCARD\r\nVERSION:2.1\r\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:Gon=C3=A7alves;Jo=\r\n=C3=A3o;;;\r\n\
+                    TEL;CELL;PREF:11987654321\r\nTEL;FAX:1133334444\r\nEMAIL;INTERNET:ana@example.com\r\n\
+                    NOTE;ENCODING=QUOTED-PRINTABLE:one=0D=0A=\r\nEND of a line=\r\n\r\n\
+                    AGENT:\r\nBEGIN:VCARD\r\nN:Other\r\nTEL:1122223333\r\nEND:VCARD\r\nEND:VCARD\r\n";
+        let entries = read(Format::VCard4, format!("{card}{card}").as_bytes());
+        assert_eq!(summaries(&entries), ["1 João Gonçalves", "17 João Gonçalves"]);
+        let ignored: Vec<_> = entries[0].ignored.iter().map(|i| format!("{} {}", i.field, i.reason)).collect();
+        assert_eq!(ignored, ["NOTE no_field", "AGENT no_field", "phone other_value"]);
+        assert_eq!(cards(card.replace("\r\n", "\r")), ["1 João Gonçalves"]);
+        // A value that promises another line does not hide the end of its card.
+        assert_eq!(cards(ANA.replace("END:", "NOTE;QUOTED-PRINTABLE:a=\nEND:")), ["1 Ana"]);
+    }
+
+    #[test]
+    fn a_card_without_a_name_has_the_name_of_its_organization() {
+        let company = ANA.replace("FN:Ana", "FN:\nN:;;;;\nORG:Padaria Sol\\, Filial;Caixa");
+        assert_eq!(cards(&company), ["1 Padaria Sol, Filial"]);
+        let entries = read(Format::VCard4, ANA.replace("FN:", "ORG:Padaria\nFN:").as_bytes());
+        assert_eq!((summaries(&entries), entries[0].ignored[0].field.as_str()), (vec!["1 Ana".to_owned()], "ORG"));
+    }
+
+    #[test]
+    fn other_versions_and_binary_texts_are_rejected() {
+        assert_eq!(cards(ANA.replace("3.0", "1.0")), ["1 (line):unsupported_version"]);
+        assert_eq!(cards(ANA.replace("FN:", "FN;ENCODING=BASE64:")), ["1 name:unsupported_encoding"]);
+        assert_eq!(cards(ANA.replace("FN:", "FN;CHARSET=KLINGON:")), ["1 name:unsupported_charset"]);
     }
 }

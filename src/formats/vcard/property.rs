@@ -1,15 +1,17 @@
 //! Parses one content line of a vCard, `group.NAME;PARAM=VALUE:value` (RFC 6350 section 3.3), and its escapes.
 //!
-//! Only the properties of a contact have a kind of their own. This file does not know how lines are folded.
+//! It also reads vCard 2.1: parameters without a name (`TEL;CELL`), QUOTED-PRINTABLE, and charsets. Only the properties of
+//! a contact have a kind of their own. This file does not know how lines are folded.
 
 use crate::domain::Invalid;
-use crate::formats::record::NOT_UTF8;
+use crate::formats::values::Preference;
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use std::borrow::Cow;
 
 const UNSUPPORTED_ENCODING: Invalid =
-    Invalid { code: "unsupported_encoding", detail: "must be plain text, not QUOTED-PRINTABLE or BASE64" };
+    Invalid::new("unsupported_encoding", "must be plain text or QUOTED-PRINTABLE, not BASE64");
 const UNSUPPORTED_CHARSET: Invalid =
-    Invalid { code: "unsupported_charset", detail: "must be in UTF-8, not in another charset" };
+    Invalid::new("unsupported_charset", "must be in UTF-8 or another charset of the WHATWG Encoding Standard");
 
 /// Whether this byte ends the name of a property.
 pub(super) const fn ends_name(byte: u8) -> bool {
@@ -24,33 +26,49 @@ pub(super) enum Kind {
     Version,
     FullName,
     NameParts,
+    Organization,
     Phone,
     Email,
+    /// Its value can be another card (vCard 2.1).
+    Agent,
     Other,
 }
 
 impl Kind {
     /// The kind of a line. `None` if the name of its property has no end.
     pub(super) fn of(line: &[u8]) -> Option<Self> {
-        let end = line.iter().position(|byte| ends_name(*byte))?;
-        let name = line.get(..end)?;
-        // The group before the name is ignored.
-        let name = name.rsplit(|byte| *byte == b'.').next()?.to_ascii_uppercase();
-        Some(match name.as_slice() {
+        Some(match name(line)?.as_slice() {
             b"BEGIN" => Self::Begin,
             b"END" => Self::End,
             b"VERSION" => Self::Version,
             b"FN" => Self::FullName,
             b"N" => Self::NameParts,
+            b"ORG" => Self::Organization,
             b"TEL" => Self::Phone,
             b"EMAIL" => Self::Email,
+            b"AGENT" => Self::Agent,
             _ => Self::Other,
         })
     }
 }
 
+/// The name of a property in upper case, without its group.
+pub(super) fn name(line: &[u8]) -> Option<Vec<u8>> {
+    let end = line.iter().position(|byte| ends_name(*byte))?;
+    Some(line.get(..end)?.rsplit(|byte| *byte == b'.').next()?.to_ascii_uppercase())
+}
+
+/// Whether the parameters of a line say that its value is QUOTED-PRINTABLE (RFC 2045 section 6.7).
+pub(super) fn is_quoted_printable(line: &[u8]) -> bool {
+    split_once_unquoted(line, b':').is_some_and(|(head, _)| {
+        split_unquoted(head, b';')
+            .skip(1)
+            .any(|parameter| parameter.to_ascii_lowercase().ends_with(b"quoted-printable"))
+    })
+}
+
 /// The value of a property, and the parameters that are used.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Property<'a> {
     value: &'a [u8],
     /// 1 is the most preferred. A property without a preference comes last.
@@ -58,6 +76,8 @@ pub(super) struct Property<'a> {
     mobile: bool,
     /// A fax, pager or modem number.
     without_voice: bool,
+    quoted_printable: bool,
+    charset: Option<&'static Encoding>,
     unsupported: Option<Invalid>,
 }
 
@@ -77,13 +97,15 @@ impl<'a> Property<'a> {
     }
 
     fn parameter(&mut self, name: &[u8], values: &[u8]) {
-        let any_other_than = |allowed: &[&str]| words(values).any(|value| !allowed.contains(&&*value));
         match name.to_ascii_uppercase().as_slice() {
             b"TYPE" => words(values).for_each(|value| self.add_type(&value)),
             b"PREF" => self.preference = words(values).next().and_then(|value| value.parse().ok()),
-            b"ENCODING" if any_other_than(&["7bit", "8bit"]) => self.unsupported = Some(UNSUPPORTED_ENCODING),
-            b"CHARSET" if any_other_than(&["utf-8", "utf8", "us-ascii"]) => {
-                self.unsupported = Some(UNSUPPORTED_CHARSET);
+            b"ENCODING" => words(values).for_each(|value| self.set_encoding(&value)),
+            b"CHARSET" => {
+                self.charset = words(values).next().and_then(|label| Encoding::for_label(label.as_bytes()));
+                if self.charset.is_none() {
+                    self.unsupported = Some(UNSUPPORTED_CHARSET);
+                }
             }
             _ => {}
         }
@@ -92,9 +114,17 @@ impl<'a> Property<'a> {
     fn nameless_parameter(&mut self, parameter: &[u8]) {
         for word in words(parameter) {
             match &*word {
-                "quoted-printable" | "base64" | "b" => self.unsupported = Some(UNSUPPORTED_ENCODING),
+                "quoted-printable" | "base64" | "b" | "7bit" | "8bit" => self.set_encoding(&word),
                 word => self.add_type(word),
             }
+        }
+    }
+
+    fn set_encoding(&mut self, value: &str) {
+        match value {
+            "quoted-printable" => self.quoted_printable = true,
+            "7bit" | "8bit" => {}
+            _ => self.unsupported = Some(UNSUPPORTED_ENCODING),
         }
     }
 
@@ -107,14 +137,14 @@ impl<'a> Property<'a> {
         }
     }
 
-    /// The property with the lowest rank is taken: by preference, then mobile, then other voice numbers, then the rest.
-    pub(super) fn rank(&self) -> (u8, u8) {
-        let kind = match (self.without_voice, self.mobile) {
-            (false, true) => 0,
-            (false, false) => 1,
-            (true, _) => 2,
-        };
-        (self.preference.unwrap_or(u8::MAX), kind)
+    /// How much the parameters prefer this value.
+    pub(super) fn preference(&self) -> Preference {
+        match self.preference {
+            Some(preference) => Preference::Preferred(preference),
+            None if self.without_voice => Preference::WithoutVoice,
+            None if self.mobile => Preference::Mobile,
+            None => Preference::Plain,
+        }
     }
 
     /// The value without spaces around it.
@@ -122,13 +152,42 @@ impl<'a> Property<'a> {
         self.value.trim_ascii()
     }
 
-    /// The value, still escaped.
-    pub(super) fn text(&self) -> Result<&'a str, Invalid> {
-        match self.unsupported {
-            Some(invalid) => Err(invalid),
-            None => std::str::from_utf8(self.value).map_err(|_error| NOT_UTF8),
+    /// The value, decoded and still escaped. Without a charset it is UTF-8 or, if it is not valid, Windows-1252.
+    pub(super) fn text(&self) -> Result<Cow<'a, str>, Invalid> {
+        if let Some(invalid) = self.unsupported {
+            return Err(invalid);
+        }
+        let bytes = if self.quoted_printable { decode_quoted_printable(self.value) } else { Cow::Borrowed(self.value) };
+        let encoding = match self.charset {
+            Some(charset) if charset != UTF_8 => charset,
+            _ if std::str::from_utf8(&bytes).is_ok() => UTF_8,
+            _ => WINDOWS_1252,
+        };
+        Ok(match bytes {
+            Cow::Borrowed(bytes) => encoding.decode_without_bom_handling(bytes).0,
+            Cow::Owned(bytes) => Cow::Owned(encoding.decode_without_bom_handling(&bytes).0.into_owned()),
+        })
+    }
+}
+
+/// Decodes QUOTED-PRINTABLE. What is not an escape stays as it is.
+fn decode_quoted_printable(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| byte == b'=') {
+            Some(code) => {
+                decoded.push(code);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                decoded.push(byte);
+                rest = after;
+            }
         }
     }
+    Cow::Owned(decoded)
 }
 
 /// Splits at the separators outside double quotes.
@@ -203,28 +262,36 @@ mod tests {
     }
 
     #[test]
-    fn parameters_decide_the_rank() {
-        let ranks = |line: &'static str| Property::parse(line.as_bytes()).map(|p| (p.value, p.rank())).unwrap();
+    fn parameters_decide_the_preference() {
+        let preferences =
+            |line: &'static str| Property::parse(line.as_bytes()).map(|p| (p.value, p.preference())).unwrap();
         let value = &b"1"[..];
-        assert_eq!(ranks("TEL:1"), (value, (255, 1)));
-        assert_eq!(ranks("TEL;CELL:1"), (value, (255, 0)));
-        assert_eq!(ranks("TEL;TYPE=home,CELL;TYPE=pref:1"), (value, (1, 0)));
-        assert_eq!(ranks("TEL;TYPE=\"fax,home\":1"), (value, (255, 2)));
-        assert_eq!(ranks("TEL;PREF=7;X=\"a:b;c\":1"), (value, (7, 1)));
-        assert_eq!(ranks("TEL;TYPE=pref;PREF=x;VALUE=uri:tel:1;2"), (&b"tel:1;2"[..], (255, 1)));
+        assert_eq!(preferences("TEL:1"), (value, Preference::Plain));
+        assert_eq!(preferences("TEL;CELL:1"), (value, Preference::Mobile));
+        assert_eq!(preferences("TEL;TYPE=home,CELL;TYPE=pref:1"), (value, Preference::Preferred(1)));
+        assert_eq!(preferences("TEL;TYPE=\"fax,home\":1"), (value, Preference::WithoutVoice));
+        assert_eq!(preferences("TEL;PREF=7;X=\"a:b;c\":1"), (value, Preference::Preferred(7)));
+        assert_eq!(preferences("TEL;TYPE=pref;PREF=x;VALUE=uri:tel:1;2"), (&b"tel:1;2"[..], Preference::Plain));
         assert_eq!(Property::parse(b"TEL;X=\"a:1"), None);
         assert_eq!(Property::parse(b"TEL"), None);
     }
 
     #[test]
-    fn other_encodings_are_rejected() {
-        let code = |line: &[u8]| Property::parse(line).unwrap().text().map(str::to_owned).map_err(|i| i.code);
-        assert_eq!(code(b"FN;ENCODING=QUOTED-PRINTABLE:A=20B"), Err("unsupported_encoding"));
-        assert_eq!(code(b"FN;QUOTED-PRINTABLE:A"), Err("unsupported_encoding"));
-        assert_eq!(code(b"FN;ENCODING=b:QQ=="), Err("unsupported_encoding"));
-        assert_eq!(code(b"FN;CHARSET=ISO-8859-1:A"), Err("unsupported_charset"));
-        assert_eq!(code(b"FN:\xe9"), Err("not_utf8"));
-        assert_eq!(code("FN;ENCODING=8BIT;CHARSET=\"UTF-8\":é".as_bytes()), Ok("é".into()));
+    fn encodings_and_charsets_are_decoded() {
+        let text = |line: &[u8]| Property::parse(line).unwrap().text().map(Cow::into_owned).map_err(|i| i.code);
+        for line in [
+            &b"FN;ENCODING=QUOTED-PRINTABLE:Jos=C3=A9"[..],
+            b"FN;CHARSET=UTF-8;QUOTED-PRINTABLE:Jos=c3=a9",
+            b"FN;CHARSET=ISO-8859-1;ENCODING=QUOTED-PRINTABLE:Jos=E9",
+            b"FN;CHARSET=Windows-1252:Jos\xe9",
+            b"FN:Jos\xe9",
+            "FN;ENCODING=8BIT;CHARSET=\"UTF-8\":José".as_bytes(),
+        ] {
+            assert_eq!(text(line), Ok("José".into()), "{}", String::from_utf8_lossy(line));
+        }
+        assert_eq!(text(b"FN;QUOTED-PRINTABLE:100=25=Z=3"), Ok("100%=Z=3".into()));
+        assert_eq!(text(b"FN;ENCODING=b:QQ=="), Err("unsupported_encoding"));
+        assert_eq!(text(b"FN;CHARSET=KLINGON:A"), Err("unsupported_charset"));
     }
 
     #[test]

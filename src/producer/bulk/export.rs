@@ -28,8 +28,8 @@ const MAX_PENDING_PAGES: usize = 4;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const UNKNOWN: Invalid =
-    Invalid { code: "unknown_parameter", detail: "is not a parameter: format, ddd, state, region, q, email, phone" };
-const FORMAT: Invalid = Invalid { code: "unknown_format", detail: "must be ndjson, csv, vcard or vcard3" };
+    Invalid::new("unknown_parameter", "is not a parameter: format, ddd, state, region, q, email, phone");
+const FORMAT: Invalid = Invalid::new("unknown_format", "must be ndjson, csv, vcard or vcard3");
 
 /// What the database thread sends to the stream.
 enum Chunk {

@@ -4,7 +4,7 @@
 //! as a 202.
 
 use crate::domain::{Action, Command, Details, Fingerprint, Invalid, OperationId};
-use crate::formats::{Columns, Entry, Format, ReadAborted, Reader, RecordError};
+use crate::formats::{Columns, Entry, Format, Ignored, ReadAborted, Reader, RecordError};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::write;
 use crate::producer::http::conditional::{idempotency_key, media_type};
@@ -33,17 +33,15 @@ const BATCH_RECORDS: usize = 256;
 /// How many batches of results may wait for a slow client. Then the producer stops reading the body.
 const MAX_PENDING_BATCHES: usize = 4;
 
-const UNKNOWN: Invalid = Invalid {
-    code: "unknown_parameter",
-    detail: "is not a parameter: dry_run, name_column, phone_column, email_column",
-};
+const UNKNOWN: Invalid =
+    Invalid::new("unknown_parameter", "is not a parameter: dry_run, name_column, phone_column, email_column");
 const KEY_REUSED: Invalid =
-    Invalid { code: "key_reused", detail: "belongs to an earlier import that had a different contact in this line" };
-const COLUMN_TOO_LONG: Invalid = Invalid { code: "too_long", detail: "must have at most 100 characters" };
+    Invalid::new("key_reused", "belongs to an earlier import that had a different contact in this line");
+const COLUMN_TOO_LONG: Invalid = Invalid::new("too_long", "must have at most 100 characters");
 const QUEUE_UNAVAILABLE: &str =
     "The queue accepts no changes now. Send the rest again later, with the same Idempotency-Key.";
 const UNREADABLE: &str = "cannot be read as contacts";
-const EMPTY_COLUMN: Invalid = Invalid { code: "required", detail: "must not be empty" };
+const EMPTY_COLUMN: Invalid = Invalid::new("required", "must not be empty");
 
 /// The parameters of an import.
 struct ImportRequest {
@@ -58,6 +56,9 @@ impl ImportRequest {
         Outcome::Invalid { errors: errors.into_iter().map(|error| error.localized(self.language)).collect() }
     }
 }
+
+/// The line of a record, and its command or its errors.
+type NumberedCommand = (u64, Result<Command, Vec<RecordError>>);
 
 /// The result of one record.
 #[derive(Serialize)]
@@ -74,6 +75,9 @@ struct ResultLine {
     line: u64,
     #[serde(flatten)]
     outcome: Outcome,
+    /// What the record has and the contact does not keep.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<Ignored>,
 }
 
 /// The last line of the answer: counts, and whether the whole body was read.
@@ -85,6 +89,10 @@ struct Summary {
     invalid: u64,
     not_accepted: u64,
     complete: bool,
+    /// The encoding in which the body was read.
+    encoding: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delimiter: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +164,7 @@ pub(crate) async fn import(
     // still answer 422.
     let mut first = match receiver.recv().await {
         Some(WorkerResult::Unreadable(aborted)) => {
-            let fault = Invalid { code: aborted.code, detail: UNREADABLE };
+            let fault = Invalid::new(aborted.code, UNREADABLE);
             let mut problem = Problem::validation(vec![FieldError::new(FieldLocation::Body, "(file)", fault)]);
             problem.set_detail(aborted.detail);
             return Err(problem);
@@ -190,7 +198,10 @@ async fn run(
     results: Sender<WorkerResult>,
 ) {
     let mut summary = Summary::default();
-    match read_records(&api, &import, reader, payload, &results, &mut summary).await {
+    let mut reader = reader;
+    let read = read_records(&api, &import, &mut reader, payload, &results, &mut summary).await;
+    (summary.encoding, summary.delimiter) = (reader.encoding().name(), reader.delimiter());
+    match read {
         Err(StopReason::ClientGone) => return,
         Ok(()) => summary.complete = true,
         // Line 0 means that no record is the cause: the body ended early, or it arrived too slowly.
@@ -210,7 +221,7 @@ async fn run(
 async fn read_records(
     api: &AppState,
     import: &ImportRequest,
-    mut reader: Reader,
+    reader: &mut Reader,
     mut payload: Payload,
     results: &Sender<WorkerResult>,
     summary: &mut Summary,
@@ -260,11 +271,13 @@ async fn process(
         if summary.not_accepted_in_a_row >= BATCH_RECORDS {
             return Err(StopReason::aborted(QUEUE_UNAVAILABLE));
         }
-        let batch: Vec<(u64, Result<Command, Vec<RecordError>>)> = entries
+        let (batch, ignored): (Vec<NumberedCommand>, Vec<_>) = entries
             .by_ref()
             .take(BATCH_RECORDS)
-            .map(|Entry { line, result }| (line, result.map(|details| create_command(api, import, line, details))))
-            .collect();
+            .map(|Entry { line, result, ignored }| {
+                ((line, result.map(|details| create_command(api, import, line, details))), ignored)
+            })
+            .unzip();
         let known = find_finished(api, import, &batch).await;
         let outcomes = {
             // The semaphore is never closed. The permit is released before the results are sent, because a slow client
@@ -273,7 +286,7 @@ async fn process(
             join_all(batch.iter().map(|(_, result)| publish_record(api, import, result, &known))).await
         };
         let mut text = Vec::new();
-        for ((number, result), outcome) in batch.iter().zip(outcomes) {
+        for (((number, result), outcome), ignored) in batch.iter().zip(outcomes).zip(ignored) {
             summary.records += 1;
             match (&outcome, result) {
                 (Outcome::NotAccepted { .. }, _) => summary.not_accepted_in_a_row += 1,
@@ -288,7 +301,7 @@ async fn process(
                 Outcome::Invalid { .. } => &mut summary.invalid,
                 Outcome::NotAccepted { .. } => &mut summary.not_accepted,
             } += 1;
-            text.extend(json_line(&ResultLine { line: *number, outcome }));
+            text.extend(json_line(&ResultLine { line: *number, outcome, ignored }));
         }
         results.send(WorkerResult::Lines(text.into())).await.map_err(|_gone| StopReason::ClientGone)?;
     }
@@ -317,7 +330,7 @@ fn create_command(api: &AppState, import: &ImportRequest, line: u64, details: De
 async fn find_finished(
     api: &AppState,
     import: &ImportRequest,
-    batch: &[(u64, Result<Command, Vec<RecordError>>)],
+    batch: &[NumberedCommand],
 ) -> HashMap<OperationId, Option<Fingerprint>> {
     if import.key.is_none() || import.dry_run {
         return HashMap::new();

@@ -8,8 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use std::sync::LazyLock;
 
-const NO_PARAMETERS: Invalid =
-    Invalid { code: "unknown_parameter", detail: "is not a parameter: this path has no parameters" };
+const NO_PARAMETERS: Invalid = Invalid::new("unknown_parameter", "is not a parameter: this path has no parameters");
 
 /// An area code with its state and region.
 #[derive(Serialize)]

@@ -25,6 +25,9 @@ pub(crate) async fn read_details(api: &AppState, request: &HttpRequest, payload:
 fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     let json = |mime: &mime::Mime| mime.subtype() == mime::JSON || mime.suffix() == Some(mime::JSON);
     match media_type(request) {
+        Some(mime) if json(&mime) && mime.get_param(mime::CHARSET).is_some_and(|charset| charset != mime::UTF_8) => {
+            Err(Problem::new(Kind::UnsupportedMediaType, "Send JSON in UTF-8 (RFC 8259 section 8.1)."))
+        }
         Some(mime) if json(&mime) => Ok(()),
         _ => Err(Problem::new(Kind::UnsupportedMediaType, "Send `Content-Type: application/json`.")),
     }
@@ -53,6 +56,11 @@ fn parse(bytes: &[u8]) -> Result<Details, Problem> {
         JsonError::Malformed { line, column } => {
             Problem::new(Kind::MalformedJson, format!("At line {line} column {column}: not valid JSON."))
         }
+        // The name is the caller's own; an unknown one is not repeated.
+        JsonError::Repeated(name) if matches!(name.as_str(), "name" | "phone" | "email") => {
+            Problem::new(Kind::MalformedJson, format!("The member {name} occurs more than once."))
+        }
+        JsonError::Repeated(_) => Problem::new(Kind::MalformedJson, "A member occurs more than once."),
         JsonError::Invalid(faults) => Problem::validation(
             faults.into_iter().map(|fault| FieldError::new(FieldLocation::Body, fault.field, fault.invalid)).collect(),
         ),

@@ -14,15 +14,12 @@ const DEFAULT_LIMIT: u32 = 50;
 /// The maximum number of contacts in a page. A greater `limit` is reduced to it.
 const MAX_LIMIT: u32 = 200;
 
-const UNKNOWN: Invalid = Invalid {
-    code: "unknown_parameter",
-    detail: "is not a parameter: ddd, state, region, q, email, phone, fields, cursor, limit",
-};
-const BAD_LIMIT: Invalid = Invalid { code: "malformed", detail: "must be a whole number from 1 to 200" };
-const BAD_CURSOR: Invalid =
-    Invalid { code: "malformed", detail: "must be a cursor from the `next` of an earlier page" };
+const UNKNOWN: Invalid =
+    Invalid::new("unknown_parameter", "is not a parameter: ddd, state, region, q, email, phone, fields, cursor, limit");
+const BAD_LIMIT: Invalid = Invalid::new("malformed", "must be a whole number from 1 to 200");
+const BAD_CURSOR: Invalid = Invalid::new("malformed", "must be a cursor from the `next` of an earlier page");
 const OTHER_LIST: Invalid =
-    Invalid { code: "other_list", detail: "must be a cursor from the `next` of a page with the same filters" };
+    Invalid::new("other_list", "must be a cursor from the `next` of a page with the same filters");
 
 /// The filters of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use actix_web::http::header::{ETAG, LINK};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
-const ONLY_FIELDS: Invalid = Invalid { code: "unknown_parameter", detail: "is not a parameter: fields" };
+const ONLY_FIELDS: Invalid = Invalid::new("unknown_parameter", "is not a parameter: fields");
 
 pub(crate) fn contact_not_found() -> Problem {
     Problem::new(

@@ -72,11 +72,11 @@ impl Fields {
 
     /// Parses names that are separated by commas.
     pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
-        let unknown = Invalid {
-            code: "unknown_field",
-            detail: "must be names separated by commas: id, name, phone, ddd, state, region, email, version, \
+        let unknown = Invalid::new(
+            "unknown_field",
+            "must be names separated by commas: id, name, phone, ddd, state, region, email, version, \
                      created_at, updated_at",
-        };
+        );
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         if !names.iter().all(|name| Self::ALL.contains(name)) {
             return Err(unknown);

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use url::form_urlencoded;
 
-const REPEATED: Invalid = Invalid { code: "repeated", detail: "must be sent once" };
-const BOOLEAN: Invalid = Invalid { code: "malformed", detail: "must be true or false" };
+const REPEATED: Invalid = Invalid::new("repeated", "must be sent once");
+const BOOLEAN: Invalid = Invalid::new("malformed", "must be true or false");
 
 /// Parses an id in a path. The answer to an invalid id is 404, because nothing has such an id.
 pub(crate) fn parse_id<T: FromStr>(text: &str) -> Result<T, Problem> {

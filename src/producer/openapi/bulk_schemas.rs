@@ -1,6 +1,7 @@
 //! Schemas of answers that consist of lines: results of an import, contacts of an export.
 
 use super::json::{Schemas, count, one_of, record, schema, text, uuid};
+use crate::formats::Encoding;
 use crate::queue::PublishError;
 use serde_json::{Value, json};
 
@@ -17,8 +18,15 @@ pub(super) fn transfer() -> Schemas {
     let line =
         || ("line", json!({ "type": "integer", "minimum": 1, "description": "The first line of the record, from 1." }));
     let status = |word: &'static str| ("status", json!({ "type": "string", "const": word }));
+    let ignored = || {
+        (
+            "ignored",
+            json!({ "type": "array", "items": schema("Ignored"), "description": "What the contact does not keep." }),
+        )
+    };
     let accepted = [
         line(),
+        ignored(),
         status("accepted"),
         ("operation_id", uuid("The id of the operation.")),
         ("contact_id", uuid("The id of the new contact.")),
@@ -26,6 +34,7 @@ pub(super) fn transfer() -> Schemas {
     let errors = json!({ "type": "array", "minItems": 1, "items": schema("FieldError") });
     let not_accepted = [
         line(),
+        ignored(),
         status("not_accepted"),
         ("reason", schema("NotAcceptedReason")),
         ("detail", text("What the client can do.")),
@@ -39,7 +48,16 @@ pub(super) fn transfer() -> Schemas {
         ("complete", json!({ "type": "boolean", "description": "Whether the service read the whole body." })),
     ];
     let required = counts.each_ref().map(|(name, _)| *name);
-    let members = counts.into_iter().chain([("detail", text("Why the service did not read the whole body."))]);
+    let encodings = [Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf16Be, Encoding::Windows1252].map(Encoding::name);
+    let members = counts.into_iter().chain([
+        ("encoding", one_of("string", "The encoding of the body.", encodings)),
+        ("delimiter", one_of("string", "The delimiter of a CSV.", ["comma", "semicolon", "tab", "pipe"])),
+        (
+            "line",
+            json!({ "type": "integer", "minimum": 1, "description": "The line that the service could not read." }),
+        ),
+        ("detail", text("Why the service did not read the whole body.")),
+    ]);
     let ids = ["line", "status", "operation_id", "contact_id"];
     let variants = ["ImportAccepted", "ImportValid", "ImportInvalid", "ImportNotAccepted", "ImportEnd"];
     let one = json!({
@@ -51,13 +69,16 @@ pub(super) fn transfer() -> Schemas {
         ("ImportResults", lines("One result on each line. The last line is the summary.", "ImportResult")),
         ("ImportResult", one),
         ("ImportAccepted", record("The record was accepted and will be applied.", &ids, accepted)),
-        ("ImportValid", record("Dry run: the record is valid.", &["line", "status"], [line(), status("valid")])),
+        (
+            "ImportValid",
+            record("Dry run: the record is valid.", &["line", "status"], [line(), ignored(), status("valid")]),
+        ),
         (
             "ImportInvalid",
             record(
                 "The record has invalid values.",
                 &["line", "status", "errors"],
-                [line(), status("invalid"), ("errors", errors)],
+                [line(), ignored(), status("invalid"), ("errors", errors)],
             ),
         ),
         (
@@ -66,6 +87,21 @@ pub(super) fn transfer() -> Schemas {
         ),
         ("ImportEnd", record("The last line.", &["summary"], [("summary", schema("ImportSummary"))])),
         ("ImportSummary", record("The number of records by result.", &required, members)),
+        (
+            "Ignored",
+            record(
+                "Something in a record that a contact does not keep.",
+                &["field", "reason"],
+                [
+                    ("field", text("`phone`, `email`, or the name of a column or property.")),
+                    (
+                        "reason",
+                        one_of("string", "Why it is not kept.", ["other_value", "invalid", "extension", "no_field"]),
+                    ),
+                    ("value", text("The value, if it is a phone number, an extension or an address.")),
+                ],
+            ),
+        ),
         ("NotAcceptedReason", one_of("string", "Why the queue did not confirm a change.", reasons)),
         (
             "ExportFormat",

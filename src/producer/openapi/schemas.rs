@@ -11,7 +11,7 @@ pub(super) const NAME_CHARS: usize = 100;
 /// The maximum number of bytes in an e-mail address.
 pub(super) const EMAIL_BYTES: usize = 254;
 /// The maximum number of bytes in the text of a phone number.
-pub(super) const PHONE_BYTES: usize = 32;
+pub(super) const PHONE_BYTES: usize = 96;
 
 /// The members of a contact, in their order.
 const CONTACT: [&str; 10] =
@@ -59,20 +59,24 @@ fn areas() -> Schemas {
     ]
 }
 
-/// Control characters and line breaks. A name must not contain them.
-const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f\u2028\u2029";
+/// Control characters, line breaks, and characters that change the text direction. A name must not contain them.
+const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069";
+/// Characters that show nothing. A name must not begin or end with them here; the service only requires that one
+/// character is visible. A pattern without the flag `u` cannot name those above U+FFFF.
+const INVISIBLE: &str = r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0";
 /// Unicode white space, which is removed at both ends. The meaning of `\s` differs between regex engines.
 const WHITE: &str = r"\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
-/// The pattern of a name: not only white space, and no control characters. The pattern also limits the length, because
+/// The pattern of a name: a visible character at both ends, and no control characters. The pattern also limits the length, because
 /// `maxLength` would count the white space at both ends.
 fn name_pattern() -> String {
     let between = NAME_CHARS - 2;
-    format!("^[{WHITE}]*[^{CONTROL}{WHITE}](?:[^{CONTROL}]{{0,{between}}}[^{CONTROL}{WHITE}])?[{WHITE}]*$")
+    let visible = format!("[^{CONTROL}{WHITE}{INVISIBLE}]");
+    format!("^[{WHITE}]*{visible}(?:[^{CONTROL}]{{0,{between}}}{visible})?[{WHITE}]*$")
 }
 
 /// The pattern of a phone number: an area code, then a mobile or landline number. 4004 numbers have no area code and do
-/// not match. The service accepts more: spaces, dots, hyphens and parentheses at any position.
+/// not match. The service accepts more: separators at any position, carrier codes, `tel:` URIs.
 fn phone_pattern() -> String {
     let tens = |tens: u8| {
         let units: String = AreaCode::all()
@@ -89,15 +93,17 @@ fn phone_pattern() -> String {
 fn inputs() -> Schemas {
     let name = json!({
         "type": "string", "minLength": 1, "pattern": name_pattern(),
-        "description": "A name of 1 to 100 characters, without control characters and line breaks. The service removes \
-                        white space at both ends and counts characters in Unicode's form NFC.",
+        "description": "A name of 1 to 100 characters with a visible one, without control characters, line breaks and \
+                        characters that change the text direction. The service removes white space at both ends, \
+                        replaces non-breaking spaces and counts characters in Unicode's form NFC.",
         "example": "Ana Souza",
     });
     let phone = json!({
         "type": "string", "maxLength": PHONE_BYTES, "pattern": phone_pattern(),
         "description": "A Brazilian phone number with its area code, for example `(11) 98765-4321`, `11987654321`, \
-                        `011 98765-4321` or `+55 11 98765-4321`. The service ignores spaces, dots, hyphens and \
-                        parentheses. It rejects numbers without an area code (0800, 0300, 4004).",
+                        `011 98765-4321`, `0 15 11 98765-4321` (with a carrier code), `+55 11 98765-4321`, \
+                        `0055 11 98765-4321` or `tel:+55-11-98765-4321`. The service ignores spaces, dashes, dots and \
+                        parentheses. It rejects numbers without an area code (0800, 0300, 4004) and extensions.",
         "example": "(11) 98765-4321",
     });
     let email = json!({
@@ -212,6 +218,7 @@ fn problems() -> Schemas {
         ("pointer", text("The position in the body as a JSON pointer (RFC 6901).")),
         ("code", text("A stable code for programs.")),
         ("detail", text("What is valid.")),
+        ("suggestion", text("The value that was probably meant, such as a phone number with its ninth digit.")),
     ];
     vec![
         ("Problem", record("An error (RFC 9457).", &["type", "title", "status", "detail"], problem)),

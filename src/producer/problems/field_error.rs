@@ -39,6 +39,9 @@ pub struct FieldError {
     pub code: &'static str,
     /// What is valid, as a text for people.
     pub detail: Cow<'static, str>,
+    /// The value that was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
 }
 
 impl FieldError {
@@ -53,9 +56,11 @@ impl FieldError {
             None => true,
         };
         // A name in parentheses is not a member. A truncated name has no valid pointer.
-        let member = location == FieldLocation::Body && whole && !matches!(field.as_str(), "(body)" | "(line)");
+        let member =
+            location == FieldLocation::Body && whole && !matches!(field.as_str(), "(body)" | "(file)" | "(line)");
         let pointer = member.then(|| format!("/{}", field.replace('~', "~0").replace('/', "~1")));
-        Self { location, field, pointer, code: invalid.code, detail: invalid.detail.into() }
+        let suggestion = invalid.suggestion.map(|phone| phone.to_string());
+        Self { location, field, pointer, code: invalid.code, detail: invalid.detail.into(), suggestion }
     }
 
     /// The same field error with its `detail` in this language.
@@ -68,7 +73,7 @@ impl FieldError {
 mod tests {
     use super::*;
 
-    const WRONG: Invalid = Invalid { code: "malformed", detail: "must not be empty" };
+    const WRONG: Invalid = Invalid::new("malformed", "must not be empty");
 
     #[test]
     fn only_members_of_the_body_have_a_pointer() {

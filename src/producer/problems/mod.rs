@@ -65,7 +65,7 @@ impl Problem {
     }
 
     pub(crate) fn field(location: FieldLocation, field: &str, code: &'static str, detail: &'static str) -> Self {
-        Self::validation(vec![FieldError::new(location, field, Invalid { code, detail })])
+        Self::validation(vec![FieldError::new(location, field, Invalid::new(code, detail))])
     }
 
     pub(crate) fn reads_unavailable() -> Self {

@@ -68,7 +68,11 @@ impl InvalidRecord {
     pub(super) fn message(&self) -> String {
         let text = |error: &Value, name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let errors = self.errors.iter().map(|error| {
-            let detail = text(error, "detail");
+            let mut detail = text(error, "detail");
+            let suggestion = text(error, "suggestion");
+            if !suggestion.is_empty() {
+                detail.push_str(&format!(" ({suggestion})"));
+            }
             match text(error, "field") {
                 field if field.is_empty() => detail,
                 field => format!("{field}: {detail}"),

@@ -25,8 +25,11 @@ export class Problem extends Error {
   }
 
   /** Each field error as `field: detail`. */
-  fieldErrors() { return this.errors.map((error) => `${error.field}: ${error.detail}`); }
+  fieldErrors() { return this.errors.map((error) => `${error.field}: ${errorText(error)}`); }
 }
+
+/** The text of a field error, with the value that was probably meant. */
+export const errorText = ({ detail, suggestion }) => (suggestion ? `${detail} (${suggestion})` : detail);
 
 export const sleep = (seconds, signal) => new Promise((resolve, reject) => {
   const timer = setTimeout(resolve, seconds * 1000);

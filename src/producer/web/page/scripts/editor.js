@@ -1,6 +1,6 @@
 // The dialogs that create, edit and delete one contact.
 
-import { newIdempotencyKey, Problem, read } from './api.js';
+import { errorText, newIdempotencyKey, Problem, read } from './api.js';
 import { keepRefused, send } from './changes.js';
 import { $, announce, button, el, fill } from './dom.js';
 import { keyButton } from './key.js';
@@ -53,7 +53,7 @@ function showEditProblem(problem, ...more) {
   const fieldOf = (error) => FIELDS.find((field) => error.pointer === `/${field}` || error.field === field);
   for (const field of FIELDS) {
     const errors = bodyErrors.filter((error) => fieldOf(error) === field);
-    fill($(`edit-${field}-error`), errors.map((error) => sentence(error.detail)).join(' '));
+    fill($(`edit-${field}-error`), errors.map((error) => sentence(errorText(error))).join(' '));
     $(`edit-${field}`).setAttribute('aria-invalid', String(errors.length > 0));
   }
   const otherErrors = (problem?.errors ?? []).filter((error) => !bodyErrors.includes(error) || !fieldOf(error));
@@ -62,7 +62,7 @@ function showEditProblem(problem, ...more) {
   if (onlyFieldErrors) {
     above = [el('strong', {}, `${t('states.refused')}. ${sentence(problem.detail)}`)];
   } else if (problem) {
-    above = [...problem.content(), ...otherErrors.map((error) => el('span', {}, `${error.field}: ${error.detail}`))];
+    above = [...problem.content(), ...otherErrors.map((error) => el('span', {}, `${error.field}: ${errorText(error)}`))];
   }
   $('edit-problem').classList.toggle('bad', problem !== null);
   fill($('edit-problem'), ...above, ...more);

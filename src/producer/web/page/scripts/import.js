@@ -1,6 +1,6 @@
 // The import dialog: splits a file into parts, checks them, and sends them.
 
-import { newIdempotencyKey, pageVisible, Problem, read, request, sleep } from './api.js';
+import { errorText, newIdempotencyKey, pageVisible, Problem, read, request, sleep } from './api.js';
 import { $, announce, el, fill } from './dom.js';
 import { keyButton } from './key.js';
 import { sentence, t } from './language.js';
@@ -181,7 +181,7 @@ function showProgress(job, results, dryRun) {
 
 function showInvalid(wrong) {
   const shown = wrong.slice(0, MAX_INVALID_SHOWN).map(({ line, errors }) => {
-    const details = errors.map((error) => `${error.field}: ${error.detail}`).join('; ');
+    const details = errors.map((error) => `${error.field}: ${errorText(error)}`).join('; ');
     return el('li', {}, el('strong', {}, t('line', { line })), ' ', details);
   });
   const more = wrong.length - MAX_INVALID_SHOWN;
