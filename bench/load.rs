@@ -47,7 +47,7 @@ pub fn commands(count: usize) -> Vec<Command> {
             action: Action::Create(Details {
                 name: Name::parse(&name).unwrap(),
                 phone: Phone::parse(&phone).unwrap(),
-                email: Email::parse(&email).unwrap(),
+                email: Some(Email::parse(&email).unwrap()),
             }),
         }
     };

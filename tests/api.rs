@@ -138,7 +138,6 @@ fn invalid_input_is_rejected_and_never_published() {
         ("phone", json!("+1 212 555 0123")),
         ("phone", json!("1".repeat(5_000))),
         ("phone", json!("'; DROP TABLE contacts; --")),
-        ("email", json!(null)),
         ("email", json!("")),
         ("email", json!("ana")),
         ("email", json!("ana@localhost")),

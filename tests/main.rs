@@ -16,6 +16,7 @@ mod browser;
 mod bulk;
 mod chaos;
 mod corpora;
+mod corpus;
 mod delivery;
 mod dlq;
 mod docs;

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 3;
+const MIGRATIONS: usize = 4;
 
 /// A database for one test.
 trait TestDatabase {
@@ -107,6 +107,28 @@ fn the_schema_is_checked_created_and_reverted<D: TestDatabase>() {
     }
     assert_eq!(store.migrate(Direction::Down).unwrap().len(), 0);
     assert!(matches!(store.check(), Err(StoreError::Misconfigured(_))));
+}
+
+fn a_contact_can_have_no_address<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let (store, id) = (database.store(), new_contact());
+    let without = Details { email: None, ..details("Ana") };
+    let created = Command { action: Action::Create(without.clone()), ..create(id, "Ana") };
+    assert_eq!(apply(store, &[&created]), [Outcome::Applied]);
+    assert_eq!(read(store, id).life, Lifecycle::Live(without.clone()));
+    assert_eq!(store.contacts(&Filter::default(), None, 10).unwrap().len(), 1);
+    let filter = Filter { email: Some(Email::parse("someone@example.com").unwrap()), ..Filter::default() };
+    assert_eq!(store.contacts(&filter, None, 10).unwrap(), []);
+    // An update adds the address and removes it again.
+    assert_eq!(apply(store, &[&update(id, 50, "Ana")]), [Outcome::Applied]);
+    assert_eq!(store.contacts(&filter, None, 10).unwrap().len(), 1);
+    let removed = Command { action: Action::Update(without.clone()), ..update(id, 60, "Ana") };
+    assert_eq!(apply(store, &[&removed]), [Outcome::Applied]);
+    assert_eq!(read(store, id).life, Lifecycle::Live(without));
+    assert_eq!(store.contacts(&filter, None, 10).unwrap(), []);
+    // An older version could not read this contact, so the schema cannot go back.
+    assert!(store.migrate(Direction::Down).is_err());
+    store.check().unwrap();
 }
 
 fn a_contact_is_created_updated_and_deleted<D: TestDatabase>() {
@@ -301,7 +323,7 @@ fn contacts_are_found_by_address_and_number<D: TestDatabase>() {
     let store = database.store();
     let with = |area: u8, name: &str, email: &str| {
         let phone = Phone::parse(&format!("{area}987654321")).unwrap();
-        let details = Details { phone, email: Email::parse(email).unwrap(), ..details(name) };
+        let details = Details { phone, email: Some(Email::parse(email).unwrap()), ..details(name) };
         command(new_contact(), 1, Action::Create(details))
     };
     let mut all: Vec<Command> =
@@ -565,6 +587,7 @@ macro_rules! on_both_databases {
 on_both_databases! {
     the_schema_is_checked_created_and_reverted,
     a_contact_is_created_updated_and_deleted,
+    a_contact_can_have_no_address,
     a_finished_operation_has_its_status,
     a_duplicate_changes_nothing,
     a_command_that_must_wait_writes_nothing,

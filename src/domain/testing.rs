@@ -15,7 +15,7 @@ pub(super) fn details(id: u128) -> Details {
     Details {
         name: Name::parse(&format!("Contact {id}")).unwrap(),
         phone: Phone::parse("11987654321").unwrap(),
-        email: Email::parse("someone@example.com").unwrap(),
+        email: Some(Email::parse("someone@example.com").unwrap()),
     }
 }
 

@@ -66,7 +66,11 @@ pub enum JsonError {
     Invalid(Vec<RecordError>),
 }
 
-/// A contact with exactly its three fields, all strings.
+/// A string that is not copied if it has no escapes, also within an `Option`.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A contact with exactly its fields, all strings.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields<'a> {
@@ -74,8 +78,8 @@ struct Fields<'a> {
     name: Cow<'a, str>,
     #[serde(borrow)]
     phone: Cow<'a, str>,
-    #[serde(borrow)]
-    email: Cow<'a, str>,
+    #[serde(borrow, default)]
+    email: Option<Text<'a>>,
 }
 
 /// [`Fields`] and the fields that an export adds.
@@ -86,8 +90,8 @@ struct ExportedFields<'a> {
     name: Cow<'a, str>,
     #[serde(borrow)]
     phone: Cow<'a, str>,
-    #[serde(borrow)]
-    email: Cow<'a, str>,
+    #[serde(borrow, default)]
+    email: Option<Text<'a>>,
     #[serde(default, rename = "id")]
     _id: IgnoredAny,
     #[serde(default, rename = "ddd")]
@@ -119,7 +123,7 @@ fn parse_valid(bytes: &[u8], source: Source) -> Option<Details> {
         return None;
     }
     let Fields { name, phone, email } = parse_fields(bytes, source).ok()?;
-    Details::parse(&name, &phone, &email).ok()
+    Details::parse(&name, &phone, email.as_ref().map(|Text(email)| &**email)).ok()
 }
 
 /// Parses one contact. A byte order mark before a body is skipped (RFC 8259 section 8.1 allows that).
@@ -151,7 +155,11 @@ fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
         .map(|key| RecordError::new(key.clone(), UNKNOWN));
     let name = text(&fields, "name").and_then(Name::parse);
     let phone = text(&fields, "phone").and_then(Phone::parse);
-    let email = text(&fields, "email").and_then(Email::parse);
+    let email = match text(&fields, "email") {
+        // It is optional.
+        Err(REQUIRED) => Ok(None),
+        text => text.and_then(Email::parse).map(Some),
+    };
     assemble(name, phone, email, unknown.collect()).map_err(JsonError::Invalid)
 }
 
@@ -249,7 +257,7 @@ mod tests {
     #[test]
     fn every_invalid_field_is_reported_at_once() {
         assert_eq!(body_codes(r#"{"name":"Ana","phone":"11 98765-4321","email":"ana@example.com"}"#), [""; 0]);
-        assert_eq!(body_codes("{}"), ["name:required", "phone:required", "email:required"]);
+        assert_eq!(body_codes("{}"), ["name:required", "phone:required"]);
         assert_eq!(
             body_codes(r#"{"name":1,"phone":null,"email":["x"],"phome":""}"#),
             ["name:wrong_type", "phone:required", "email:wrong_type", "phome:unknown_field"]
@@ -273,8 +281,8 @@ mod tests {
         let fields: Vec<_> = (10..40).map(|n| format!(r#""{n}{}":0"#, "é".repeat(100))).collect();
         let text = format!("{{{}}}", fields.join(","));
         let reported = body_codes(&text);
-        assert_eq!(reported.len(), 3 + MAX_UNKNOWN_FIELDS);
-        assert_eq!(reported[3], format!("10{}:unknown_field", "é".repeat(100)));
+        assert_eq!(reported.len(), 2 + MAX_UNKNOWN_FIELDS);
+        assert_eq!(reported[2], format!("10{}:unknown_field", "é".repeat(100)));
     }
 
     #[test]

@@ -74,7 +74,7 @@ mod tests {
                 "2 (line):not_utf8",
                 "3 (line):wrong_type",
                 "4 (line):too_long",
-                "5 name:required phone:wrong_type email:required mail:unknown_field",
+                "5 name:required phone:wrong_type mail:unknown_field",
                 "6 (line):malformed",
                 "7 Ana",
             ]

@@ -162,7 +162,7 @@ mod tests {
                     ddd: details.phone.area().number(),
                     state: details.phone.area().state().as_str(),
                     region: details.phone.area().state().region().as_str(),
-                    email: details.email.as_str(),
+                    email: details.email.as_ref().map(crate::domain::Email::as_str),
                     version: "01890a5d-ac96-774b-bcce-b302099a8057",
                     created_at: "2026-01-02T03:04:05.123456Z",
                     updated_at: "2026-01-02T03:04:05.123456Z",

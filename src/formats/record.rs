@@ -86,7 +86,7 @@ pub struct ReadAborted {
 pub(super) fn assemble(
     name: Result<Name, Invalid>,
     phone: Result<Phone, Invalid>,
-    email: Result<Email, Invalid>,
+    email: Result<Option<Email>, Invalid>,
     others: Vec<RecordError>,
 ) -> Result<Details, Vec<RecordError>> {
     match (name, phone, email) {
@@ -114,8 +114,8 @@ pub struct ExportRecord<'a> {
     pub state: &'a str,
     /// The name of the region.
     pub region: &'a str,
-    /// The e-mail address.
-    pub email: &'a str,
+    /// The e-mail address, if the contact has one.
+    pub email: Option<&'a str>,
     /// The version, a UUID.
     pub version: &'a str,
     /// When it was created, as RFC 3339 in UTC.
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_record_with_another_error_is_not_a_contact() {
-        let all = || (Name::parse("Ana"), Phone::parse("11987654321"), Email::parse("ana@example.com"));
+        let all = || (Name::parse("Ana"), Phone::parse("11987654321"), Email::parse("ana@example.com").map(Some));
         let (name, phone, email) = all();
         assert!(assemble(name, phone, email, Vec::new()).is_ok());
         let (name, phone, email) = all();

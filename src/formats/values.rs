@@ -65,6 +65,11 @@ impl Values<Phone> {
         self.candidates.push(Candidate { preference, landline, text: text.trim().to_owned(), result, extension });
     }
 
+    /// The best number. Every contact has one.
+    pub(super) fn choose(self, ignored: &mut Vec<Ignored>) -> Result<Phone, Invalid> {
+        self.best(ignored).unwrap_or(Err(REQUIRED))
+    }
+
     /// An error that belongs to a value which cannot be decoded.
     pub(super) fn add_error(&mut self, invalid: Invalid) {
         self.candidates.push(undecodable(invalid));
@@ -91,6 +96,11 @@ impl Values<Email> {
         self.candidates.push(Candidate { preference, landline: false, text, result, extension: None });
     }
 
+    /// The best address, if there is one: it is optional.
+    pub(super) fn choose(self, ignored: &mut Vec<Ignored>) -> Result<Option<Email>, Invalid> {
+        self.best(ignored).transpose()
+    }
+
     /// An error that belongs to a value which cannot be decoded.
     pub(super) fn add_error(&mut self, invalid: Invalid) {
         self.candidates.push(undecodable(invalid));
@@ -108,12 +118,12 @@ fn undecodable<T>(invalid: Invalid) -> Candidate<T> {
 }
 
 impl<T> Values<T> {
-    /// Takes the best value and reports the others.
-    pub(super) fn choose(mut self, ignored: &mut Vec<Ignored>) -> Result<T, Invalid> {
+    /// Takes the best value and reports the others. `None` if there is no value.
+    fn best(mut self, ignored: &mut Vec<Ignored>) -> Option<Result<T, Invalid>> {
         self.candidates.retain(|candidate| !candidate.text.is_empty());
         self.candidates.sort_by_key(|candidate| (candidate.result.is_err(), candidate.preference, candidate.landline));
         let mut candidates = self.candidates.into_iter();
-        let Some(best) = candidates.next() else { return Err(REQUIRED) };
+        let best = candidates.next()?;
         if let Some(extension) = best.extension {
             ignored.push(Ignored::value(self.field, "extension", extension));
         }
@@ -124,7 +134,7 @@ impl<T> Values<T> {
                 ignored.push(Ignored::value(self.field, reason, other.text));
             }
         }
-        best.result
+        Some(best.result)
     }
 }
 
@@ -207,7 +217,7 @@ mod tests {
         let mut values = Values::emails();
         values.add("x ::: ana@example.com; bia@example.com", Preference::Plain);
         let mut ignored = Vec::new();
-        assert_eq!(values.choose(&mut ignored).unwrap().as_str(), "ana@example.com");
+        assert_eq!(values.choose(&mut ignored).unwrap().unwrap().as_str(), "ana@example.com");
         assert_eq!(ignored.len(), 2);
     }
 }

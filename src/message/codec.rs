@@ -66,8 +66,9 @@ struct BodyContact<'a> {
     name: Cow<'a, str>,
     #[serde(borrow)]
     phone: Cow<'a, str>,
-    #[serde(borrow)]
-    email: Cow<'a, str>,
+    /// Absent or `null` if the contact has no address. Older versions dead-letter such a message.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    email: Option<Cow<'a, str>>,
 }
 
 /// The fields that show why a body cannot be decoded.
@@ -107,7 +108,7 @@ pub fn encode(command: &Command) -> Vec<u8> {
             Some(BodyContact {
                 name: details.name.as_str().into(),
                 phone: phone.as_str().into(),
-                email: details.email.as_str().into(),
+                email: details.email.as_ref().map(|email| email.as_str().into()),
             })
         }
         Action::Delete => None,
@@ -137,7 +138,7 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
     }
     let kind = OperationKind::parse(&parsed.operation).ok_or_else(unknown_operation)?;
     let details = |parsed: &Body<'_>| match &parsed.contact {
-        Some(contact) => Details::from_accepted(&contact.name, &contact.phone, &contact.email)
+        Some(contact) => Details::from_accepted(&contact.name, &contact.phone, contact.email.as_deref())
             .map_err(|(field, invalid)| Undecodable::field(field, invalid)),
         None => Err(Undecodable::new(Reason::Invalid, "contact is missing")),
     };
@@ -210,7 +211,7 @@ mod tests {
         ("[\\p{L} ]{1,60}x", 20_000_000u32..40_000_000, "[a-z]{1,10}").prop_map(|(name, number, user)| Details {
             name: Name::parse(&name).unwrap(),
             phone: Phone::parse(&format!("11{number}")).unwrap(),
-            email: Email::parse(&format!("{user}@example.com")).unwrap(),
+            email: Some(Email::parse(&format!("{user}@example.com")).unwrap()),
         })
     }
 

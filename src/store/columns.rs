@@ -2,8 +2,8 @@
 
 use super::StoreError;
 use crate::domain::{
-    Action, Attempt, Command, ContactId, Details, FinishedOperation, Lifecycle, NameKey, OperationId, OperationKind,
-    Reason, Stamp, Status, Timestamp,
+    Action, Attempt, Command, ContactId, Details, Email, FinishedOperation, Lifecycle, NameKey, OperationId,
+    OperationKind, Reason, Stamp, Status, Timestamp,
 };
 use std::convert::Infallible;
 use uuid::Uuid;
@@ -51,8 +51,7 @@ pub(super) fn lifecycle(
     if let Some(at) = deleted_at {
         return Ok(Lifecycle::Deleted { at });
     }
-    let details =
-        Details::from_accepted(name.unwrap_or_default(), phone.unwrap_or_default(), email.unwrap_or_default());
+    let details = Details::from_accepted(name.unwrap_or_default(), phone.unwrap_or_default(), email);
     details.map(Lifecycle::Live).map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))
 }
 
@@ -78,7 +77,7 @@ impl<'a> LifecycleColumns<'a> {
             name_key: details.map(|details| NameKey::of(&details.name).into()),
             phone: details.map(|details| details.phone.to_string()),
             ddd: details.map(|details| details.phone.area().number()),
-            email: details.map(|details| details.email.as_str()),
+            email: details.and_then(|details| details.email.as_ref()).map(Email::as_str),
         }
     }
 }
@@ -89,7 +88,7 @@ fn unreadable(column: &str) -> StoreError {
 
 /// A batch that shows whether a batch can be applied. It is always rolled back.
 pub(super) fn probe_batch() -> Result<Vec<Attempt>, StoreError> {
-    let details = Details::parse("probe", "+5511900000000", "probe@example.com");
+    let details = Details::parse("probe", "+5511900000000", None);
     let command = Command {
         operation_id: OperationId::new(Uuid::now_v7()),
         contact_id: ContactId::new(Uuid::now_v7()),

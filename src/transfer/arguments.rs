@@ -13,7 +13,7 @@ pub enum Format {
     Ndjson,
     /// A table with a header line
     Csv,
-    /// vCards of version 3.0 or 4.0
+    /// vCards of version 2.1, 3.0 or 4.0
     Vcard,
 }
 

@@ -49,7 +49,7 @@ pub fn details(name: &str) -> Details {
     Details {
         name: Name::parse(name).unwrap(),
         phone: Phone::parse("11987654321").unwrap(),
-        email: Email::parse("someone@example.com").unwrap(),
+        email: Some(Email::parse("someone@example.com").unwrap()),
     }
 }
 

@@ -21,8 +21,8 @@ pub struct Details {
     pub name: Name,
     /// The phone number with its area code.
     pub phone: Phone,
-    /// The e-mail address.
-    pub email: Email,
+    /// The e-mail address, if the contact has one.
+    pub email: Option<Email>,
 }
 
 impl Details {
@@ -30,11 +30,11 @@ impl Details {
     ///
     /// # Errors
     /// The first invalid field (`name`, `phone` or `email`) and why it is invalid.
-    pub fn parse(name: &str, phone: &str, email: &str) -> Result<Self, (&'static str, Invalid)> {
+    pub fn parse(name: &str, phone: &str, email: Option<&str>) -> Result<Self, (&'static str, Invalid)> {
         Ok(Self {
             name: Name::parse(name).map_err(|invalid| ("name", invalid))?,
             phone: Phone::parse(phone).map_err(|invalid| ("phone", invalid))?,
-            email: Email::parse(email).map_err(|invalid| ("email", invalid))?,
+            email: email.map(Email::parse).transpose().map_err(|invalid| ("email", invalid))?,
         })
     }
 
@@ -42,11 +42,11 @@ impl Details {
     ///
     /// # Errors
     /// The first invalid field (`name`, `phone` or `email`) and why it is invalid.
-    pub fn from_accepted(name: &str, phone: &str, email: &str) -> Result<Self, (&'static str, Invalid)> {
+    pub fn from_accepted(name: &str, phone: &str, email: Option<&str>) -> Result<Self, (&'static str, Invalid)> {
         Ok(Self {
             name: Name::from_accepted(name).map_err(|invalid| ("name", invalid))?,
             phone: Phone::parse(phone).map_err(|invalid| ("phone", invalid))?,
-            email: Email::from_accepted(email).map_err(|invalid| ("email", invalid))?,
+            email: email.map(Email::from_accepted).transpose().map_err(|invalid| ("email", invalid))?,
         })
     }
 }

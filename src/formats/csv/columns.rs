@@ -194,7 +194,8 @@ impl Mapping {
         let organization = if wanted.name.is_some() { None } else { known(ORGANIZATION) };
         let name = name.or_else(|| organization.filter(|_| wanted.name.is_none()).map(|column| vec![column]));
         let phones = values(&wanted.phone, is_phone).filter(|columns| !columns.is_empty());
-        let emails = values(&wanted.email, is_email).filter(|columns| !columns.is_empty());
+        // A file without addresses is complete: they are optional.
+        let emails = values(&wanted.email, is_email);
         match (name, phones, emails) {
             (Some(name), Some(phones), Some(emails)) => {
                 let emails = emails.into_iter().filter(|column| !phones.contains(column)).collect();
@@ -381,7 +382,7 @@ mod tests {
     fn an_error_names_the_missing_columns_and_the_headers() {
         assert_eq!(
             find("Nome|Fax\u{7}|", &Columns::default()),
-            Err("The header line has no column for: phone, email. Name the column to use; there are: \
+            Err("The header line has no column for: phone. Name the column to use; there are: \
                  \"Nome\", \"Fax\", \"\"."
                 .into())
         );

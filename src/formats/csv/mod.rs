@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_quote_after_another_delimiter_does_not_open_a_cell() {
         let text = format!("name,phone,email,a\t\"b\n\n{ANA}\n\"{ANA}\"\n{ANA}\n");
-        assert_eq!(rows(&text), ["3 Ana", "4 phone:required email:required", "5 Ana"]);
+        assert_eq!(rows(&text), ["3 Ana", "4 phone:required", "5 Ana"]);
     }
 
     #[test]
@@ -222,14 +222,7 @@ mod tests {
         bytes.extend_from_slice(b"Jos\xe9,11987654321,a@b.co\nAna,11987654321,a@b.co,\xff\n");
         assert_eq!(
             summaries(&read(Format::Csv, &bytes)),
-            [
-                "2 phone:required email:required",
-                "3 name:required phone:required email:required",
-                "4 phone:malformed email:required",
-                "5 Ana",
-                "6 José",
-                "7 Ana",
-            ]
+            ["2 phone:required", "3 name:required phone:required", "4 phone:malformed", "5 Ana", "6 José", "7 Ana",]
         );
     }
 

@@ -231,7 +231,7 @@ mod tests {
             [
                 "1 (line):unclosed",
                 "6 Ana",
-                "12 name:required phone:required email:required",
+                "12 name:required phone:required",
                 "15 (line):malformed",
                 "22 (line):malformed",
                 "24 Ana",

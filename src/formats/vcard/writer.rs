@@ -26,7 +26,9 @@ fn card(contact: &ExportRecord<'_>, version: &str, phone: &str, email: &str, out
     // The service does not know which part of a name is the family name.
     line(&format!("N:;{name};;;"), out);
     line(phone, out);
-    line(&format!("{email}{}", escaped(contact.email)), out);
+    if let Some(address) = contact.email {
+        line(&format!("{email}{}", escaped(address)), out);
+    }
     if let Some(revision) = timestamp(contact.updated_at) {
         line(&format!("REV:{revision}"), out);
     }
@@ -82,7 +84,7 @@ mod tests {
         ddd: 11,
         state: "SP",
         region: "Sudeste",
-        email: "ana@example.com",
+        email: Some("ana@example.com"),
         version: "2",
         created_at: "2026-01-02T03:04:05Z",
         updated_at: "2026-01-02T03:04:06.123456Z",

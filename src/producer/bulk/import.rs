@@ -7,7 +7,7 @@ use crate::domain::{Action, Command, Details, Fingerprint, Invalid, OperationId}
 use crate::formats::{Columns, Entry, Format, Ignored, ReadAborted, Reader, RecordError};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::write;
-use crate::producer::http::conditional::{idempotency_key, media_type};
+use crate::producer::http::conditional::{check_content_encoding, idempotency_key, media_type};
 use crate::producer::http::parameters::{parse_boolean, parse_query};
 use crate::producer::language::{self, Language};
 use crate::producer::operations::ids;
@@ -145,6 +145,7 @@ pub(crate) async fn import(
     if !errors.is_empty() {
         return Err(Problem::validation(errors));
     }
+    check_content_encoding(&request)?;
     let format = media_type(&request).and_then(|mime| Format::of_media_type(mime.essence_str()));
     let format = format.ok_or_else(|| {
         let detail = "Send `Content-Type: application/x-ndjson`, `text/csv` or `text/vcard`.";

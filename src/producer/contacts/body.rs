@@ -3,7 +3,7 @@
 
 use crate::domain::Details;
 use crate::formats::json::{self, JsonError, Source};
-use crate::producer::http::conditional::media_type;
+use crate::producer::http::conditional::{check_content_encoding, media_type};
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, FieldLocation, Kind};
 use crate::producer::state::AppState;
@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, mime};
 use futures_util::StreamExt;
 
 pub(crate) async fn read_details(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Details, Problem> {
+    check_content_encoding(request)?;
     require_json(request)?;
     let read = read_body(api.settings.body_limit, request, payload);
     let bytes = match tokio::time::timeout(api.settings.read_timeout, read).await {

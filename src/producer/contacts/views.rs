@@ -16,7 +16,7 @@ pub(crate) struct ContactView {
     ddd: u8,
     state: &'static str,
     region: &'static str,
-    email: String,
+    email: Option<String>,
     version: String,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -34,7 +34,7 @@ impl ContactView {
             ddd: area.number(),
             state: area.state().as_str(),
             region: area.state().region().as_str(),
-            email: details.email.as_str().to_owned(),
+            email: details.email.as_ref().map(|email| email.as_str().to_owned()),
             version: contact.version.to_string(),
             created_at: contact.created_at,
             updated_at: contact.updated_at,
@@ -53,7 +53,7 @@ impl ContactView {
             ddd: self.ddd,
             state: self.state,
             region: self.region,
-            email: &self.email,
+            email: self.email.as_deref(),
             version: &self.version,
             created_at: &time(&self.created_at),
             updated_at: &time(&self.updated_at),
@@ -143,7 +143,7 @@ mod tests {
         let details = Details {
             name: Name::parse("Ana").unwrap(),
             phone: Phone::parse("11987654321").unwrap(),
-            email: Email::parse("ana@example.com").unwrap(),
+            email: Some(Email::parse("ana@example.com").unwrap()),
         };
         let (at, version) = (Timestamp::UNIX_EPOCH, OperationId::new(id));
         let state = crate::domain::ContactState {

@@ -5,7 +5,7 @@ use crate::domain::{Action, Command, ContactId, OperationId, Status, Timestamp};
 use crate::message::{Header, Message};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::views::ContactView;
-use crate::producer::http::conditional::{expected_version, idempotency_key};
+use crate::producer::http::conditional::{check_if_none_match, expected_version, idempotency_key};
 use crate::producer::http::parameters::parse_id;
 use crate::producer::http::prefer::{PREFERENCE_APPLIED, Preferences};
 use crate::producer::http::request_context::RequestContext;
@@ -29,6 +29,7 @@ pub(crate) async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    check_if_none_match(&request, true)?;
     let details = body::read_details(&api, &request, payload).await?;
     accept(&api, &request, None, None, Action::Create(details)).await
 }
@@ -40,6 +41,7 @@ pub(crate) async fn update(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
+    check_if_none_match(&request, false)?;
     let details = body::read_details(&api, &request, payload).await?;
     accept(&api, &request, Some(id), expects, Action::Update(details)).await
 }
@@ -50,6 +52,7 @@ pub(crate) async fn delete(
     path: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
+    check_if_none_match(&request, false)?;
     accept(&api, &request, Some(id), expects, Action::Delete).await
 }
 

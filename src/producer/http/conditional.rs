@@ -4,7 +4,9 @@ use crate::domain::OperationId;
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldLocation, Kind};
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+};
 use actix_web::mime::Mime;
 use std::fmt::Display;
 
@@ -63,6 +65,32 @@ pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<Operation
     })
 }
 
+/// Rejects `If-None-Match` on a write that it cannot apply to. A create makes a new id, so `*` always holds for it. Other
+/// changes need an existing contact, so `*` never holds for them.
+pub(crate) fn check_if_none_match(request: &HttpRequest, creates: bool) -> Result<(), Problem> {
+    match single_value(request, &IF_NONE_MATCH)? {
+        None => Ok(()),
+        Some("*") if creates => Ok(()),
+        Some("*") => Err(Problem::new(Kind::VersionConflict, "If-None-Match: * needs a contact that does not exist.")),
+        Some(_) => Err(Problem::field(
+            FieldLocation::Header,
+            "if-none-match",
+            "unsupported",
+            "must be * in a write; use If-Match",
+        )),
+    }
+}
+
+/// Rejects a body with a `Content-Encoding` (RFC 9110 section 8.4).
+pub(crate) fn check_content_encoding(request: &HttpRequest) -> Result<(), Problem> {
+    match single_value(request, &CONTENT_ENCODING)? {
+        None => Ok(()),
+        Some(encoding) if encoding.eq_ignore_ascii_case("identity") => Ok(()),
+        Some(_) => Err(Problem::new(Kind::UnsupportedMediaType, "Send the body without a Content-Encoding.")
+            .with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
+    }
+}
+
 /// Whether `If-None-Match` contains this tag (weak comparison, RFC 9110 section 13.1.2).
 pub(crate) fn none_match(request: &HttpRequest, tag: impl Display) -> bool {
     let version = format!("\"{tag}\"");
@@ -92,6 +120,26 @@ mod tests {
         for wrong in [id, "", "\"x\"", "\"", &format!("\"{id}\", \"{id}\"")] {
             assert_eq!(read(wrong), Err(Kind::Validation), "{wrong}");
         }
+    }
+
+    #[test]
+    fn if_none_match_of_a_write_is_honoured_or_rejected() {
+        let check = |value: &str, creates| {
+            let request = TestRequest::default().insert_header((IF_NONE_MATCH, value)).to_http_request();
+            check_if_none_match(&request, creates).map_err(|problem| problem.kind())
+        };
+        assert_eq!(check("*", true), Ok(()));
+        assert_eq!(check("*", false), Err(Kind::VersionConflict));
+        assert_eq!(check("\"a\"", true), Err(Kind::Validation));
+    }
+
+    #[test]
+    fn an_encoded_body_is_rejected() {
+        let check = |value: &str| {
+            let request = TestRequest::default().insert_header((CONTENT_ENCODING, value)).to_http_request();
+            check_content_encoding(&request).map_err(|problem| problem.kind())
+        };
+        assert_eq!((check("identity"), check("gzip")), (Ok(()), Err(Kind::UnsupportedMediaType)));
     }
 
     #[test]

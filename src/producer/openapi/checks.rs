@@ -103,7 +103,7 @@ fn contact() -> Contact {
     let details = Details {
         name: Name::parse("Ana Souza").unwrap(),
         phone: Phone::parse("(11) 98765-4321").unwrap(),
-        email: Email::parse("ana@example.com").unwrap(),
+        email: Some(Email::parse("ana@example.com").unwrap()),
     };
     let now = Timestamp::from_timestamp_micros(1_700_000_000_123_456).unwrap();
     Contact {

@@ -114,12 +114,13 @@ fn inputs() -> Schemas {
                         lower case.",
         "example": "ana@example.com",
     });
-    let members = [("name", schema("Name")), ("phone", schema("PhoneInput")), ("email", schema("EmailInput"))];
+    let optional_email = json!({ "oneOf": [schema("EmailInput"), { "type": "null" }], "description": "Optional." });
+    let members = [("name", schema("Name")), ("phone", schema("PhoneInput")), ("email", optional_email)];
     vec![
         ("Name", name),
         ("PhoneInput", phone),
         ("EmailInput", email),
-        ("ContactInput", record("The values of a contact in a request.", &["name", "phone", "email"], members)),
+        ("ContactInput", record("The values of a contact in a request.", &["name", "phone"], members)),
     ]
 }
 
@@ -129,8 +130,8 @@ fn contact_members() -> [(&'static str, Value); 10] {
         "description": "The phone number in the format E.164.",
     });
     // This is not the pattern of the input: the service also accepts addresses with quotes or other scripts.
-    let description = "The e-mail address, with its domain in lower case.";
-    let email = json!({ "type": "string", "maxLength": EMAIL_BYTES, "description": description });
+    let description = "The e-mail address, with its domain in lower case; `null` if the contact has none.";
+    let email = json!({ "type": ["string", "null"], "maxLength": EMAIL_BYTES, "description": description });
     let description = "The name, in Unicode's form NFC.";
     let name = json!({ "type": "string", "minLength": 1, "maxLength": NAME_CHARS, "description": description });
     [

@@ -39,7 +39,9 @@ pub(crate) fn fingerprint(contact: Option<ContactId>, expects: Option<OperationI
     if let Some(details) = details {
         part(details.name.as_str().as_bytes());
         part(details.phone.to_string().as_bytes());
-        part(details.email.as_str().as_bytes());
+        if let Some(email) = &details.email {
+            part(email.as_str().as_bytes());
+        }
     }
     Fingerprint(u128::from_be_bytes(first_half(digest)))
 }
@@ -91,7 +93,7 @@ mod tests {
             Action::Create(Details {
                 name: Name::parse(name).unwrap(),
                 phone: Phone::parse(phone).unwrap(),
-                email: Email::parse("a@example.com").unwrap(),
+                email: Some(Email::parse("a@example.com").unwrap()),
             })
         };
         let of = |action: &Action| fingerprint(None, None, action);

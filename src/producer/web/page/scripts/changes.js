@@ -50,7 +50,7 @@ export async function send(change) {
   if (version) headers['If-Match'] = `"${version}"`;
   const method = { create: 'POST', update: 'PUT', delete: 'DELETE' }[kind];
   const path = kind === 'create' ? 'contacts' : `contacts/${id}`;
-  const body = kind === 'delete' ? undefined : JSON.stringify(values);
+  const body = kind === 'delete' ? undefined : JSON.stringify({ ...values, email: values.email?.trim() || null });
   change.state = 'sending';
   try {
     const response = await request(method, path, { headers, body });

@@ -123,13 +123,13 @@ export function showContact(item, { first = false, draft = false } = {}) {
   name.replaceChildren(avatar, el('span', { className: 'name-and-badge' }, contactName));
   if (draft) {
     phone.replaceChildren(item.phone);
-    email.replaceChildren(item.email);
+    email.replaceChildren(item.email ?? '');
     area.replaceChildren();
     updated.replaceChildren();
   } else {
     const time = { dateTime: item.updated_at, title: dateAndTime(item.updated_at) };
     phone.replaceChildren(el('a', { href: `tel:${item.phone}` }, nationalPhone(item.phone)));
-    email.replaceChildren(el('a', { href: `mailto:${encodeURIComponent(item.email)}`, title: item.email }, item.email));
+    email.replaceChildren(item.email ? el('a', { href: `mailto:${encodeURIComponent(item.email)}`, title: item.email }, item.email) : '');
     const region = REGION_NAMES[item.region] ?? item.region;
     area.replaceChildren(el('span', { className: 'area-code' }, String(item.ddd)), `${item.state} · ${region}`);
     updated.replaceChildren(el('time', time, timeOrDate(item.updated_at)));
