@@ -60,6 +60,11 @@ impl Decoder {
         Self { state: State::Start, encoding: Encoding::Utf8, fallback, undecided: Vec::new(), decoded: Vec::new() }
     }
 
+    /// A text that is not UTF-8 stays as it is.
+    pub(super) const fn disable_fallback(&mut self) {
+        self.fallback = false;
+    }
+
     /// The encoding, as far as the bytes have shown it.
     pub(super) const fn encoding(&self) -> Encoding {
         self.encoding

@@ -38,6 +38,13 @@ impl Reader {
         Self { decoder, records: RecordReader { format, aborted: None } }
     }
 
+    /// The sender says that the bytes are UTF-8: the encoding is not guessed.
+    #[must_use]
+    pub const fn declared_utf8(mut self) -> Self {
+        self.decoder.disable_fallback();
+        self
+    }
+
     /// Takes the next bytes and appends the records that they complete. A chunk can end anywhere.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use crate::domain::{Email, Invalid, Phone};
 const SEPARATORS: [&str; 8] = [":::", "/", ";", "|", "\n", " ou ", " e ", ","];
 /// The maximum number of values in a cell. A cell with more is one value.
 const MAX_VALUES: usize = 16;
+/// The maximum number of values of a record. Further values are not read. It limits the memory.
+const MAX_CANDIDATES: usize = 64;
 
 /// How much a value is preferred. The least is the best.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,8 +23,8 @@ pub(super) enum Preference {
     /// The record says nothing that matters here.
     #[default]
     Plain,
-    /// A fax or pager number.
-    WithoutVoice,
+    /// A fax or pager number, or the number of another person. It is never taken.
+    NotOwnVoice,
 }
 
 struct Candidate<T> {
@@ -48,8 +50,16 @@ impl Values<Phone> {
     pub(super) fn add(&mut self, cell: &str, preference: Preference) {
         let is_number = |text: &str| Phone::parse_with_extension(text).is_ok();
         let parts = if is_number(cell) { Vec::new() } else { split(cell) };
+        // A part with words is text, such as an address. A short part after a plus sign is the start of a foreign number,
+        // and a URI is one number.
+        let is_text = |part: &str| {
+            let letters = part.chars().filter(|c| c.is_alphabetic()).count();
+            let digits = part.chars().filter(char::is_ascii_digit).count();
+            !is_number(part) && (letters > 2 || (part.starts_with('+') && digits < 8))
+        };
+        let is_list = !parts.iter().any(|part| is_text(part));
         // A cell has several numbers only if one of its parts is a number.
-        if parts.iter().any(|part| is_number(part)) {
+        if is_list && parts.iter().any(|part| is_number(part)) {
             parts.into_iter().for_each(|part| self.add_one(part, preference));
         } else {
             self.add_one(cell, preference);
@@ -57,6 +67,9 @@ impl Values<Phone> {
     }
 
     fn add_one(&mut self, text: &str, preference: Preference) {
+        if self.candidates.len() >= MAX_CANDIDATES {
+            return;
+        }
         let (result, extension) = match Phone::parse_with_extension(text) {
             Ok((phone, extension)) => (Ok(phone), extension),
             Err(invalid) => (Err(invalid), None),
@@ -92,6 +105,9 @@ impl Values<Email> {
     }
 
     fn add_one(&mut self, text: &str, preference: Preference) {
+        if self.candidates.len() >= MAX_CANDIDATES {
+            return;
+        }
         let (text, result) = (text.trim().to_owned(), parse_address(text));
         self.candidates.push(Candidate { preference, landline: false, text, result, extension: None });
     }
@@ -121,8 +137,15 @@ impl<T> Values<T> {
     /// Takes the best value and reports the others. `None` if there is no value.
     fn best(mut self, ignored: &mut Vec<Ignored>) -> Option<Result<T, Invalid>> {
         self.candidates.retain(|candidate| !candidate.text.is_empty());
-        self.candidates.sort_by_key(|candidate| (candidate.result.is_err(), candidate.preference, candidate.landline));
-        let mut candidates = self.candidates.into_iter();
+        let not_taken = |candidate: &Candidate<T>| candidate.preference == Preference::NotOwnVoice;
+        self.candidates.sort_by_key(|candidate| {
+            (not_taken(candidate), candidate.result.is_err(), candidate.preference, candidate.landline)
+        });
+        let mut candidates = self.candidates.into_iter().peekable();
+        if candidates.peek().is_none_or(not_taken) {
+            ignored.extend(candidates.map(|other| Ignored::value(self.field, "other_value", other.text)));
+            return None;
+        }
         let best = candidates.next()?;
         if let Some(extension) = best.extension {
             ignored.push(Ignored::value(self.field, "extension", extension));
@@ -155,6 +178,9 @@ fn parse_address(text: &str) -> Result<Email, Invalid> {
 fn split(cell: &str) -> Vec<&str> {
     let mut parts = vec![cell];
     for separator in SEPARATORS {
+        if parts.len() > MAX_VALUES {
+            return Vec::new();
+        }
         parts = parts.into_iter().flat_map(|part| part.split(separator)).collect();
     }
     let parts: Vec<&str> = parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
@@ -187,6 +213,10 @@ mod tests {
         assert_eq!(plain("11 98765-4321 ramal 7").1, ["extension 7"]);
         assert_eq!(plain("3456-7890 / 98765-4321"), ("malformed".into(), vec![]));
         assert_eq!(plain(""), ("required".into(), vec![]));
+        for text in ["Av Brasil, 11 34567890", "+49 30 / 3456-7890-12", "tel:3456789012;phone-context=+1"] {
+            assert_eq!(plain(text), ("malformed".into(), vec![]), "{text}");
+        }
+        assert_eq!(plain("+1 212 555 0123 / 11 98765-4321").0, "+5511987654321");
         assert_eq!(plain(&"1/".repeat(100)), ("malformed".into(), vec![]));
     }
 
@@ -195,10 +225,12 @@ mod tests {
         let landline = ("11 3456-7890", Preference::Plain);
         let mobile = ("11 98765-4321", Preference::Plain);
         let preferred = ("11 2345-6789", Preference::Preferred(1));
-        let fax = ("11 98765-0000", Preference::WithoutVoice);
+        let fax = ("11 98765-0000", Preference::NotOwnVoice);
         assert_eq!(phone(&[landline, mobile, preferred]).0, "+551123456789");
         assert_eq!(phone(&[landline, fax, mobile]).0, "+5511987654321");
         assert_eq!(phone(&[fax, landline]).0, "+551134567890");
+        assert_eq!(phone(&[fax]), ("required".into(), vec!["other_value 11 98765-0000".into()]));
+        assert_eq!(phone(&[fax, ("11 8765-4321", Preference::Plain)]).0, "ninth_digit_missing");
         assert_eq!(phone(&[("?", Preference::Preferred(1)), landline]).0, "+551134567890");
     }
 

@@ -107,7 +107,9 @@ impl Client {
         key: Option<&str>,
         body: &[u8],
     ) -> Result<BodyReader<'static>, RequestError> {
-        let mut request = Request::post(self.url("/contacts/import", query)).header(header::CONTENT_TYPE, media_type);
+        // The records are UTF-8, whatever the file is, so the service must not guess from a part of it.
+        let content_type = format!("{media_type}; charset=utf-8");
+        let mut request = Request::post(self.url("/contacts/import", query)).header(header::CONTENT_TYPE, content_type);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

@@ -84,9 +84,14 @@ fn delimiter_of(header: &[u8]) -> u8 {
     counts.iter().rev().max_by_key(|(_, count)| *count).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
-/// Whether a line declares the delimiter of a CSV, as Excel does: `sep=;`.
-fn is_declaration(line: &[u8]) -> bool {
-    matches!(line.trim_ascii(), [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] if can_delimit(*delimiter))
+/// The delimiter that a line declares, as Excel does: `sep=;`.
+fn declared_delimiter(line: &[u8]) -> Option<u8> {
+    let line = line.trim_ascii_start();
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    match line.strip_suffix(b"\r").unwrap_or(line) {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] if can_delimit(*delimiter) => Some(*delimiter),
+        _ => None,
+    }
 }
 
 /// Finds the last line of a card. The value of an AGENT property can be another card (vCard 2.1).
@@ -98,13 +103,19 @@ struct CardLines {
 
 impl CardLines {
     fn ends_record(&mut self, line: &[u8]) -> bool {
-        let line = line.trim_ascii().to_ascii_uppercase();
+        // A line with a space before it continues a folded value.
+        let line = line.trim_ascii_end().to_ascii_uppercase();
         if line.is_empty() {
             return false;
         }
-        let after_agent = std::mem::replace(&mut self.after_agent, line.starts_with(b"AGENT") && line.ends_with(b":"));
+        let name_end = line.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(line.len());
+        let name = line.get(..name_end).and_then(|name| name.rsplit(|byte| *byte == b'.').next()).unwrap_or_default();
+        let is_agent = name == b"AGENT";
+        let after_agent = std::mem::replace(&mut self.after_agent, is_agent && line.ends_with(b":"));
         match line.as_slice() {
-            b"BEGIN:VCARD" if after_agent || self.agent_depth > 0 => self.agent_depth += 1,
+            _ if is_agent && line.ends_with(b":BEGIN:VCARD") => self.agent_depth += 1,
+            b"BEGIN:VCARD" if after_agent => self.agent_depth += 1,
+            b"BEGIN:VCARD" => self.agent_depth = 0,
             b"END:VCARD" if self.agent_depth > 0 => self.agent_depth -= 1,
             b"END:VCARD" => return true,
             _ => {}
@@ -196,9 +207,9 @@ impl<R: Read> RecordReader<R> {
             }
             record.lines += 1;
             if started {
-                if self.delimiter.is_none() && is_declaration(&record.bytes) {
+                if self.delimiter.is_none() && declared_delimiter(&record.bytes).is_some() {
                     // The declaration belongs to the header: it is sent with every batch.
-                    self.delimiter = record.bytes.trim_ascii().last().copied();
+                    self.delimiter = declared_delimiter(&record.bytes);
                     (cell, started) = (CellState::Start, false);
                     continue;
                 }
@@ -274,6 +285,7 @@ mod tests {
         assert_eq!(texts("a\tb\n1\t\"2\n3\"\n", Format::Csv), ["a\tb\n", "1\t\"2\n3\"\n"]);
         assert_eq!(texts("a|b\n1|2\n", Format::Csv), ["a|b\n", "1|2\n"]);
         assert_eq!(texts("sep=;\r\na;b\n1;2\n", Format::Csv), ["sep=;\r\na;b\n", "1;2\n"]);
+        assert_eq!(texts("sep=\t\na\tb\n1\t2\n", Format::Csv), ["sep=\t\na\tb\n", "1\t2\n"]);
         assert_eq!(delimiter_of(b"\"a;b;c\",d\n"), b',');
         assert_eq!(delimiter_of(b"name\n"), b',');
     }

@@ -105,7 +105,15 @@ impl Phone {
                 _ => return Err(MALFORMED),
             }
         }
-        let digits = digits.as_str();
+        let phone = Self::from_digits(&digits, plus)?;
+        if has_second_number(rest, &digits, plus) {
+            return Err(MALFORMED);
+        }
+        Ok(phone)
+    }
+
+    /// Parses the digits of a number. `plus` says that the country code comes first.
+    fn from_digits(digits: &str, plus: bool) -> Result<Self, Invalid> {
         if plus {
             return Self::from_national(without_trunk(digits.strip_prefix("55").ok_or(NOT_BRAZILIAN)?));
         }
@@ -155,6 +163,24 @@ impl Phone {
     pub const fn is_mobile(self) -> bool {
         self.subscriber >= 900_000_000
     }
+}
+
+/// Whether the last group of digits is not a part of the number. `(11) 3456-7890 - 12` has an extension after a complete
+/// number, and `3456-7890 (11)` has its area code behind it. Together, such digits would make a wrong number.
+fn has_second_number(text: &str, digits: &str, plus: bool) -> bool {
+    let text = text.trim_end();
+    let last = text.bytes().rev().skip_while(|byte| !byte.is_ascii_digit()).take_while(u8::is_ascii_digit).count();
+    let before = digits.get(..digits.len().saturating_sub(last)).unwrap_or_default();
+    if before.is_empty() {
+        return false;
+    }
+    // The parentheses may hold the area code, the ninth digit or the whole number, but not only its end.
+    let closed_at_end = text.ends_with(')') && text.matches('(').count() > 0 && !text.starts_with('(');
+    let complete = |digits: &str| match Phone::from_digits(digits, plus) {
+        Ok(_) => true,
+        Err(invalid) => invalid.code == NINTH_DIGIT.code,
+    };
+    closed_at_end || (before.len() >= 10 && complete(before))
 }
 
 /// Removes the trunk prefix, which some write after a country code too: `+55 (0)11`, `+55 011`.
@@ -266,6 +292,10 @@ mod tests {
             "11\u{2009}98765\u{2212}4321",
             "11 98765–4321",
             "11 98765—4321",
+            "11 (9) 8765-4321",
+            "(11 98765-4321)",
+            "11.987.654.321",
+            "11 9 8765 4321",
         ] {
             assert_eq!(Phone::parse(text).map(|p| p.to_string()), Ok("+5511987654321".into()), "{text}");
         }
@@ -297,6 +327,13 @@ mod tests {
             ("11 98765-4321 ramal", "malformed"),
             ("11 3456-7890 / 11 98765-4321", "malformed"),
             ("15 11 98765-4321", "malformed"),
+            ("3456-7890 (11)", "malformed"),
+            ("98976-5432 (11)", "malformed"),
+            ("(011) 3456-7890 - 12", "malformed"),
+            ("55 3220-1234 - 12", "malformed"),
+            ("11 9876-5432, 1", "malformed"),
+            ("11 9876-5432 (1)", "malformed"),
+            ("1198765432.0", "malformed"),
             ("tel:98765-4321;phone-context=+5511", "malformed"),
             ("x12", "malformed"),
             ("#", "malformed"),
@@ -340,7 +377,13 @@ mod tests {
     }
 
     fn separators() -> impl Strategy<Value = Vec<&'static str>> {
-        proptest::collection::vec(prop_oneof![Just(""), Just(" "), Just("-"), Just("."), Just(")"), Just("(")], 12)
+        // Not before the last four digits: a short last group can be an extension.
+        proptest::collection::vec(prop_oneof![Just(""), Just(" "), Just("-"), Just(".")], 7).prop_map(
+            |mut separators| {
+                separators.resize(12, "");
+                separators
+            },
+        )
     }
 
     proptest! {

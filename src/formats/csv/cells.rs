@@ -8,6 +8,8 @@ use crate::formats::record::{Ignored, LIMIT, NOT_UTF8, REQUIRED, RecordError, as
 use crate::formats::values::{Preference, Values};
 use csv_core::ReadRecordResult;
 
+/// A label with one of these words: the number is not answered, or another person answers.
+const NOT_OWN_VOICE: [&str; 4] = ["fax", "pager", "assistant", "assistente"];
 /// The maximum number of cells in a record. Address books export about 90 columns.
 const MAX_COLUMNS: usize = 1024;
 
@@ -93,9 +95,9 @@ impl Cells {
     fn preference(&self, column: &ValueColumn) -> Preference {
         let label = column.label.and_then(|label| self.text(label).ok()).unwrap_or_default().to_lowercase();
         match label.trim() {
+            label if NOT_OWN_VOICE.iter().any(|word| label.contains(word)) => Preference::NotOwnVoice,
             // Google marks the main value with an asterisk.
             label if label.starts_with('*') => Preference::Preferred(1),
-            label if label.contains("fax") || label.contains("pager") => Preference::WithoutVoice,
             _ if column.primary => Preference::Preferred(1),
             _ => Preference::Plain,
         }

@@ -97,6 +97,38 @@ const PHONE_HEADERS: &[&str] = &["home", "work"];
 /// The main number of Outlook.
 const PRIMARY: &[&str] = &["primary phone", "telefone principal"];
 /// A header with one of these words is not: the number is another person's or a machine's, or the cell is no number.
+/// A header with one of these words is about another person or place.
+const OTHER_PEOPLE: &[&str] = &[
+    "mae",
+    "pai",
+    "conjuge",
+    "esposa",
+    "esposo",
+    "marido",
+    "spouse",
+    "partner",
+    "parceiro",
+    "parceira",
+    "emergencia",
+    "emergency",
+    "manager",
+    "gerente",
+    "secretaria",
+    "secretario",
+    "secretary",
+    "mother",
+    "father",
+    "parent",
+    "filho",
+    "filha",
+    "referencia",
+    "reference",
+    "loja",
+    "store",
+    "chefe",
+    "supervisor",
+];
+/// A header with one of these words is no column of phone numbers either.
 const NOT_PHONE: &[&str] = &[
     "fax",
     "pager",
@@ -117,7 +149,6 @@ const NOT_PHONE: &[&str] = &[
     "country",
     "code",
     "codigo",
-    "ddd",
     "ext",
     "extension",
     "ramal",
@@ -278,22 +309,24 @@ fn is_email_word(key: &str) -> bool {
 }
 
 fn is_phone(key: &str) -> bool {
-    PHONE_HEADERS.contains(&key) || (is_phone_word(key) && !has_word(key, NOT_PHONE) && !is_email_word(key))
+    PHONE_HEADERS.contains(&key)
+        || (is_phone_word(key) && !has_word(key, NOT_PHONE) && !has_word(key, OTHER_PEOPLE) && !is_email_word(key))
 }
 
 fn is_email(key: &str) -> bool {
-    is_email_word(key) && !has_word(key, NOT_EMAIL)
+    is_email_word(key) && !has_word(key, NOT_EMAIL) && !has_word(key, OTHER_PEOPLE)
 }
 
 /// A header as it is compared; `None` if it is empty. `mobilePhone` has two words.
 fn key(header: &str) -> Option<String> {
     let mut spaced = String::with_capacity(header.len() + 4);
-    let mut after_lower = false;
+    let (mut after_lower, mut after_letter) = (false, false);
     for c in header.chars() {
-        if after_lower && c.is_uppercase() {
+        // `mobilePhone`, `telefone1`
+        if (after_lower && c.is_uppercase()) || (after_letter && c.is_ascii_digit()) {
             spaced.push(' ');
         }
-        after_lower = c.is_lowercase();
+        (after_lower, after_letter) = (c.is_lowercase(), c.is_alphabetic());
         spaced.push(if c.is_alphanumeric() { c } else { ' ' });
     }
     Name::parse(&spaced).ok().map(|name| NameKey::of(&name).into())
@@ -350,6 +383,10 @@ mod tests {
             ("Sobrenome|Primeiro nome|tel.|mail", (vec![1, 0], vec![2], vec![3])),
             ("Empresa|Telefone comercial|Fax comercial|Celular|Tipo de email|E-mail", (vec![0], vec![1, 3], vec![5])),
             ("fullName|mobilePhone|email", (vec![0], vec![1], vec![2])),
+            (
+                "Nome|Telefone (com DDD)|Celular da mãe|Manager Phone|E-mail do gerente|email1",
+                (vec![0], vec![1], vec![5]),
+            ),
             ("First|Last|Home|Work|Mobile|Email", (vec![0, 1], vec![2, 3, 4], vec![5])),
             ("Person - Name|Person - Phone - Work|Person - Email - Work", (vec![0], vec![1], vec![2])),
             ("Surname|fone|mail", (vec![0], vec![1], vec![2])),

@@ -10,6 +10,8 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 pub(super) struct Header {
     bytes: Vec<u8>,
     quoted: bool,
+    /// Whether the last quote closed a cell.
+    closed: bool,
     /// How often each delimiter occurs outside quotes.
     counts: [usize; 4],
     declared: Option<u8>,
@@ -48,9 +50,12 @@ impl Header {
         let before = self.bytes.last().copied();
         self.bytes.push(byte);
         match byte {
-            b'"' if self.quoted => self.quoted = false,
+            b'"' if self.quoted => (self.quoted, self.closed) = (false, true),
             // A quote opens at the start of a cell. A quote after a closing quote continues the cell.
-            b'"' => self.quoted = before.is_none_or(|before| before == b'"' || DELIMITERS.contains(&before)),
+            b'"' => {
+                let continues = std::mem::take(&mut self.closed) && before == Some(b'"');
+                self.quoted = continues || before.is_none_or(|before| DELIMITERS.contains(&before));
+            }
             _ if self.quoted => {}
             b'\r' | b'\n' => return Some(self.delimiter()),
             _ => {
@@ -99,6 +104,7 @@ mod tests {
             ("\"a,\nb,c\";d\n", b';'),
             ("a\",b\";c,d\n", b','),
             ("a,b;c\n", b','),
+            ("no\"\"te;a;b\n", b';'),
             ("name\n", b','),
         ] {
             assert_eq!(delimiter(line).map(|(found, _)| found), Some(expected), "{line:?}");

@@ -152,14 +152,22 @@ impl Cards {
     fn skip_agent(&mut self, kind: Option<Kind>, property: Option<&Property<'_>>, marks_card: bool) -> bool {
         let after_agent = std::mem::take(&mut self.after_agent);
         match kind {
-            Some(Kind::Begin) if marks_card && (after_agent || self.agent_depth > 0) => self.agent_depth += 1,
-            Some(Kind::End) if marks_card && self.agent_depth > 0 => self.agent_depth -= 1,
-            _ if self.agent_depth > 0 => {}
-            Some(Kind::Agent) => {
-                self.after_agent = property.is_some_and(|property| property.raw().is_empty());
+            Some(Kind::Begin) if marks_card && after_agent => self.agent_depth += 1,
+            // A card that no AGENT announces: the cards before it have no end.
+            Some(Kind::Begin) if marks_card => {
+                self.agent_depth = 0;
                 return false;
             }
-            _ => return false,
+            Some(Kind::End) if marks_card && self.agent_depth > 0 => self.agent_depth -= 1,
+            Some(Kind::Agent) => {
+                let value = property.map(Property::raw).unwrap_or_default();
+                self.after_agent = value.is_empty();
+                let within = self.agent_depth > 0;
+                // Some programs write the first line of the other card behind the colon.
+                self.agent_depth += usize::from(value.eq_ignore_ascii_case(b"BEGIN:VCARD"));
+                return within;
+            }
+            _ => return self.agent_depth > 0,
         }
         true
     }
@@ -254,6 +262,15 @@ mod tests {
         assert_eq!(cards(card.replace("\r\n", "\r")), ["1 João Gonçalves"]);
         // A value that promises another line does not hide the end of its card.
         assert_eq!(cards(ANA.replace("END:", "NOTE;QUOTED-PRINTABLE:a=\nEND:")), ["1 Ana"]);
+    }
+
+    #[test]
+    fn the_card_of_an_agent_does_not_replace_its_card_or_hide_others() {
+        let agent = "AGENT:BEGIN:VCARD\nTEL;PREF:1122223333\nEND:VCARD\nEND:VCARD";
+        let entries = read(Format::VCard4, ANA.replace("END:VCARD", agent).as_bytes());
+        assert_eq!(entries[0].result.as_ref().unwrap().phone.to_string(), "+5511987654321");
+        let broken = ANA.replace("END:VCARD\n", "AGENT:\nBEGIN:VCARD\nFN:Other\n");
+        assert_eq!(cards(format!("{broken}{ANA}{ANA}")), ["1 (line):unclosed", "9 Ana", "15 Ana"]);
     }
 
     #[test]

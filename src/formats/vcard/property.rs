@@ -74,8 +74,8 @@ pub(super) struct Property<'a> {
     /// 1 is the most preferred. A property without a preference comes last.
     preference: Option<u8>,
     mobile: bool,
-    /// A fax, pager or modem number.
-    without_voice: bool,
+    /// A fax, pager or modem number, or the number of an assistant.
+    not_own_voice: bool,
     quoted_printable: bool,
     charset: Option<&'static Encoding>,
     unsupported: Option<Invalid>,
@@ -132,7 +132,7 @@ impl<'a> Property<'a> {
         match value {
             "pref" => self.preference = self.preference.or(Some(1)),
             "cell" => self.mobile = true,
-            "fax" | "pager" | "modem" => self.without_voice = true,
+            "fax" | "pager" | "modem" | "x-assistant" | "assistant" => self.not_own_voice = true,
             _ => {}
         }
     }
@@ -140,8 +140,8 @@ impl<'a> Property<'a> {
     /// How much the parameters prefer this value.
     pub(super) fn preference(&self) -> Preference {
         match self.preference {
+            _ if self.not_own_voice => Preference::NotOwnVoice,
             Some(preference) => Preference::Preferred(preference),
-            None if self.without_voice => Preference::WithoutVoice,
             None if self.mobile => Preference::Mobile,
             None => Preference::Plain,
         }
@@ -163,10 +163,14 @@ impl<'a> Property<'a> {
             _ if std::str::from_utf8(&bytes).is_ok() => UTF_8,
             _ => WINDOWS_1252,
         };
-        Ok(match bytes {
-            Cow::Borrowed(bytes) => encoding.decode_without_bom_handling(bytes).0,
-            Cow::Owned(bytes) => Cow::Owned(encoding.decode_without_bom_handling(&bytes).0.into_owned()),
-        })
+        let (text, malformed) = match bytes {
+            Cow::Borrowed(bytes) => encoding.decode_without_bom_handling(bytes),
+            Cow::Owned(bytes) => {
+                let (text, malformed) = encoding.decode_without_bom_handling(&bytes);
+                (Cow::Owned(text.into_owned()), malformed)
+            }
+        };
+        if malformed { Err(UNSUPPORTED_CHARSET) } else { Ok(text) }
     }
 }
 
@@ -269,7 +273,7 @@ mod tests {
         assert_eq!(preferences("TEL:1"), (value, Preference::Plain));
         assert_eq!(preferences("TEL;CELL:1"), (value, Preference::Mobile));
         assert_eq!(preferences("TEL;TYPE=home,CELL;TYPE=pref:1"), (value, Preference::Preferred(1)));
-        assert_eq!(preferences("TEL;TYPE=\"fax,home\":1"), (value, Preference::WithoutVoice));
+        assert_eq!(preferences("TEL;TYPE=\"fax,home\":1"), (value, Preference::NotOwnVoice));
         assert_eq!(preferences("TEL;PREF=7;X=\"a:b;c\":1"), (value, Preference::Preferred(7)));
         assert_eq!(preferences("TEL;TYPE=pref;PREF=x;VALUE=uri:tel:1;2"), (&b"tel:1;2"[..], Preference::Plain));
         assert_eq!(Property::parse(b"TEL;X=\"a:1"), None);

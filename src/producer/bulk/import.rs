@@ -17,7 +17,7 @@ use crate::producer::state::AppState;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, Data, Payload};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, mime};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::poll_fn;
@@ -146,7 +146,9 @@ pub(crate) async fn import(
         return Err(Problem::validation(errors));
     }
     check_content_encoding(&request)?;
-    let format = media_type(&request).and_then(|mime| Format::of_media_type(mime.essence_str()));
+    let content_type = media_type(&request);
+    let format = content_type.as_ref().and_then(|mime| Format::of_media_type(mime.essence_str()));
+    let declared_utf8 = content_type.is_some_and(|mime| mime.get_param(mime::CHARSET) == Some(mime::UTF_8));
     let format = format.ok_or_else(|| {
         let detail = "Send `Content-Type: application/x-ndjson`, `text/csv` or `text/vcard`.";
         Problem::new(Kind::UnsupportedMediaType, detail)
@@ -160,7 +162,9 @@ pub(crate) async fn import(
     }
     let (sender, mut receiver) = channel(MAX_PENDING_BATCHES);
     let import = ImportRequest { caller, key, dry_run, language: language::negotiate(&request) };
-    actix_web::rt::spawn(run(api, import, Reader::new(format, columns), payload, sender));
+    let reader = Reader::new(format, columns);
+    let reader = if declared_utf8 { reader.declared_utf8() } else { reader };
+    actix_web::rt::spawn(run(api, import, reader, payload, sender));
     // The producer waits for the first results. If the file cannot be read at all, no record was accepted, and it can
     // still answer 422.
     let mut first = match receiver.recv().await {
