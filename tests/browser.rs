@@ -257,6 +257,32 @@ fn a_file_is_checked_imported_and_exported() {
 }
 
 #[test]
+fn the_page_reads_every_file_of_the_corpus() {
+    let page = open_page("/", &[], &[]);
+    let (browser, client) = (&page.browser, &page.client);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let files: serde_json::Value =
+        serde_json::from_str(&read_to_string(folder.join("expected.json")).unwrap()).unwrap();
+    browser.click("#import-open");
+    for (name, file) in files.as_object().unwrap() {
+        let records = file["records"].as_array().unwrap();
+        let valid = records.iter().filter(|record| record.get("errors").is_none()).count();
+        browser.choose_file("#import-file", &folder.join(name));
+        browser.wait_for_text("#import-state", &format!("{valid} of {} records", records.len()));
+        assert_eq!(browser.text("#import-problem"), "", "{name}");
+    }
+    // One of them is sent: UTF-16 with tabs.
+    browser.choose_file("#import-file", &folder.join("excel-unicode-text.txt"));
+    browser.wait_for_text("#import-state", "2 of 3 records");
+    browser.click("#import-send");
+    browser.wait_for_text("#import-state", "2 accepted");
+    browser.press(&ESCAPE.to_string());
+    browser.wait_for_text("body", "Lívia Antônia");
+    assert_eq!(client.get("/contacts?q=marcio").json()["items"][0]["phone"], "+5511987654322");
+    browser.assert_no_violations(&[]);
+}
+
+#[test]
 fn the_reference_sends_requests_to_the_api() {
     let page = open_page("/docs", &[], &[]);
     let (browser, client) = (&page.browser, &page.client);

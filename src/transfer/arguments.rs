@@ -3,6 +3,7 @@
 use super::TransferError;
 use crate::formats;
 use clap::{Args, ValueEnum};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,9 +56,9 @@ pub struct Service {
 /// The options of an import.
 #[derive(Args, Clone, Debug)]
 pub struct Import {
-    /// The file to import. Use - with --format for standard input
+    /// The file to import, or - for standard input
     pub file: PathBuf,
-    /// The format of the file. Default: by the file name (.ndjson, .jsonl, .csv, .vcf)
+    /// The format of the file. Default: by the file name (.ndjson, .jsonl, .csv, .vcf), otherwise by the content
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub format: Option<Format>,
     /// Check every record, create nothing
@@ -163,6 +164,22 @@ impl Format {
         })
     }
 
+    /// The format that the first bytes of a file show. A CSV has a delimiter in its first line.
+    fn of_content(start: &[u8]) -> Option<Self> {
+        let mut text = Vec::new();
+        // A slice can always be read.
+        let _ = formats::DecodingReader::new(start, true).read_to_end(&mut text);
+        let text = text.trim_ascii_start();
+        let first_line = text.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let is_delimiter = |byte: &u8| matches!(byte, b',' | b';' | b'\t' | b'|');
+        match first_line {
+            line if line.trim_ascii_end().eq_ignore_ascii_case(b"BEGIN:VCARD") => Some(Self::Vcard),
+            line if line.starts_with(b"{") => Some(Self::Ndjson),
+            line if line.iter().any(is_delimiter) && !line.contains(&0) => Some(Self::Csv),
+            _ => None,
+        }
+    }
+
     /// The media type, without parameters.
     pub(super) fn media_type(self) -> &'static str {
         let format = match self {
@@ -203,10 +220,14 @@ pub(super) fn is_standard(path: &Path) -> bool {
 }
 
 impl Import {
-    pub(super) fn chosen_format(&self) -> Result<Format, TransferError> {
-        self.format
-            .or_else(|| Format::of_file_name(&self.file))
-            .ok_or_else(|| unknown_format(&self.file, "ndjson, csv or vcard"))
+    /// The format that the options or the file name show.
+    pub(super) fn named_format(&self) -> Option<Format> {
+        self.format.or_else(|| Format::of_file_name(&self.file))
+    }
+
+    /// The format that the first bytes of the file show.
+    pub(super) fn format_of_content(&self, start: &[u8]) -> Result<Format, TransferError> {
+        Format::of_content(start).ok_or_else(|| unknown_format(&self.file, "ndjson, csv or vcard"))
     }
 }
 

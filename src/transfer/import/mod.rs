@@ -17,13 +17,27 @@ use batches::Batches;
 use report::{RejectedFiles, Report};
 use sender::{BatchSender, SendError};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Cursor, Read};
+
+/// How many bytes show the format of a file whose name does not.
+const FORMAT_BYTES: u64 = 4096;
 
 pub(super) fn run(arguments: &Import, stop: &Stop) -> Result<TransferOutcome, TransferError> {
-    let format = arguments.chosen_format()?;
     let client = Client::new(&arguments.service)?;
+    let (mut source, length) = open(arguments)?;
+    let mut start = Vec::new();
+    let format =
+        match arguments.named_format() {
+            Some(format) => format,
+            None => {
+                source.by_ref().take(FORMAT_BYTES).read_to_end(&mut start).map_err(|error| {
+                    TransferError::Failed(format!("cannot read {}: {error}", source_name(arguments)))
+                })?;
+                arguments.format_of_content(&start)?
+            }
+        };
+    let source = Cursor::new(start).chain(source);
     let mut query = column_parameters(arguments, format)?;
-    let (source, length) = open(arguments)?;
     let mut files = RejectedFiles::new(arguments)?;
     if arguments.dry_run {
         query.push(("dry_run", "true"));

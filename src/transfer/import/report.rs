@@ -2,12 +2,12 @@
 
 use super::batches::Batch;
 use super::response::{Answer, InvalidRecord};
-use crate::terminal::align_columns;
+use crate::terminal::{align_columns, sanitize};
 use crate::transfer::TransferError;
 use crate::transfer::arguments::{Import, Output};
 use crate::transfer::progress::Progress;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// How many invalid records are shown one by one.
 const MAX_SHOWN: usize = 20;
+
+/// How many fields that contacts do not keep are shown.
+const MAX_IGNORED: usize = 40;
 
 /// The counts of an import.
 #[derive(Debug, Default, Serialize)]
@@ -32,6 +35,8 @@ pub(super) struct Report {
     pub(super) complete: bool,
     #[serde(rename = "go_on_from_line", skip_serializing_if = "Option::is_none")]
     pub(super) continue_from_line: Option<u64>,
+    /// The values that the contacts do not keep: the field, and how many records have one.
+    ignored: BTreeMap<String, u64>,
     /// The first invalid records.
     lines: Vec<InvalidRecord>,
 }
@@ -141,6 +146,11 @@ impl Report {
         self.valid += answer.valid;
         self.invalid += answer.invalid.len() as u64;
         self.records += answer.accepted + answer.valid + answer.invalid.len() as u64;
+        for (name, count) in answer.ignored {
+            if self.ignored.len() < MAX_IGNORED || self.ignored.contains_key(&name) {
+                *self.ignored.entry(name).or_default() += count;
+            }
+        }
         for invalid in answer.invalid {
             if self.lines.len() == MAX_SHOWN {
                 break;
@@ -173,6 +183,10 @@ impl Report {
         let mut text = align_columns(&[header, counts.map(|count| count.to_string())]);
         if self.skipped > 0 {
             text += &format!("skipped {} records before line {} (--from-line)\n", self.skipped, arguments.from_line);
+        }
+        if !self.ignored.is_empty() {
+            let ignored: Vec<String> = self.ignored.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+            text += &format!("not kept, by field and number of values: {}\n", sanitize(&ignored.join(", ")));
         }
         if self.invalid > MAX_SHOWN as u64 && arguments.errors.is_none() {
             text += &format!("only the first {MAX_SHOWN} invalid records are shown; --errors FILE writes all errors\n");

@@ -6,7 +6,7 @@ use super::batches::Batch;
 use crate::transfer::client::{RequestError, WRONG_SERVICE};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 
 /// The maximum length of an answer, in bytes: several KiB for each record of the largest batch.
@@ -29,7 +29,16 @@ struct Line {
     errors: Vec<Value>,
     reason: Option<String>,
     detail: Option<String>,
+    #[serde(default)]
+    ignored: Vec<Ignored>,
     summary: Option<Summary>,
+}
+
+/// Something in a record that the contact does not keep.
+#[derive(Deserialize)]
+struct Ignored {
+    field: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +70,8 @@ pub(super) struct Answer {
     pub(super) complete: bool,
     /// The indexes of records in the batch that contain an accepted or valid contact.
     pub(super) with_contact: BTreeSet<usize>,
+    /// What the contacts do not keep, and how often.
+    pub(super) ignored: BTreeMap<String, u64>,
 }
 
 impl InvalidRecord {
@@ -112,6 +123,10 @@ impl Answer {
         };
         let line = batch.line_in_file(line);
         if matches!(status, Status::Accepted | Status::Valid) {
+            for Ignored { field, reason } in result.ignored {
+                let name = if reason == "no_field" { field } else { format!("{field} ({})", reason.replace('_', " ")) };
+                *self.ignored.entry(name).or_default() += 1;
+            }
             self.with_contact.extend(batch.record_at(line));
         }
         match status {

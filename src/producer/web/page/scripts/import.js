@@ -1,4 +1,4 @@
-// The import dialog: splits a file into parts, checks them, and sends them.
+// The import dialog: decodes a file, splits it into parts, checks them, and sends them.
 
 import { errorText, newIdempotencyKey, pageVisible, Problem, read, request, sleep } from './api.js';
 import { $, announce, el, fill } from './dom.js';
@@ -24,11 +24,36 @@ let current = null;
 
 /** `checked` and `sent` have the result of each part: of the dry run, and of the import. `stop` aborts the request. */
 function newImport(file) {
-  const type = MEDIA_TYPES[file.name.split('.').pop().toLowerCase()] ?? 'text/csv';
-  return { file, type, key: newIdempotencyKey(), parts: null, checked: [], sent: [], stop: null };
+  const type = MEDIA_TYPES[file.name.split('.').pop().toLowerCase()];
+  return { file, type, key: newIdempotencyKey(), bytes: null, parts: null, checked: [], sent: [], stop: null };
 }
 
 // -------------------------------------------------------------------------------------------------------- sending
+
+/** The text of a file: UTF-8 or UTF-16, otherwise Windows-1252. The service guesses in the same way. */
+function decode(bytes) {
+  const [first, second] = bytes;
+  if (first === 0xff && second === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
+  if (first === 0xfe && second === 0xff) return new TextDecoder('utf-16be').decode(bytes);
+  if (first && second === 0) return new TextDecoder('utf-16le').decode(bytes);
+  if (first === 0 && second) return new TextDecoder('utf-16be').decode(bytes);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder('windows-1252').decode(bytes);
+  }
+}
+
+/** Reads the file as UTF-8, and finds its format by the content if its name does not show it. */
+async function readFile(job) {
+  const text = decode(new Uint8Array(await job.file.arrayBuffer()));
+  // Old programs end a line with CR alone.
+  const lines = text.includes('\n') ? text : text.replaceAll('\r', '\n');
+  job.bytes = new TextEncoder().encode(lines);
+  const start = lines.trimStart();
+  if (/^BEGIN:VCARD\s/i.test(start)) job.type ??= 'text/vcard';
+  job.type ??= start.startsWith('{') ? 'application/x-ndjson' : 'text/csv';
+}
 
 /**
  * Splits a file between its records. Each part has its position in bytes, its first line, and the length of the CSV
@@ -38,7 +63,7 @@ function newImport(file) {
 function splitFile(bytes, format) {
   const NEWLINE = 0x0a;
   const QUOTE = 0x22;
-  const FIELD_STARTS_AFTER = [0x2c, 0x3b, 0x09, NEWLINE, QUOTE];
+  const FIELD_STARTS_AFTER = [0x2c, 0x3b, 0x09, 0x7c, NEWLINE, QUOTE];
   const parts = [];
   let [header, headerLines] = [format === 'csv' ? null : 0, 0];
   let [start, startLine, line, lineStart] = [0, 1, 1, 0];
@@ -54,7 +79,8 @@ function splitFile(bytes, format) {
     const endsCard = () => position - lineStart < 20 && /^END:VCARD$/i.test(text());
     const endsRecord = format === 'csv' ? !quoted : format === 'ndjson' || endsCard();
     const next = position + 1;
-    if (endsRecord && header === null && text()) {
+    // The line `sep=;` belongs to the header.
+    if (endsRecord && header === null && text() && !/^sep=.?$/i.test(text())) {
       [header, headerLines, start, startLine] = [next, line - 1, next, line];
     } else if (endsRecord && header !== null && next - start >= PART_SIZE) {
       parts.push({ start, end: next, line: startLine });
@@ -82,11 +108,12 @@ async function* responseLines(response) {
 
 /** Sends the parts that are not complete yet, one after the other. Writes the result of each part to `results`. */
 async function sendParts(job, results, dryRun) {
-  job.parts ??= splitFile(new Uint8Array(await job.file.arrayBuffer()), FORMATS[job.type]);
+  if (!job.bytes) await readFile(job);
+  job.parts ??= splitFile(job.bytes, FORMATS[job.type]);
   job.stop = new AbortController();
   for (const [index, part] of job.parts.entries()) {
     if (results[index]?.complete) continue;
-    const result = { records: 0, valid: 0, accepted: 0, invalid: 0, not_accepted: 0, wrong: [], complete: false };
+    const result = { records: 0, valid: 0, accepted: 0, invalid: 0, not_accepted: 0, wrong: [], ignored: {}, complete: false };
     results[index] = result;
     await sendPart(job, { index, part, result, results, dryRun });
     showProgress(job, results, dryRun);
@@ -104,11 +131,11 @@ async function sendPart(job, { index, part, result, results, dryRun }) {
       if (input.value.trim()) search.set(input.name, input.value.trim());
     }
   }
-  const body = new Blob([job.file.slice(0, part.header), job.file.slice(part.start, part.end)]);
+  const body = new Blob([job.bytes.subarray(0, part.header), job.bytes.subarray(part.start, part.end)]);
   const headers = dryRun ? {} : { 'Idempotency-Key': `${job.key}-${index}` };
-  const options = { type: job.type, headers, signal: job.stop.signal, seconds: 0, body };
+  const options = { type: `${job.type}; charset=utf-8`, headers, signal: job.stop.signal, seconds: 0, body };
   const response = await request('POST', `contacts/import?${search}`, options);
-  for await (const { line, status, errors, operation_id: operation, summary, detail } of responseLines(response)) {
+  for await (const { line, status, errors, ignored, operation_id: operation, summary, detail } of responseLines(response)) {
     if (summary) {
       result.complete = summary.complete && result.not_accepted === 0;
       if (!summary.complete) throw new Problem({ status: 200, title: sentence(summary.detail) || t('importStopped') });
@@ -117,6 +144,7 @@ async function sendPart(job, { index, part, result, results, dryRun }) {
       result[status] += 1;
       if (operation) job.operation = operation;
       if (status === 'not_accepted') result.problem = detail;
+      for (const { field } of ignored ?? []) result.ignored[field] = (result.ignored[field] ?? 0) + 1;
       if (status === 'invalid') result.wrong.push({ line: line + part.shift, errors });
       if (result.records % 50 === 0) showProgress(job, results, dryRun);
     }
@@ -134,13 +162,14 @@ async function checkFile() {
   $('import-send').textContent = t('import');
   if (!file) return;
   const job = (current = newImport(file));
-  $('import-columns').hidden = FORMATS[job.type] !== 'csv';
   setBusy(true);
   try {
+    await readFile(job);
+    $('import-columns').hidden = FORMATS[job.type] !== 'csv';
     await sendParts(job, job.checked, true);
     const [valid, records] = [sum(job.checked, 'valid'), sum(job.checked, 'records')];
     const checked = `${t('importChecked', { valid, records })} ${valid < records ? t('importSkips') : ''}`;
-    $('import-state').textContent = records ? checked : t('importNothing');
+    $('import-state').textContent = records ? `${checked} ${notKept(job.checked)}` : t('importNothing');
     $('import-send').textContent = t('importSend', { count: valid });
     $('import-send').disabled = valid === 0;
     announce($('import-state').textContent);
@@ -167,11 +196,21 @@ async function loadListWhenFinished(operation) {
 
 const sum = (results, count) => results.reduce((total, result) => total + (result?.[count] ?? 0), 0);
 
+/** What the contacts do not keep, by field. */
+function notKept(results) {
+  const counts = {};
+  for (const result of results) {
+    for (const [field, count] of Object.entries(result?.ignored ?? {})) counts[field] = (counts[field] ?? 0) + count;
+  }
+  const fields = Object.entries(counts).map(([field, count]) => `${field} (${count})`);
+  return fields.length ? t('importNotKept', { fields: fields.join(', ') }) : '';
+}
+
 function showProgress(job, results, dryRun) {
   const records = sum(results, 'records');
   const complete = job.parts.filter((part, index) => results[index]?.complete);
   $('import-report').hidden = false;
-  $('import-progress').max = job.file.size;
+  $('import-progress').max = job.bytes.length;
   $('import-progress').value = complete.reduce((total, part) => total + part.end - part.start, 0);
   $('import-state').textContent = dryRun
     ? t('importChecking', { records })
