@@ -240,6 +240,7 @@ fn a_file_is_checked_imported_and_exported() {
     browser.click("#import-open");
     browser.choose_file("#import-file", &file);
     browser.wait_for_text("#import-state", "1 of 2 records");
+    browser.wait_for_text("#import-lines", "Ana Souza (11) 98765-4321 · ana@example.com");
     browser.wait_for_text("#import-lines", "Line 3");
     assert_eq!(client.get("/contacts").json()["items"], json!([]));
     browser.click("#import-send");

@@ -50,6 +50,8 @@ fn each_record_has_its_result() {
     };
     let expected = |valid: &str| vec![(2, valid.to_owned()), (4, "invalid".to_owned()), (6, valid.to_owned())];
     assert_eq!(states(&checked), expected("valid"));
+    let ana = json!({ "name": "Ana Souza", "phone": "+5511987654321", "email": "ana@example.com" });
+    assert_eq!(checked[0]["contact"], ana);
     assert_eq!(
         summary(&checked),
         json!({ "records": 3, "accepted": 0, "valid": 2, "invalid": 1, "not_accepted": 0, "complete": true,

@@ -33,6 +33,9 @@ const BATCH_RECORDS: usize = 256;
 /// How many batches of results may wait for a slow client. Then the producer stops reading the body.
 const MAX_PENDING_BATCHES: usize = 4;
 
+/// How many contacts a dry run shows. More would make the answer longer than the request.
+const PREVIEWS: u64 = 5;
+
 const UNKNOWN: Invalid =
     Invalid::new("unknown_parameter", "is not a parameter: dry_run, name_column, phone_column, email_column");
 const KEY_REUSED: Invalid =
@@ -64,10 +67,41 @@ type NumberedCommand = (u64, Result<Command, Vec<RecordError>>);
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 enum Outcome {
-    Valid,
-    Accepted { operation_id: Uuid, contact_id: Uuid },
-    Invalid { errors: Vec<FieldError> },
-    NotAccepted { reason: &'static str, detail: String },
+    Valid {
+        /// The contact, for the first valid records of a request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        contact: Option<Preview>,
+    },
+    Accepted {
+        operation_id: Uuid,
+        contact_id: Uuid,
+    },
+    Invalid {
+        errors: Vec<FieldError>,
+    },
+    NotAccepted {
+        reason: &'static str,
+        detail: String,
+    },
+}
+
+/// The contact of a valid record, as it would be created.
+#[derive(Serialize)]
+struct Preview {
+    name: String,
+    phone: String,
+    email: Option<String>,
+}
+
+impl Preview {
+    fn new(command: &Command) -> Option<Self> {
+        let (Action::Create(details) | Action::Update(details)) = &command.action else { return None };
+        Some(Self {
+            name: details.name.as_str().to_owned(),
+            phone: details.phone.to_string(),
+            email: details.email.as_ref().map(|email| email.as_str().to_owned()),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -291,8 +325,13 @@ async fn process(
             join_all(batch.iter().map(|(_, result)| publish_record(api, import, result, &known))).await
         };
         let mut text = Vec::new();
-        for (((number, result), outcome), ignored) in batch.iter().zip(outcomes).zip(ignored) {
+        for (((number, result), mut outcome), ignored) in batch.iter().zip(outcomes).zip(ignored) {
             summary.records += 1;
+            if let (Outcome::Valid { contact }, Ok(command)) = (&mut outcome, result)
+                && summary.valid < PREVIEWS
+            {
+                *contact = Preview::new(command);
+            }
             match (&outcome, result) {
                 (Outcome::NotAccepted { .. }, _) => summary.not_accepted_in_a_row += 1,
                 (Outcome::Accepted { .. }, Ok(command)) if !known.contains_key(&command.operation_id) => {
@@ -301,7 +340,7 @@ async fn process(
                 _ => {}
             }
             *match outcome {
-                Outcome::Valid => &mut summary.valid,
+                Outcome::Valid { .. } => &mut summary.valid,
                 Outcome::Accepted { .. } => &mut summary.accepted,
                 Outcome::Invalid { .. } => &mut summary.invalid,
                 Outcome::NotAccepted { .. } => &mut summary.not_accepted,
@@ -354,7 +393,7 @@ async fn publish_record(
 ) -> Outcome {
     let command = match result {
         Err(faults) => return import.invalid(faults.iter().map(field_error)),
-        Ok(_) if import.dry_run => return Outcome::Valid,
+        Ok(_) if import.dry_run => return Outcome::Valid { contact: None },
         Ok(command) => command,
     };
     let (operation_id, contact_id) = (command.operation_id.uuid(), command.contact_id.uuid());

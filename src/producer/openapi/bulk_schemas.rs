@@ -71,7 +71,11 @@ pub(super) fn transfer() -> Schemas {
         ("ImportAccepted", record("The record was accepted and will be applied.", &ids, accepted)),
         (
             "ImportValid",
-            record("Dry run: the record is valid.", &["line", "status"], [line(), ignored(), status("valid")]),
+            record(
+                "Dry run: the record is valid.",
+                &["line", "status"],
+                [line(), ignored(), status("valid"), ("contact", schema("ImportPreview"))],
+            ),
         ),
         (
             "ImportInvalid",
@@ -87,6 +91,18 @@ pub(super) fn transfer() -> Schemas {
         ),
         ("ImportEnd", record("The last line.", &["summary"], [("summary", schema("ImportSummary"))])),
         ("ImportSummary", record("The number of records by result.", &required, members)),
+        (
+            "ImportPreview",
+            record(
+                "The contact as it would be created. Only the first valid records of a dry run have it.",
+                &["name", "phone", "email"],
+                [
+                    ("name", text("The name.")),
+                    ("phone", text("The phone number as E.164.")),
+                    ("email", json!({ "type": ["string", "null"], "description": "The e-mail address." })),
+                ],
+            ),
+        ),
         (
             "Ignored",
             record(

@@ -1,7 +1,7 @@
 //! The result of an import: counts, messages, and the files of `--errors` and `--rejected`.
 
 use super::batches::Batch;
-use super::response::{Answer, InvalidRecord};
+use super::response::{Answer, InvalidRecord, Preview};
 use crate::terminal::{align_columns, sanitize};
 use crate::transfer::TransferError;
 use crate::transfer::arguments::{Import, Output};
@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 /// How many invalid records are shown one by one.
 const MAX_SHOWN: usize = 20;
 
+/// How many contacts of a dry run are shown.
+const PREVIEWS: usize = 5;
 /// How many fields that contacts do not keep are shown.
 const MAX_IGNORED: usize = 40;
 
@@ -35,6 +37,9 @@ pub(super) struct Report {
     pub(super) complete: bool,
     #[serde(rename = "go_on_from_line", skip_serializing_if = "Option::is_none")]
     pub(super) continue_from_line: Option<u64>,
+    /// The first contacts of a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    previews: Vec<Preview>,
     /// The values that the contacts do not keep: the field, and how many records have one.
     ignored: BTreeMap<String, u64>,
     /// The first invalid records.
@@ -146,6 +151,8 @@ impl Report {
         self.valid += answer.valid;
         self.invalid += answer.invalid.len() as u64;
         self.records += answer.accepted + answer.valid + answer.invalid.len() as u64;
+        let more = PREVIEWS.saturating_sub(self.previews.len());
+        self.previews.extend(answer.previews.into_iter().take(more));
         for (name, count) in answer.ignored {
             if self.ignored.len() < MAX_IGNORED || self.ignored.contains_key(&name) {
                 *self.ignored.entry(name).or_default() += count;
@@ -181,6 +188,14 @@ impl Report {
         let header = ["RECORDS", label, "INVALID", "NOT ACCEPTED"].map(str::to_owned);
         let counts = [self.records + self.not_accepted, count, self.invalid, self.not_accepted];
         let mut text = align_columns(&[header, counts.map(|count| count.to_string())]);
+        if !self.previews.is_empty() {
+            let mut rows = vec![["NAME", "PHONE", "E-MAIL"].map(str::to_owned)];
+            let row = |Preview { name, phone, email }: &Preview| {
+                [name.clone(), phone.clone(), email.clone().unwrap_or_default()]
+            };
+            rows.extend(self.previews.iter().map(row));
+            text += &format!("the first contacts, as they would be created:\n{}", sanitize(&align_columns(&rows)));
+        }
         if self.skipped > 0 {
             text += &format!("skipped {} records before line {} (--from-line)\n", self.skipped, arguments.from_line);
         }

@@ -31,7 +31,16 @@ struct Line {
     detail: Option<String>,
     #[serde(default)]
     ignored: Vec<Ignored>,
+    contact: Option<Preview>,
     summary: Option<Summary>,
+}
+
+/// A contact of a dry run, as it would be created.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Preview {
+    pub(super) name: String,
+    pub(super) phone: String,
+    pub(super) email: Option<String>,
 }
 
 /// Something in a record that the contact does not keep.
@@ -70,6 +79,8 @@ pub(super) struct Answer {
     pub(super) complete: bool,
     /// The indexes of records in the batch that contain an accepted or valid contact.
     pub(super) with_contact: BTreeSet<usize>,
+    /// The first contacts of a dry run.
+    pub(super) previews: Vec<Preview>,
     /// What the contacts do not keep, and how often.
     pub(super) ignored: BTreeMap<String, u64>,
 }
@@ -123,6 +134,7 @@ impl Answer {
         };
         let line = batch.line_in_file(line);
         if matches!(status, Status::Accepted | Status::Valid) {
+            self.previews.extend(result.contact);
             for Ignored { field, reason } in result.ignored {
                 let name = if reason == "no_field" { field } else { format!("{field} ({})", reason.replace('_', " ")) };
                 *self.ignored.entry(name).or_default() += 1;

@@ -3,7 +3,7 @@
 import { errorText, newIdempotencyKey, pageVisible, Problem, read, request, sleep } from './api.js';
 import { $, announce, el, fill } from './dom.js';
 import { keyButton } from './key.js';
-import { sentence, t } from './language.js';
+import { nationalPhone, sentence, t } from './language.js';
 import { loadList } from './list.js';
 
 const MEDIA_TYPES = {
@@ -16,6 +16,8 @@ const MEDIA_TYPES = {
 const FORMATS = { 'text/csv': 'csv', 'text/vcard': 'vcard', 'application/x-ndjson': 'ndjson' };
 /** The size of a part in bytes. A part may be larger by one record. */
 const PART_SIZE = 64 * 1024;
+/** How many contacts of the check are shown. */
+const MAX_FIRST_SHOWN = 5;
 /** How many invalid records are shown. */
 const MAX_INVALID_SHOWN = 100;
 
@@ -113,7 +115,7 @@ async function sendParts(job, results, dryRun) {
   job.stop = new AbortController();
   for (const [index, part] of job.parts.entries()) {
     if (results[index]?.complete) continue;
-    const result = { records: 0, valid: 0, accepted: 0, invalid: 0, not_accepted: 0, wrong: [], ignored: {}, complete: false };
+    const result = { records: 0, valid: 0, accepted: 0, invalid: 0, not_accepted: 0, wrong: [], ignored: {}, first: [], complete: false };
     results[index] = result;
     await sendPart(job, { index, part, result, results, dryRun });
     showProgress(job, results, dryRun);
@@ -135,7 +137,7 @@ async function sendPart(job, { index, part, result, results, dryRun }) {
   const headers = dryRun ? {} : { 'Idempotency-Key': `${job.key}-${index}` };
   const options = { type: `${job.type}; charset=utf-8`, headers, signal: job.stop.signal, seconds: 0, body };
   const response = await request('POST', `contacts/import?${search}`, options);
-  for await (const { line, status, errors, ignored, operation_id: operation, summary, detail } of responseLines(response)) {
+  for await (const { line, status, errors, ignored, contact, operation_id: operation, summary, detail } of responseLines(response)) {
     if (summary) {
       result.complete = summary.complete && result.not_accepted === 0;
       if (!summary.complete) throw new Problem({ status: 200, title: sentence(summary.detail) || t('importStopped') });
@@ -144,6 +146,7 @@ async function sendPart(job, { index, part, result, results, dryRun }) {
       result[status] += 1;
       if (operation) job.operation = operation;
       if (status === 'not_accepted') result.problem = detail;
+      if (contact) result.first.push(contact);
       for (const { field } of ignored ?? []) result.ignored[field] = (result.ignored[field] ?? 0) + 1;
       if (status === 'invalid') result.wrong.push({ line: line + part.shift, errors });
       if (result.records % 50 === 0) showProgress(job, results, dryRun);
@@ -172,6 +175,7 @@ async function checkFile() {
     $('import-state').textContent = records ? `${checked} ${notKept(job.checked)}` : t('importNothing');
     $('import-send').textContent = t('importSend', { count: valid });
     $('import-send').disabled = valid === 0;
+    showFirst(job.checked);
     announce($('import-state').textContent);
   } catch (problem) {
     if (job !== current) return;
@@ -195,6 +199,15 @@ async function loadListWhenFinished(operation) {
 // -------------------------------------------------------------------------------------------------------- showing
 
 const sum = (results, count) => results.reduce((total, result) => total + (result?.[count] ?? 0), 0);
+
+/** Shows the first contacts as they would be created, above the invalid records. */
+function showFirst(results) {
+  const contacts = results.flatMap((result) => result?.first ?? []).slice(0, MAX_FIRST_SHOWN);
+  const items = contacts.map(({ name, phone, email }) => {
+    return el('li', {}, el('strong', {}, name), ' ', [nationalPhone(phone), email].filter(Boolean).join(' · '));
+  });
+  $('import-lines').prepend(...items);
+}
 
 /** What the contacts do not keep, by field. */
 function notKept(results) {
