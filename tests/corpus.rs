@@ -1,7 +1,7 @@
 //! Files as real programs write them, with invented people: `tests/corpus/`. Each is imported with exact results.
 
 use crate::support::{Client, eventually, start_standalone};
-use contacts::formats::{Columns, Format, Reader};
+use contacts::formats::{Columns, ExportRecord, Format, Reader, write_header, write_record};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -185,4 +185,70 @@ fn every_file_is_imported_from_the_terminal() {
     };
     let contacts = unique(expected_contacts(&files));
     eventually("all contacts are stored", || (unique(stored(&client)) == contacts).then_some(()));
+}
+
+/// `CONTACTS_ENDURANCE_LINES` sets the number of contacts: 100,000 in `make endurance`, otherwise 3,000.
+#[test]
+fn endurance_contacts_survive_every_format_and_encoding() {
+    let count: usize = std::env::var("CONTACTS_ENDURANCE_LINES").map_or(3_000, |lines| lines.parse().unwrap());
+    let utf16 = |text: &str, unit: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+    for format in Format::ALL {
+        for (encoding, only_latin) in [
+            ("UTF-8", false),
+            ("UTF-8 with mark", false),
+            ("UTF-16LE", false),
+            ("UTF-16BE", false),
+            ("windows-1252", true),
+        ] {
+            if only_latin && format == Format::Ndjson {
+                // JSON is never Windows-1252 (RFC 8259 section 8.1).
+                continue;
+            }
+            let mut written = Vec::new();
+            write_header(format, &mut written);
+            let people: Vec<(String, String, Option<String>)> = (0..count).map(|n| invented(n, only_latin)).collect();
+            for (name, phone, email) in &people {
+                let record = ExportRecord {
+                    id: "01890a5d-ac96-774b-bcce-b302099a8057",
+                    name,
+                    phone,
+                    ddd: 11,
+                    state: "SP",
+                    region: "Sudeste",
+                    email: email.as_deref(),
+                    version: "01890a5d-ac96-774b-bcce-b302099a8057",
+                    created_at: "2026-01-02T03:04:05.123456Z",
+                    updated_at: "2026-01-02T03:04:05.123456Z",
+                };
+                write_record(format, &record, &mut written);
+            }
+            let text = String::from_utf8(written).unwrap();
+            let bytes = match encoding {
+                "UTF-8" => text.into_bytes(),
+                "UTF-8 with mark" => format!("\u{feff}{text}").into_bytes(),
+                "UTF-16LE" => utf16(&format!("\u{feff}{text}"), u16::to_le_bytes),
+                "UTF-16BE" => utf16(&format!("\u{feff}{text}"), u16::to_be_bytes),
+                _ => text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect(),
+            };
+            let (mut reader, mut entries) = (Reader::new(format, Columns::default()), Vec::new());
+            bytes.chunks(4_093).for_each(|chunk| reader.push(chunk, &mut entries).unwrap());
+            reader.finish(&mut entries).unwrap();
+            assert_eq!(entries.len(), count, "{format:?} {encoding}");
+            for (entry, (name, phone, email)) in entries.iter().zip(&people) {
+                let details = entry.result.as_ref().unwrap_or_else(|e| panic!("{format:?} {encoding} {name}: {e:?}"));
+                let read =
+                    (details.name.as_str(), details.phone.to_string(), details.email.as_ref().map(|e| e.as_str()));
+                assert_eq!(read, (name.as_str(), phone.clone(), email.as_deref()), "{format:?} {encoding}");
+            }
+        }
+    }
+}
+
+/// The n-th invented person.
+fn invented(n: usize, only_latin: bool) -> (String, String, Option<String>) {
+    let first = ["José", "Conceição", "Ângela", "Zoë", "D'Ávila; filho", "\"Zé\", o Grande", "=Ana", "Õ"][n % 8];
+    let last =
+        if only_latin { "Gonçalves" } else { ["Łukasz", "👩\u{200d}🚀", "Αθηνά", "Gonçalves"][n / 8 % 4] };
+    let phone = format!("+55119{:08}", 10_000_000 + n);
+    (format!("{first} {last} {n}"), phone, (n % 3 > 0).then(|| format!("p{n}@example.com")))
 }
