@@ -250,5 +250,5 @@ fn invented(n: usize, only_latin: bool) -> (String, String, Option<String>) {
     let last =
         if only_latin { "Gonçalves" } else { ["Łukasz", "👩\u{200d}🚀", "Αθηνά", "Gonçalves"][n / 8 % 4] };
     let phone = format!("+55119{:08}", 10_000_000 + n);
-    (format!("{first} {last} {n}"), phone, (n % 3 > 0).then(|| format!("p{n}@example.com")))
+    (format!("{first} {last} {n}"), phone, (!n.is_multiple_of(3)).then(|| format!("p{n}@example.com")))
 }
