@@ -280,6 +280,7 @@ fn an_update_that_overtakes_its_create_is_retried() {
     let key = [("idempotency-key", "one")];
     let other = Stack::new();
     let mut elsewhere = other.start("producer");
+    elsewhere.wait_until_ready();
     let id = elsewhere.client().write("POST", "/contacts", &key, &person("Ana")).text("contact_id");
     let early = client.write("PUT", &format!("/contacts/{id}"), &[], &person("Early"));
     eventually("the update is in the retry queue", || (stack.broker.depth(QueueKind::Retry) > 0).then_some(()));
