@@ -71,6 +71,28 @@ fn test_life_cycle(client: &Client) {
     assert_eq!(client.finished_operation(&changed.text("operation_id"))["status"], "applied");
     assert_eq!(client.get(&path).json()["name"], "Ana Lima");
 
+    // A patch changes single members.
+    let merge_patch =
+        [("content-type", "application/merge-patch+json"), ("if-match", &*format!("\"{}\"", changed.text("version")))];
+    let patched = client.send("PATCH", &path, &merge_patch, Some(br#"{"email":null,"phone":"1134567890"}"#)).unwrap();
+    assert_eq!(patched.status, 202, "{patched:?}");
+    let operation = client.finished_operation(&patched.text("operation_id"));
+    assert_eq!((&operation["status"], &operation["operation"]), (&json!("applied"), &json!("patch")));
+    let contact = client.get(&path).json();
+    assert_eq!(
+        (&contact["name"], &contact["phone"], &contact["email"]),
+        (&json!("Ana Lima"), &json!("+551134567890"), &json!(null))
+    );
+    assert_eq!(contact["version"], patched.text("operation_id"));
+    let stale = client.send("PATCH", &path, &merge_patch, Some(br#"{"name":"Nobody"}"#)).unwrap();
+    assert_eq!((stale.status, stale.text("type")), (412, "/problems/version-conflict".into()));
+    let json_patch = [("content-type", "application/json-patch+json")];
+    let unknown = client.send("PATCH", &path, &json_patch, Some(b"[]")).unwrap();
+    assert_eq!((unknown.status, unknown.header("accept-patch")), (415, "application/merge-patch+json"));
+    let waited = [("content-type", "application/json"), ("prefer", "wait=30")];
+    let restored = client.send("PATCH", &path, &waited, Some(br#"{"email":"ana@example.com"}"#)).unwrap();
+    assert_eq!((restored.status, restored.text("email")), (200, "ana@example.com".into()));
+
     // SQL shows that the old version is no longer current, so the answer is immediate.
     let stale = client.write("PUT", &path, &[("if-match", read.header("etag"))], &person("Nobody"));
     assert_eq!((stale.status, stale.text("type")), (412, "/problems/version-conflict".into()));

@@ -10,7 +10,7 @@ import unicodedata
 import schemathesis
 
 NUMBER = itertools.count()
-WRITES = {"POST", "PUT", "DELETE"}
+WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 VERSION = re.compile(r'\*|"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"')
 
 

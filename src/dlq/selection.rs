@@ -14,7 +14,7 @@ pub struct Selection {
     #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: Vec<String>,
     /// Messages with this operation. May be repeated
-    #[arg(long, value_name = "OPERATION", value_delimiter = ',', value_parser = ["insert", "update", "delete", UNKNOWN])]
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',', value_parser = ["insert", "update", "delete", "patch", UNKNOWN])]
     pub operation: Vec<String>,
     /// Messages for the contact with this id. May be repeated
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = parse_id)]

@@ -1,12 +1,14 @@
 //! What one command does to one contact, as a pure function.
 //!
 //! The rule of this function: the unconditional commands on a contact lead to the same final state in any order, also
-//! if some of them are repeated.
+//! if some of them are repeated. A member of a contact has the value of the newest write of this member.
 
-use super::{Action, Command, Contact, ContactState, Lifecycle, Reason, Stamp};
+use super::contact::NewValues;
+use super::{Action, Command, Contact, ContactState, Details, Lifecycle, MemberWrites, Reason, Stamp};
 
 /// The effect of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a decision lives on the stack for a moment, and most of them write")]
 pub enum Decision {
     /// The command takes effect. This is the new contact.
     Write(Contact),
@@ -24,19 +26,28 @@ pub enum Decision {
 ///
 /// `version_known` says whether the operation in [`Command::expects`] is finished. If it is, and its version is not
 /// current, the command fails. If it is not, the command waits for it.
-pub fn apply(current: Option<&ContactState>, command: &Command, version_known: bool) -> Decision {
+///
+/// `details` returns the current details. They are needed if the command does not replace all of them; see
+/// [`super::Batch::needs_details`].
+pub fn apply<'a>(
+    current: Option<&ContactState>,
+    details: impl FnOnce() -> Option<&'a Details>,
+    command: &Command,
+    version_known: bool,
+) -> Decision {
     let Some(current) = current else {
         return match &command.action {
             Action::Create(details) => Decision::Write(Contact {
                 id: command.contact_id,
                 version: command.operation_id,
                 stamp: Stamp::ZERO,
+                writes: None,
                 created_by: command.operation_id,
                 created_at: command.accepted_at,
                 updated_at: command.accepted_at,
                 life: Lifecycle::Live(details.clone()),
             }),
-            Action::Update(_) | Action::Delete => Decision::Wait(Reason::ContactNotFound),
+            Action::Update(_) | Action::Patch(_) | Action::Delete => Decision::Wait(Reason::ContactNotFound),
         };
     };
     if current.version == command.operation_id {
@@ -46,27 +57,51 @@ pub fn apply(current: Option<&ContactState>, command: &Command, version_known: b
         Action::Create(_) if current.created_by == command.operation_id => Decision::Duplicate,
         Action::Create(_) if current.deleted => Decision::Superseded,
         Action::Create(_) => Decision::Fail(Reason::AlreadyExists),
-        Action::Update(_) if current.deleted => Decision::Fail(Reason::ContactDeleted),
+        Action::Update(_) | Action::Patch(_) if current.deleted => Decision::Fail(Reason::ContactDeleted),
         Action::Delete if current.deleted => Decision::Superseded,
-        Action::Update(details) => {
-            let write = |stamp| Decision::Write(changed(current, command, stamp, Lifecycle::Live(details.clone())));
-            match command.expects {
-                None if (command.stamp, command.operation_id) > (current.stamp, current.version) => {
-                    write(command.stamp)
-                }
-                None => Decision::Superseded,
-                Some(_) => apply_conditional(current, command, version_known, write),
-            }
-        }
+        Action::Update(values) => change(current, details, values.into(), command, version_known),
+        Action::Patch(patch) => change(current, details, patch.into(), command, version_known),
         Action::Delete => {
             let write = |stamp| {
-                Decision::Write(changed(current, command, stamp, Lifecycle::Deleted { at: command.accepted_at }))
+                Decision::Write(changed(current, command, stamp, None, Lifecycle::Deleted { at: command.accepted_at }))
             };
             match command.expects {
                 None => write(command.stamp.max(current.stamp.next())),
                 Some(_) => apply_conditional(current, command, version_known, write),
             }
         }
+    }
+}
+
+/// Decides the effect of an update or a patch of a live contact. Without a condition, each new value takes effect if the
+/// last write of its member is older.
+fn change<'a>(
+    current: &ContactState,
+    details: impl FnOnce() -> Option<&'a Details>,
+    values: NewValues<'_>,
+    command: &Command,
+    version_known: bool,
+) -> Decision {
+    let writes = current.member_writes();
+    let write = |stamp: Stamp| {
+        let write = (stamp, command.operation_id);
+        let newer = values.newer_than(&writes, write);
+        if newer.is_empty() {
+            return Decision::Superseded;
+        }
+        let (details, writes) = match newer.whole() {
+            Some(details) => (details, MemberWrites::all(write)),
+            None => match details() {
+                Some(details) => newer.merged_into(details, writes, write),
+                None => return Decision::Wait(Reason::ContactNotFound),
+            },
+        };
+        let writes = Some(writes).filter(|writes| !writes.is_one_write());
+        Decision::Write(changed(current, command, stamp.max(current.stamp), writes, Lifecycle::Live(details)))
+    };
+    match command.expects {
+        None => write(command.stamp),
+        Some(_) => apply_conditional(current, command, version_known, write),
     }
 }
 
@@ -87,11 +122,18 @@ fn apply_conditional(
     }
 }
 
-fn changed(current: &ContactState, command: &Command, stamp: Stamp, life: Lifecycle) -> Contact {
+fn changed(
+    current: &ContactState,
+    command: &Command,
+    stamp: Stamp,
+    writes: Option<MemberWrites>,
+    life: Lifecycle,
+) -> Contact {
     Contact {
         id: current.id,
         version: command.operation_id,
         stamp,
+        writes,
         created_by: current.created_by,
         created_at: current.created_at,
         updated_at: command.accepted_at,
@@ -103,6 +145,11 @@ fn changed(current: &ContactState, command: &Command, stamp: Stamp, life: Lifecy
 mod tests {
     use super::super::testing::{contact_with, create, delete, details, op, update};
     use super::*;
+
+    /// No command of these tests keeps a part of the details.
+    fn apply(current: Option<&ContactState>, command: &Command, version_known: bool) -> Decision {
+        super::apply(current, || None, command, version_known)
+    }
 
     fn live() -> ContactState {
         contact_with(1, 0).state()

@@ -4,7 +4,8 @@
 //! does this in one transaction. Both stores use this code; neither of them decides anything.
 
 use super::{
-    Command, Contact, ContactId, ContactState, Decision, OperationId, OperationKind, Reason, Timestamp, apply,
+    Action, Command, Contact, ContactId, ContactState, Decision, Details, OperationId, OperationKind, Reason,
+    Timestamp, apply,
 };
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -87,6 +88,7 @@ pub const SHORTEST_RETENTION: TimeDelta = TimeDelta::minutes(30);
 #[derive(Debug, Default)]
 pub struct Batch {
     states: HashMap<ContactId, ContactState>,
+    details: HashMap<ContactId, Details>,
     finished: HashMap<OperationId, FinishedOperation>,
     horizon: Option<Timestamp>,
 }
@@ -106,6 +108,26 @@ impl Batch {
         attempts
             .iter()
             .any(|attempt| self.is_unknown(attempt) && attempt.command.accepted_at < now - SHORTEST_RETENTION)
+    }
+
+    /// Sets the details of contacts. See [`Self::needs_details`].
+    #[must_use]
+    pub fn with_details(mut self, details: impl IntoIterator<Item = (ContactId, Details)>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
+    /// The contacts whose details the store must load with [`Self::with_details`]: a command may keep a part of them.
+    pub fn needs_details(&self, attempts: &[Attempt]) -> Vec<ContactId> {
+        let needs = |attempt: &&Attempt| match (&attempt.command.action, self.states.get(&attempt.command.contact_id)) {
+            (_, None) | (Action::Create(_) | Action::Delete, _) => false,
+            (Action::Patch(_), Some(state)) => !state.deleted,
+            (Action::Update(_), Some(state)) => state.writes.is_some(),
+        };
+        let mut ids: Vec<ContactId> = attempts.iter().filter(needs).map(|attempt| attempt.command.contact_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     fn is_unknown(&self, attempt: &Attempt) -> bool {
@@ -129,6 +151,7 @@ impl Batch {
         Self {
             states: states.into_iter().map(|state| (state.id, state)).collect(),
             finished: finished.into_iter().collect(),
+            details: HashMap::new(),
             horizon: None,
         }
     }
@@ -192,7 +215,14 @@ impl Batch {
         let decision = match attempt.must_fail {
             Some(reason) => Decision::Fail(reason),
             None if expired => Decision::Fail(Reason::Expired),
-            None => apply(self.states.get(&command.contact_id), command, version_known),
+            None => {
+                let id = command.contact_id;
+                let details = || match written.get(&id) {
+                    Some(contact) => contact.details(),
+                    None => self.details.get(&id),
+                };
+                apply(self.states.get(&id), details, command, version_known)
+            }
         };
         let (outcome, status) = match decision {
             Decision::Write(contact) => {
@@ -217,8 +247,8 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{contact, create, delete, op, update};
-    use super::super::{Action, Lifecycle, Stamp};
+    use super::super::testing::{contact, create, delete, details, op, patch, update};
+    use super::super::{Action, Email, EmailPatch, Lifecycle, Name, Patch, Phone, Stamp, Write};
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::Index;
@@ -237,7 +267,10 @@ mod tests {
 
     impl Memory {
         fn apply(&mut self, attempts: &[Attempt]) -> Vec<Outcome> {
-            let result = Batch::new(self.contacts.values().map(Contact::state), self.finished.clone()).fold(attempts);
+            let batch = Batch::new(self.contacts.values().map(Contact::state), self.finished.clone());
+            let needed = batch.needs_details(attempts);
+            let details = needed.iter().filter_map(|id| Some((*id, self.contacts[id].details()?.clone())));
+            let result = batch.with_details(details).fold(attempts);
             assert_eq!(result.outcomes.len(), attempts.len());
             for contact in result.created.into_iter().chain(result.changed) {
                 self.contacts.insert(contact.id, contact);
@@ -320,10 +353,69 @@ mod tests {
         assert_eq!(memory.contacts[&contact()].version, op(3));
     }
 
+    /// A patch with other values for each id.
+    fn patch_of(id: u128, stamp: i64, [name, phone, email]: [bool; 3]) -> Command {
+        let digits = format!("119{id:08}");
+        let address = Email::parse(&format!("person{id}@example.com")).unwrap();
+        let email_patch = if id.is_multiple_of(2) { EmailPatch::Remove } else { EmailPatch::Set(address) };
+        let changes = Patch {
+            name: name.then(|| Name::parse(&format!("Patched {id}")).unwrap()),
+            phone: phone.then(|| Phone::parse(&digits).unwrap()),
+            email: email.then_some(email_patch),
+        };
+        patch(id, stamp, changes)
+    }
+
+    #[test]
+    fn patches_of_different_members_both_take_effect_in_any_order() {
+        let (name, phone) = (patch_of(3, 10, [true, false, false]), patch_of(5, 20, [false, true, false]));
+        let mut results = Vec::new();
+        for order in [[&name, &phone], [&phone, &name]] {
+            for together in [false, true] {
+                let mut memory = Memory::default();
+                memory.apply(&[attempt(create(1, 5))]);
+                let attempts: Vec<Attempt> = order.iter().map(|command| attempt((*command).clone())).collect();
+                let outcomes: Vec<Outcome> = if together {
+                    memory.apply(&attempts)
+                } else {
+                    attempts.chunks(1).flat_map(|attempt| memory.apply(attempt)).collect()
+                };
+                assert_eq!(outcomes, [Outcome::Applied; 2]);
+                results.push(memory.contacts[&contact()].details().cloned().unwrap());
+            }
+        }
+        results.dedup();
+        let [details] = &results[..] else { panic!("{results:?}") };
+        assert_eq!(details.name.as_str(), "Patched 3");
+        assert_eq!(details.phone.to_string(), "+5511900000005");
+        assert_eq!(details.email.as_ref().map(Email::as_str), Some("someone@example.com"));
+    }
+
+    #[test]
+    fn a_change_that_takes_effect_in_part_has_a_new_version_and_a_stamp_that_never_goes_back() {
+        let mut memory = Memory::default();
+        memory.apply(&[attempt(create(1, 5)), attempt(patch_of(3, 20, [true, false, false]))]);
+        assert_eq!(memory.apply(&[attempt(update(4, 10))]), [Outcome::Applied]);
+        let partly = memory.contacts[&contact()].clone();
+        assert_eq!((partly.version, partly.stamp.raw()), (op(4), 20));
+        assert_eq!(partly.details().unwrap().name.as_str(), "Patched 3");
+        // Replayed without its record, it changes nothing.
+        memory.finished.clear();
+        memory.apply(&[attempt(patch_of(3, 20, [true, false, false])), attempt(update(4, 10))]);
+        assert_eq!(memory.contacts[&contact()], partly);
+        // A newer update replaces everything, so no member needs a write of its own.
+        memory.apply(&[attempt(update(6, 30))]);
+        assert_eq!(memory.contacts[&contact()].writes, None);
+    }
+
     fn unconditional() -> impl Strategy<Value = Vec<Command>> {
-        (proptest::collection::vec(1i64..40, 0..8), proptest::option::of(1i64..40)).prop_map(|(updates, deleted)| {
+        let change = (1i64..40, proptest::option::weighted(0.6, any::<[bool; 3]>()));
+        (proptest::collection::vec(change, 0..8), proptest::option::of(1i64..40)).prop_map(|(changes, deleted)| {
             let mut commands = vec![create(1, 20)];
-            commands.extend((2..).zip(updates).map(|(id, stamp)| update(id, stamp)));
+            commands.extend((2..).zip(changes).map(|(id, (stamp, members))| match members {
+                Some(members) if members != [false; 3] => patch_of(id, stamp, members),
+                _ => update(id, stamp),
+            }));
             commands.extend(deleted.map(|stamp| delete(100, stamp)));
             commands
         })
@@ -336,12 +428,30 @@ mod tests {
             commands in unconditional(),
             picks in proptest::collection::vec((any::<Index>(), 1usize..5), 0..60),
         ) {
-            let expected = if commands.iter().any(|c| c.action == Action::Delete) {
-                None
-            } else {
-                commands.iter().filter(|c| matches!(c.action, Action::Update(_))).max_by_key(|c| (c.stamp, c.operation_id))
-                    .or(commands.first()).map(|c| c.operation_id)
-            };
+            let deleted = commands.iter().any(|c| c.action == Action::Delete);
+            // Each member has the value of its newest write.
+            let mut expected = details(1);
+            let mut newest: [Write; 3] = [(Stamp::ZERO, op(1)); 3];
+            let mut sorted: Vec<&Command> = commands.iter().collect();
+            sorted.sort_by_key(|command| (command.stamp, command.operation_id));
+            for command in sorted {
+                let write = (command.stamp, command.operation_id);
+                match &command.action {
+                    Action::Update(values) => (expected, newest) = (values.clone(), [write; 3]),
+                    Action::Patch(patch) => {
+                        if let Some(name) = &patch.name {
+                            (expected.name, newest[0]) = (name.clone(), write);
+                        }
+                        if let Some(phone) = patch.phone {
+                            (expected.phone, newest[1]) = (phone, write);
+                        }
+                        if let Some(email) = &patch.email {
+                            (expected.email, newest[2]) = (email.value().cloned(), write);
+                        }
+                    }
+                    Action::Create(_) | Action::Delete => {}
+                }
+            }
 
             let mut memory = Memory::default();
             // Deliver any commands in any batches. Commands that wait are delivered again at the end.
@@ -361,9 +471,14 @@ mod tests {
             }
 
             let contact = &memory.contacts[&contact()];
-            match expected {
-                None => prop_assert!(contact.state().deleted),
-                Some(version) => prop_assert_eq!(contact.version, version),
+            if deleted {
+                prop_assert!(contact.state().deleted);
+            } else {
+                prop_assert_eq!(contact.details(), Some(&expected));
+                let writes = contact.state().member_writes();
+                prop_assert_eq!([writes.name, writes.phone, writes.email], newest);
+                prop_assert_eq!(contact.stamp, newest.into_iter().max().unwrap().0);
+                prop_assert!(newest.iter().any(|(_, operation)| *operation == contact.version));
             }
             // No operation took effect twice, and every operation is finished.
             prop_assert!(memory.effects.values().all(|effects| *effects == 1));

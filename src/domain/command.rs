@@ -1,6 +1,6 @@
 //! A command: an accepted request to change one contact.
 
-use super::{ContactId, Details, OperationId, Stamp, Timestamp};
+use super::{ContactId, Details, OperationId, Patch, Stamp, Timestamp};
 
 /// The change that a command requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub enum Action {
     Create(Details),
     /// Replace all details.
     Update(Details),
+    /// Change some details.
+    Patch(Patch),
     /// Delete the contact. Its id is never used again.
     Delete,
 }
@@ -22,11 +24,13 @@ pub enum OperationKind {
     Update,
     /// `delete`
     Delete,
+    /// `patch`
+    Patch,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Insert, Self::Update, Self::Delete];
+    pub const ALL: [Self; 4] = [Self::Insert, Self::Update, Self::Delete, Self::Patch];
 
     /// The name in messages, rows and metric labels.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +38,7 @@ impl OperationKind {
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Patch => "patch",
         }
     }
 
@@ -73,6 +78,7 @@ impl Command {
             Action::Create(_) => OperationKind::Insert,
             Action::Update(_) => OperationKind::Update,
             Action::Delete => OperationKind::Delete,
+            Action::Patch(_) => OperationKind::Patch,
         }
     }
 }

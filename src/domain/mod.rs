@@ -19,7 +19,8 @@ pub use apply::{Decision, apply};
 pub use batch::{Attempt, Batch, BatchResult, FinishedOperation, OperationRecord, Outcome, SHORTEST_RETENTION, Status};
 pub use command::{Action, Command, Fingerprint, OperationKind};
 pub use contact::{
-    AREAS, AreaCode, Contact, ContactState, Details, Email, Lifecycle, Name, NameKey, Phone, Region, State,
+    AREAS, AreaCode, Contact, ContactState, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey, Patch,
+    Phone, Region, State, Write,
 };
 pub use ids::{ContactId, OperationId};
 pub use invalid::{Invalid, SuggestedPhone};

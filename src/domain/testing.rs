@@ -39,6 +39,10 @@ pub(super) fn update(id: u128, stamp: i64) -> Command {
     command(id, stamp, Action::Update(details(id)))
 }
 
+pub(super) fn patch(id: u128, stamp: i64, patch: Patch) -> Command {
+    command(id, stamp, Action::Patch(patch))
+}
+
 pub(super) fn delete(id: u128, stamp: i64) -> Command {
     command(id, stamp, Action::Delete)
 }
@@ -48,6 +52,7 @@ pub(super) fn contact_with(version: u128, stamp: i64) -> Contact {
         id: contact(),
         version: op(version),
         stamp: Stamp::new(stamp).unwrap(),
+        writes: None,
         created_by: op(1),
         created_at: Timestamp::from_timestamp_millis(0).unwrap(),
         updated_at: Timestamp::from_timestamp_millis(0).unwrap(),

@@ -7,7 +7,7 @@
 //! reports all errors.
 
 use super::record::{REQUIRED, RecordError, WHOLE_RECORD, assemble};
-use crate::domain::{Details, Email, Invalid, Name, Phone};
+use crate::domain::{Details, Email, EmailPatch, Invalid, Name, Patch, Phone};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -17,6 +17,9 @@ use std::fmt;
 
 const NOT_TEXT: Invalid = Invalid::new("wrong_type", "must be a string");
 const NOT_OBJECT: Invalid = Invalid::new("wrong_type", "must be an object with name, phone and email");
+const NOT_REMOVABLE: Invalid =
+    Invalid::new("required", "must not be null: every contact has a name and a phone number");
+const EMPTY_PATCH: Invalid = Invalid::new("required", "must have at least one of name, phone and email");
 const UNKNOWN: Invalid = Invalid::new("unknown_field", "is not a field of a contact: name, phone, email");
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -163,6 +166,48 @@ fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
     assemble(name, phone, email, unknown.collect()).map_err(JsonError::Invalid)
 }
 
+/// Parses a merge patch of a contact (RFC 7396): a member with a value is set, a member with `null` is removed, all others
+/// keep their values.
+pub fn parse_patch(bytes: &[u8]) -> Result<Patch, JsonError> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let malformed = |error: serde_json::Error| JsonError::Malformed { line: error.line(), column: error.column() };
+    let whole = |invalid| JsonError::Invalid(vec![RecordError::new(Source::Body.whole_contact(), invalid)]);
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
+        return Err(whole(NOT_OBJECT));
+    }
+    let Members(fields) = serde_json::from_slice(bytes).map_err(malformed)?;
+    if let Some(name) = repeated(&fields) {
+        return Err(JsonError::Repeated(name.to_owned()));
+    }
+    let (mut patch, mut errors, mut unknown) = (Patch::default(), Vec::new(), 0);
+    for (member, value) in &fields {
+        let result = match (member.as_str(), value) {
+            ("name", Value::String(text)) => Name::parse(text).map(|name| patch.name = Some(name)),
+            ("phone", Value::String(text)) => Phone::parse(text).map(|phone| patch.phone = Some(phone)),
+            ("email", Value::String(text)) => {
+                Email::parse(text).map(|email| patch.email = Some(EmailPatch::Set(email)))
+            }
+            ("email", Value::Null) => {
+                patch.email = Some(EmailPatch::Remove);
+                Ok(())
+            }
+            ("name" | "phone", Value::Null) => Err(NOT_REMOVABLE),
+            ("name" | "phone" | "email", _) => Err(NOT_TEXT),
+            _ => {
+                unknown += 1;
+                if unknown > MAX_UNKNOWN_FIELDS { Ok(()) } else { Err(UNKNOWN) }
+            }
+        };
+        errors.extend(result.err().map(|invalid| RecordError::new(member.clone(), invalid)));
+    }
+    match errors.is_empty() {
+        true if patch.is_empty() => Err(whole(EMPTY_PATCH)),
+        true => Ok(patch),
+        false => Err(JsonError::Invalid(errors)),
+    }
+}
+
 /// The members of an object in their order, also those that occur more than once.
 struct Members(Vec<(String, Value)>);
 
@@ -252,6 +297,33 @@ mod tests {
         let text = "\u{feff}{\"name\":\"Ana\",\"phone\":\"11987654321\",\"email\":\"ana@example.com\"}";
         assert_eq!(body_codes(text), [""; 0]);
         assert_eq!(body_codes("\u{feff}\u{feff}{}"), ["1:1"]);
+    }
+
+    #[test]
+    fn a_patch_has_the_members_to_change() {
+        let patch = |text: &str| match parse_patch(text.as_bytes()) {
+            Ok(patch) => {
+                let members = [patch.name.is_some(), patch.phone.is_some(), patch.email.is_some()];
+                format!("{members:?} {:?}", patch.email == Some(EmailPatch::Remove))
+            }
+            Err(JsonError::Invalid(errors)) => {
+                let codes = errors.iter().map(|error| format!("{}:{}", error.field, error.invalid.code));
+                codes.collect::<Vec<_>>().join(" ")
+            }
+            Err(other) => format!("{other:?}"),
+        };
+        assert_eq!(patch(r#"{"name":"Ana"}"#), "[true, false, false] false");
+        assert_eq!(patch("\u{feff} {\"email\":null,\"phone\":\"11987654321\"}"), "[false, true, true] true");
+        for (text, expected) in [
+            ("{}", "(body):required"),
+            ("[]", "(body):wrong_type"),
+            (r#"{"name":null,"phone":null}"#, "name:required phone:required"),
+            (r#"{"name":1,"email":"x","version":"y"}"#, "name:wrong_type email:malformed version:unknown_field"),
+            (r#"{"name":"a","name":"b"}"#, "Repeated(\"name\")"),
+            ("{", "Malformed { line: 1, column: 1 }"),
+        ] {
+            assert_eq!(patch(text), expected, "{text}");
+        }
     }
 
     #[test]

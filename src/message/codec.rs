@@ -4,11 +4,12 @@
 //! fields and reports all errors.
 
 use crate::domain::{
-    Action, Command, ContactId, Details, Fingerprint, Invalid, OperationId, OperationKind, Reason, Rfc3339Micros,
-    Stamp, Timestamp,
+    Action, Command, ContactId, Details, Email, EmailPatch, Fingerprint, Invalid, Name, OperationId, OperationKind,
+    Patch, Phone, Reason, Rfc3339Micros, Stamp, Timestamp,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ struct Body<'a> {
     fingerprint: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     contact: Option<BodyContact<'a>>,
+    #[serde(default, borrow)]
+    patch: Option<BodyPatch<'a>>,
 }
 
 /// A body as it is written.
@@ -54,6 +57,45 @@ struct EncodedBody<'a> {
     fingerprint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<BodyContact<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<BodyPatch<'a>>,
+}
+
+/// The members that a patch changes, and their new values. `null` removes the value.
+#[derive(Default, Serialize, Deserialize)]
+struct BodyPatch<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, Option<Cow<'a, str>>>);
+
+impl<'a> From<&'a Patch> for BodyPatch<'a> {
+    fn from(patch: &'a Patch) -> Self {
+        let name = patch.name.as_ref().map(|name| ("name", Some(name.as_str().into())));
+        let phone = patch.phone.map(|phone| ("phone", Some(phone.to_string().into())));
+        let email = patch.email.as_ref().map(|email| ("email", email.value().map(|email| email.as_str().into())));
+        let members = [name, phone, email].into_iter().flatten();
+        Self(members.map(|(member, value)| (member.into(), value)).collect())
+    }
+}
+
+impl BodyPatch<'_> {
+    /// A member that this version does not know is an error: without it, a part of the change would be lost.
+    fn parse(&self) -> Result<Patch, Undecodable> {
+        let mut patch = Patch::default();
+        for (member, value) in &self.0 {
+            let invalid = |invalid| Undecodable::field(member, invalid);
+            match (&**member, value.as_deref()) {
+                ("name", Some(name)) => patch.name = Some(Name::from_accepted(name).map_err(invalid)?),
+                ("phone", Some(phone)) => patch.phone = Some(Phone::parse(phone).map_err(invalid)?),
+                ("email", Some(email)) => {
+                    patch.email = Some(EmailPatch::Set(Email::from_accepted(email).map_err(invalid)?));
+                }
+                ("email", None) => patch.email = Some(EmailPatch::Remove),
+                _ => return Err(Undecodable::new(Reason::Invalid, "patch has a member that cannot be changed so")),
+            }
+        }
+        if patch.is_empty() {
+            return Err(Undecodable::new(Reason::Invalid, "patch is missing or empty"));
+        }
+        Ok(patch)
+    }
 }
 
 fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -111,7 +153,11 @@ pub fn encode(command: &Command) -> Vec<u8> {
                 email: details.email.as_ref().map(|email| email.as_str().into()),
             })
         }
-        Action::Delete => None,
+        Action::Delete | Action::Patch(_) => None,
+    };
+    let patch = match &command.action {
+        Action::Patch(patch) => Some(patch.into()),
+        Action::Create(_) | Action::Update(_) | Action::Delete => None,
     };
     let body = EncodedBody {
         schema: SCHEMA,
@@ -123,6 +169,7 @@ pub fn encode(command: &Command) -> Vec<u8> {
         accepted_at: Rfc3339Micros(command.accepted_at),
         fingerprint: command.fingerprint.map(|fingerprint| format!("{:032x}", fingerprint.0)),
         contact,
+        patch,
     };
     let mut encoded = Vec::with_capacity(BODY_CAPACITY);
     // Strings and numbers can always be written to memory.
@@ -146,6 +193,7 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
         OperationKind::Insert => Action::Create(details(&parsed)?),
         OperationKind::Update => Action::Update(details(&parsed)?),
         OperationKind::Delete => Action::Delete,
+        OperationKind::Patch => Action::Patch(parsed.patch.as_ref().unwrap_or(&BodyPatch::default()).parse()?),
     };
     let fingerprint = match parsed.fingerprint.as_deref().map(|hex| u128::from_str_radix(hex, 16)) {
         None => None,
@@ -179,7 +227,7 @@ fn unknown_schema(schema: u64) -> Undecodable {
 }
 
 fn unknown_operation() -> Undecodable {
-    Undecodable::new(Reason::UnknownOperation, "operation is not insert, update or delete")
+    Undecodable::new(Reason::UnknownOperation, "operation is not insert, update, delete or patch")
 }
 
 /// Finds the reason why a body cannot be decoded. The parser's message can contain a part of the body, so the detail
@@ -215,10 +263,22 @@ mod tests {
         })
     }
 
+    /// A patch of some members, one bit for each. The fourth bit removes the address.
+    fn patch(details: Details, members: u8) -> Patch {
+        let has = |bit: u8| members & bit != 0;
+        let email = details.email.filter(|_| has(4)).map(EmailPatch::Set);
+        Patch {
+            name: Some(details.name).filter(|_| has(1)),
+            phone: Some(details.phone).filter(|_| has(2)),
+            email: if has(8) { Some(EmailPatch::Remove) } else { email },
+        }
+    }
+
     fn command() -> impl Strategy<Value = Command> {
         let action = prop_oneof![
             contact_details().prop_map(Action::Create),
             contact_details().prop_map(Action::Update),
+            (contact_details(), 1u8..16).prop_map(|(details, members)| Action::Patch(patch(details, members))),
             Just(Action::Delete)
         ];
         let ids = (any::<u128>(), any::<u128>(), any::<Option<u128>>());
@@ -272,6 +332,21 @@ mod tests {
         let mut body = sample();
         body["later"] = json!({ "addition": [1, 2, 3] });
         assert!(decode(body.to_string().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_patch_with_an_unknown_or_invalid_member_is_invalid() {
+        let decoded = |patch: serde_json::Value| {
+            let mut body = sample();
+            (body["operation"], body["patch"]) = ("patch".into(), patch);
+            decode(body.to_string().as_bytes()).map_err(|error| error.reason)
+        };
+        let removed = Patch { email: Some(EmailPatch::Remove), ..Patch::default() };
+        assert_eq!(decoded(json!({ "email": null })).map(|command| command.action), Ok(Action::Patch(removed)));
+        for invalid in [json!({}), json!(null), json!({ "name": null }), json!({ "name": "Ana", "fax": "1" })] {
+            assert_eq!(decoded(invalid.clone()), Err(Reason::Invalid), "{invalid}");
+        }
+        assert_eq!(decoded(json!({ "name": 1 })), Err(Reason::Undecodable));
     }
 
     #[test]

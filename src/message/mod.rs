@@ -16,7 +16,7 @@ use crate::domain::{Command, Timestamp};
 pub struct Message {
     /// The operation id as text. In a message of another program it can be any text, or empty.
     pub id: String,
-    /// `contact.insert`, `contact.update` or `contact.delete`.
+    /// `contact.insert`, `contact.update`, `contact.delete` or `contact.patch`.
     pub kind: String,
     /// When the command was accepted, in seconds since 1970. 0 if unknown.
     pub timestamp: u64,

@@ -2,9 +2,10 @@
 
 use super::StoreError;
 use crate::domain::{
-    Action, Attempt, Command, ContactId, Details, Email, FinishedOperation, Lifecycle, NameKey, OperationId,
-    OperationKind, Reason, Stamp, Status, Timestamp,
+    Action, Attempt, Command, Contact, ContactId, Details, Email, FinishedOperation, Lifecycle, MemberWrites, NameKey,
+    OperationId, OperationKind, Reason, Stamp, Status, Timestamp, Write,
 };
+use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use uuid::Uuid;
 
@@ -37,6 +38,45 @@ pub(super) fn kind(text: &str) -> Result<OperationKind, StoreError> {
     OperationKind::parse(text).ok_or_else(|| unreadable("operations.operation"))
 }
 
+/// The column `member_writes`: the last write of each member, as JSON. It also names the version that it belongs to: a
+/// program without this column changes the version and leaves the text as it is.
+#[derive(Serialize, Deserialize)]
+struct MemberWritesText {
+    version: Uuid,
+    name: (i64, Uuid),
+    phone: (i64, Uuid),
+    email: (i64, Uuid),
+}
+
+pub(super) fn member_writes_text(contact: &Contact) -> Option<String> {
+    let writes = contact.writes?;
+    let pair = |(stamp, operation): Write| (stamp.raw(), operation.uuid());
+    let text = MemberWritesText {
+        version: contact.version.uuid(),
+        name: pair(writes.name),
+        phone: pair(writes.phone),
+        email: pair(writes.email),
+    };
+    // Numbers and ids can always be written to memory.
+    serde_json::to_string(&text).ok()
+}
+
+pub(super) fn member_writes(text: Option<&str>, version: OperationId) -> Result<Option<MemberWrites>, StoreError> {
+    let Some(text) = text else { return Ok(None) };
+    let read: MemberWritesText = serde_json::from_str(text).map_err(|_error| unreadable("contacts.member_writes"))?;
+    if read.version != version.uuid() {
+        return Ok(None);
+    }
+    let write = |(raw, operation)| Ok::<_, StoreError>((stamp(raw)?, OperationId::new(operation)));
+    Ok(Some(MemberWrites { name: write(read.name)?, phone: write(read.phone)?, email: write(read.email)? }))
+}
+
+/// The details of a live contact, from the columns of its row.
+pub(super) fn details(name: Option<&str>, phone: Option<&str>, email: Option<&str>) -> Result<Details, StoreError> {
+    Details::from_accepted(name.unwrap_or_default(), phone.unwrap_or_default(), email)
+        .map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))
+}
+
 pub(super) fn stamp(raw: i64) -> Result<Stamp, StoreError> {
     Stamp::new(raw).ok_or_else(|| unreadable("contacts.stamp"))
 }
@@ -51,8 +91,7 @@ pub(super) fn lifecycle(
     if let Some(at) = deleted_at {
         return Ok(Lifecycle::Deleted { at });
     }
-    let details = Details::from_accepted(name.unwrap_or_default(), phone.unwrap_or_default(), email);
-    details.map(Lifecycle::Live).map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))
+    details(name, phone, email).map(Lifecycle::Live)
 }
 
 /// The columns that a live contact fills and a tombstone leaves empty, and `deleted_at`.

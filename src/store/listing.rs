@@ -62,7 +62,7 @@ pub struct ListPosition {
 
 /// The columns of a row of a page, in the order of the `ContactRow` of each database.
 pub(super) const CONTACT_COLUMNS: &str =
-    "id, version, stamp, created_by, created_at, deleted_at, updated_at, name, phone, email";
+    "id, version, stamp, created_by, created_at, deleted_at, member_writes, updated_at, name, phone, email";
 
 /// How a page is read: one index gives the order and the start, and the remaining filters apply to its rows.
 pub(super) struct PagePlan<'a> {

@@ -14,7 +14,7 @@ pub use database::Database;
 pub use process::{Process, Stack, all_dead_letters, start_standalone};
 pub use proxy::Proxy;
 
-use contacts::domain::{Action, Command, ContactId, Details, Email, Name, OperationId, Phone, Stamp, Timestamp};
+use contacts::domain::{Action, Command, ContactId, Details, Email, Name, OperationId, Patch, Phone, Stamp, Timestamp};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -75,6 +75,10 @@ pub fn create(contact: ContactId, name: &str) -> Command {
 
 pub fn update(contact: ContactId, stamp: i64, name: &str) -> Command {
     command(contact, stamp, Action::Update(details(name)))
+}
+
+pub fn patch(contact: ContactId, stamp: i64, patch: Patch) -> Command {
+    command(contact, stamp, Action::Patch(patch))
 }
 
 pub fn delete(contact: ContactId, stamp: i64) -> Command {

@@ -4,12 +4,15 @@ mod area;
 mod email;
 mod name;
 mod name_key;
+mod patch;
 mod phone;
 
 pub use area::{AREAS, AreaCode, Region, State};
 pub use email::Email;
 pub use name::Name;
 pub use name_key::NameKey;
+pub(super) use patch::NewValues;
+pub use patch::{EmailPatch, MemberWrites, Patch, Write};
 pub use phone::Phone;
 
 use super::{ContactId, Invalid, OperationId, Stamp, Timestamp};
@@ -70,8 +73,10 @@ pub struct Contact {
     pub id: ContactId,
     /// The operation that last changed the contact. It is the `ETag`.
     pub version: OperationId,
-    /// An unconditional update takes effect only if its stamp is greater.
+    /// The greatest stamp of the changes that took effect.
     pub stamp: Stamp,
+    /// The last write of each member. `None`: `version` wrote them all, with `stamp`.
+    pub writes: Option<MemberWrites>,
     /// The operation that created the contact.
     pub created_by: OperationId,
     /// When the create was accepted.
@@ -89,8 +94,10 @@ pub struct ContactState {
     pub id: ContactId,
     /// The operation that last changed the contact.
     pub version: OperationId,
-    /// An unconditional update takes effect only if its stamp is greater.
+    /// The greatest stamp of the changes that took effect.
     pub stamp: Stamp,
+    /// The last write of each member. `None`: `version` wrote them all, with `stamp`.
+    pub writes: Option<MemberWrites>,
     /// The operation that created the contact.
     pub created_by: OperationId,
     /// When the create was accepted.
@@ -102,8 +109,8 @@ pub struct ContactState {
 impl Contact {
     /// Makes a contact from its state and the remaining fields.
     pub const fn new(state: ContactState, updated_at: Timestamp, life: Lifecycle) -> Self {
-        let ContactState { id, version, stamp, created_by, created_at, deleted: _ } = state;
-        Self { id, version, stamp, created_by, created_at, updated_at, life }
+        let ContactState { id, version, stamp, writes, created_by, created_at, deleted: _ } = state;
+        Self { id, version, stamp, writes, created_by, created_at, updated_at, life }
     }
 
     /// The state of the contact.
@@ -112,9 +119,25 @@ impl Contact {
             id: self.id,
             version: self.version,
             stamp: self.stamp,
+            writes: self.writes,
             created_by: self.created_by,
             created_at: self.created_at,
             deleted: matches!(self.life, Lifecycle::Deleted { .. }),
         }
+    }
+
+    /// The details, if the contact is live.
+    pub const fn details(&self) -> Option<&Details> {
+        match &self.life {
+            Lifecycle::Live(details) => Some(details),
+            Lifecycle::Deleted { .. } => None,
+        }
+    }
+}
+
+impl ContactState {
+    /// The last write of each member.
+    pub fn member_writes(&self) -> MemberWrites {
+        self.writes.unwrap_or_else(|| MemberWrites::all((self.stamp, self.version)))
     }
 }

@@ -1,26 +1,49 @@
 //! The body of a write. It is read with a size limit and a deadline, then parsed into domain types. Every invalid field
 //! is reported.
 
-use crate::domain::Details;
+use crate::domain::{Details, Patch};
 use crate::formats::json::{self, JsonError, Source};
 use crate::producer::http::conditional::{check_content_encoding, media_type};
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, FieldLocation, Kind};
 use crate::producer::state::AppState;
-use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use actix_web::mime::Mime;
 use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, mime};
 use futures_util::StreamExt;
 
+/// The media type of a merge patch.
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 pub(crate) async fn read_details(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Details, Problem> {
-    check_content_encoding(request)?;
     require_json(request)?;
+    json::parse(&read(api, request, payload).await?, Source::Body).map_err(problem)
+}
+
+pub(crate) async fn read_patch(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Patch, Problem> {
+    require_merge_patch(request)?;
+    json::parse_patch(&read(api, request, payload).await?).map_err(problem)
+}
+
+async fn read(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
+    check_content_encoding(request)?;
     let read = read_body(api.settings.body_limit, request, payload);
-    let bytes = match tokio::time::timeout(api.settings.read_timeout, read).await {
-        Ok(bytes) => bytes?,
-        Err(_elapsed) => return Err(Problem::new(Kind::RequestTimeout, "Send the whole body at once.")),
-    };
-    parse(&bytes)
+    match tokio::time::timeout(api.settings.read_timeout, read).await {
+        Ok(bytes) => bytes,
+        Err(_elapsed) => Err(Problem::new(Kind::RequestTimeout, "Send the whole body at once.")),
+    }
+}
+
+/// A merge patch has its own media type (RFC 7396). Clients that send `application/json` mean the same. Another JSON type,
+/// for example `application/json-patch+json` (RFC 6902), means something else.
+fn require_merge_patch(request: &HttpRequest) -> Result<(), Problem> {
+    let known = |mime: Mime| [MERGE_PATCH, mime::APPLICATION_JSON.essence_str()].contains(&mime.essence_str());
+    if require_json(request).is_ok() && media_type(request).is_some_and(known) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::UnsupportedMediaType, "Send `Content-Type: application/merge-patch+json`, in UTF-8.")
+        .with_header(HeaderName::from_static("accept-patch"), HeaderValue::from_static(MERGE_PATCH)))
 }
 
 fn require_json(request: &HttpRequest) -> Result<(), Problem> {
@@ -52,8 +75,8 @@ async fn read_body(limit: usize, request: &HttpRequest, mut payload: Payload) ->
     Ok(bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<Details, Problem> {
-    json::parse(bytes, Source::Body).map_err(|fault| match fault {
+fn problem(fault: JsonError) -> Problem {
+    match fault {
         JsonError::Malformed { line, column } => {
             Problem::new(Kind::MalformedJson, format!("At line {line} column {column}: not valid JSON."))
         }
@@ -65,5 +88,5 @@ fn parse(bytes: &[u8]) -> Result<Details, Problem> {
         JsonError::Invalid(faults) => Problem::validation(
             faults.into_iter().map(|fault| FieldError::new(FieldLocation::Body, fault.field, fault.invalid)).collect(),
         ),
-    })
+    }
 }

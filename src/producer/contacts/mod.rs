@@ -24,8 +24,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route(web::get().to(read::contact))
             .route(web::head().to(read::contact))
             .route(web::put().to(write::update))
+            .route(web::patch().to(write::patch))
             .route(web::delete().to(write::delete))
-            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, PUT, DELETE"))),
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, PUT, PATCH, DELETE"))),
     );
     config.service(
         web::resource("/areas")

@@ -150,6 +150,7 @@ mod tests {
             id: ContactId::new(id),
             version,
             stamp: Stamp::at_millis(0),
+            writes: None,
             created_by: version,
             created_at: at,
             deleted: false,

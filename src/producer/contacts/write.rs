@@ -46,6 +46,18 @@ pub(crate) async fn update(
     accept(&api, &request, Some(id), expects, Action::Update(details)).await
 }
 
+pub(crate) async fn patch(
+    api: Data<AppState>,
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
+    check_if_none_match(&request, false)?;
+    let patch = body::read_patch(&api, &request, payload).await?;
+    accept(&api, &request, Some(id), expects, Action::Patch(patch)).await
+}
+
 pub(crate) async fn delete(
     api: Data<AppState>,
     request: HttpRequest,
@@ -122,7 +134,7 @@ async fn finished_response(api: &AppState, command: &Command, operation: &Operat
     let id = command.contact_id;
     let mut response = match command.action {
         Action::Delete => return Ok(HttpResponse::NoContent().finish()),
-        Action::Update(_) => HttpResponse::Ok(),
+        Action::Update(_) | Action::Patch(_) => HttpResponse::Ok(),
         Action::Create(_) => HttpResponse::Created(),
     };
     let contact = api.reader.try_read(move |store| store.contact(id)).await.flatten();

@@ -110,6 +110,7 @@ fn contact() -> Contact {
         id: ContactId::new(Uuid::now_v7()),
         version: operation_id(),
         stamp: Stamp::new(1).unwrap(),
+        writes: None,
         created_by: operation_id(),
         created_at: now,
         updated_at: now,

@@ -8,6 +8,7 @@ use super::responses::{empty, response};
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
 const VCARD: &str = "text/vcard";
@@ -104,6 +105,20 @@ fn contact() -> Value {
         .answers(200, response(applied, headers::of(&[TAG, APPLIED]), JSON, example()))
         .answers(202, accepted())
         .fails(&[400, 404, 408, 409, 410, 412, 413, 415, 422, 503]);
+    let patch = Operation::new("patchContact", "contacts", "Change single fields of a contact")
+        .described(
+            "A merge patch (RFC 7396): a field with a value is set, an `email` of `null` is removed, and every other field \
+             keeps its value. Fields are merged one by one: of all changes of a field, the newest one counts. So two \
+             patches of different fields both take effect, in any order.",
+        )
+        .takes(&["ContactId", "IdempotencyKey", "IfMatch", "Prefer"])
+        .reads([
+            (MERGE_PATCH, with_example(schema("ContactPatch"), json!({ "phone": "(11) 91234-5678" }))),
+            (JSON, with_example(schema("ContactPatch"), json!({ "email": null }))),
+        ])
+        .answers(200, response(applied, headers::of(&[TAG, APPLIED]), JSON, example()))
+        .answers(202, accepted())
+        .fails(&[400, 404, 408, 409, 410, 412, 413, 415, 422, 503]);
     let delete = Operation::new("deleteContact", "contacts", "Delete a contact")
         .described("Deletes the contact. Its id is never used again.")
         .takes(&["ContactId", "IdempotencyKey", "IfMatch", "Prefer"])
@@ -114,6 +129,7 @@ fn contact() -> Value {
         ("head", get.head("headContact").into()),
         ("get", get.into()),
         ("put", replace.into()),
+        ("patch", patch.into()),
         ("delete", delete.into()),
     ])
 }

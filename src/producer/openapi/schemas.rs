@@ -120,8 +120,17 @@ fn inputs() -> Schemas {
         ("Name", name),
         ("PhoneInput", phone),
         ("EmailInput", email),
-        ("ContactInput", record("The values of a contact in a request.", &["name", "phone"], members)),
+        ("ContactInput", record("The values of a contact in a request.", &["name", "phone"], members.clone())),
+        ("ContactPatch", with_minimum(record("The fields to change: at least one.", &[], members))),
     ]
+}
+
+/// An object with at least one member.
+fn with_minimum(mut schema: Value) -> Value {
+    if let Some(keywords) = schema.as_object_mut() {
+        keywords.insert("minProperties".into(), 1.into());
+    }
+    schema
 }
 
 fn contact_members() -> [(&'static str, Value); 10] {

@@ -1,6 +1,6 @@
 //! Ids of new operations and contacts. The same `Idempotency-Key` of the same caller gives the same ids.
 
-use crate::domain::{Action, ContactId, Fingerprint, OperationId, Timestamp};
+use crate::domain::{Action, ContactId, Email, Fingerprint, OperationId, Timestamp};
 use crate::producer::auth::Caller;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -30,18 +30,31 @@ pub(crate) fn fingerprint(contact: Option<ContactId>, expects: Option<OperationI
     };
     part(contact.map(|id| id.uuid().into_bytes()).as_ref().map_or(&[][..], |id| &id[..]));
     part(expects.map(|id| id.uuid().into_bytes()).as_ref().map_or(&[][..], |id| &id[..]));
-    let (kind, details) = match action {
-        Action::Create(details) => ("insert", Some(details)),
-        Action::Update(details) => ("update", Some(details)),
-        Action::Delete => ("delete", None),
+    let kind = match action {
+        Action::Create(_) => "insert",
+        Action::Update(_) => "update",
+        Action::Delete => "delete",
+        Action::Patch(_) => "patch",
     };
     part(kind.as_bytes());
-    if let Some(details) = details {
-        part(details.name.as_str().as_bytes());
-        part(details.phone.to_string().as_bytes());
-        if let Some(email) = &details.email {
-            part(email.as_str().as_bytes());
+    match action {
+        Action::Create(details) | Action::Update(details) => {
+            part(details.name.as_str().as_bytes());
+            part(details.phone.to_string().as_bytes());
+            if let Some(email) = &details.email {
+                part(email.as_str().as_bytes());
+            }
         }
+        Action::Patch(patch) => {
+            let mut member = |name: &str, value: Option<&str>| {
+                part(name.as_bytes());
+                part(value.unwrap_or_default().as_bytes());
+            };
+            patch.name.iter().for_each(|name| member("name", Some(name.as_str())));
+            patch.phone.iter().for_each(|phone| member("phone", Some(&phone.to_string())));
+            patch.email.iter().for_each(|email| member("email", email.value().map(Email::as_str)));
+        }
+        Action::Delete => {}
     }
     Fingerprint(u128::from_be_bytes(first_half(digest)))
 }
@@ -66,7 +79,7 @@ pub(crate) fn may_be_pending(id: OperationId, pruned_before: Option<Timestamp>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Details, Email, Name, Phone};
+    use crate::domain::{Details, Name, Phone};
 
     const ANA: Caller = Caller([1; 32]);
     const BIA: Caller = Caller([2; 32]);

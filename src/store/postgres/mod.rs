@@ -199,6 +199,16 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
         // After the reads: if a row was pruned before the reads, its horizon is visible now.
         known = known.pruned_before(horizon(connection)?);
     }
+    let needed = known.needs_details(batch);
+    if !needed.is_empty() {
+        let rows: Vec<ContactRow> = contacts::table
+            .filter(contacts::id.eq_any(needed.into_iter().map(|id| id.uuid())))
+            .select(ContactRow::as_select())
+            .load(connection)?;
+        let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
+        known =
+            known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
+    }
     let folded = known.fold(batch);
 
     if !folded.created.is_empty() && InsertContacts::new(&folded.created).execute(connection)? != folded.created.len() {

@@ -18,14 +18,17 @@ pub(super) struct ContactStateRow {
     created_by: Uuid,
     created_at: Timestamp,
     deleted_at: Option<Timestamp>,
+    member_writes: Option<String>,
 }
 
 impl ContactStateRow {
     pub(super) fn read(self) -> Result<ContactState, StoreError> {
+        let version = OperationId::new(self.version);
         Ok(ContactState {
             id: ContactId::new(self.id),
-            version: OperationId::new(self.version),
+            version,
             stamp: columns::stamp(self.stamp)?,
+            writes: columns::member_writes(self.member_writes.as_deref(), version)?,
             created_by: OperationId::new(self.created_by),
             created_at: self.created_at,
             deleted: self.deleted_at.is_some(),

@@ -14,6 +14,7 @@ diesel::table! {
         ddd -> Nullable<SmallInt>,
         email -> Nullable<Text>,
         name_key -> Nullable<Text>,
+        member_writes -> Nullable<Text>,
     }
 }
 

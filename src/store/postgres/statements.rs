@@ -4,7 +4,7 @@
 //! of diesel have another text for each number of rows.
 
 use crate::domain::{Attempt, Contact, OperationRecord, Timestamp};
-use crate::store::columns::{LifecycleColumns, status_text};
+use crate::store::columns::{LifecycleColumns, member_writes_text, status_text};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -26,6 +26,7 @@ struct ContactColumns<'a> {
     phone: Vec<Option<String>>,
     ddd: Vec<Option<i16>>,
     email: Vec<Option<&'a str>>,
+    member_writes: Vec<Option<String>>,
 }
 
 impl<'a> ContactColumns<'a> {
@@ -45,6 +46,7 @@ impl<'a> ContactColumns<'a> {
             columns.phone.push(life.phone);
             columns.ddd.push(life.ddd.map(i16::from));
             columns.email.push(life.email);
+            columns.member_writes.push(member_writes_text(contact));
         }
         columns
     }
@@ -74,9 +76,11 @@ impl<'a> ContactColumns<'a> {
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.email)?;
         out.push_sql("::text[], ");
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.name_key)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.member_writes)?;
         out.push_sql(
             "::text[]) AS new (id, version, stamp, created_by, created_at, updated_at, deleted_at, name, phone, ddd, \
-             email, name_key)",
+             email, name_key, member_writes)",
         );
         Ok(())
     }
@@ -95,7 +99,7 @@ impl QueryFragment<Pg> for InsertContacts<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "INSERT INTO contacts (id, version, stamp, created_by, created_at, updated_at, deleted_at, name, phone, \
-             ddd, email, name_key) SELECT * FROM ",
+             ddd, email, name_key, member_writes) SELECT * FROM ",
         );
         self.0.bind(&mut out)?;
         out.push_sql(" ON CONFLICT (id) DO NOTHING");
@@ -117,7 +121,7 @@ impl QueryFragment<Pg> for UpdateContacts<'_> {
         out.push_sql(
             "UPDATE contacts SET version = new.version, stamp = new.stamp, updated_at = new.updated_at, deleted_at = \
              new.deleted_at, name = new.name, phone = new.phone, ddd = new.ddd, email = new.email, name_key = \
-             new.name_key FROM ",
+             new.name_key, member_writes = new.member_writes FROM ",
         );
         self.0.bind(&mut out)?;
         out.push_sql(" WHERE contacts.id = new.id");

@@ -123,6 +123,16 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
     if known.needs_horizon(batch, chrono::Utc::now()) {
         known = known.pruned_before(horizon(connection)?);
     }
+    let needed = known.needs_details(batch);
+    if !needed.is_empty() {
+        let rows: Vec<ContactRow> = contacts::table
+            .filter(contacts::id.eq_any(needed.into_iter().map(|id| blob(id.uuid()))))
+            .select(ContactRow::as_select())
+            .load(connection)?;
+        let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
+        known =
+            known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
+    }
     let folded = known.fold(batch);
 
     for contacts in folded.created.chunks(ROWS_PER_INSERT) {

@@ -6,7 +6,7 @@ use super::schema::{contacts, operations};
 use crate::domain::{
     Attempt, Contact, ContactId, ContactState, Fingerprint, FinishedOperation, OperationId, Timestamp,
 };
-use crate::store::columns::LifecycleColumns;
+use crate::store::columns::{LifecycleColumns, member_writes_text};
 use crate::store::{Operation, StoreError, columns};
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -36,14 +36,17 @@ pub(super) struct ContactStateRow {
     created_by: Vec<u8>,
     created_at: i64,
     deleted_at: Option<i64>,
+    member_writes: Option<String>,
 }
 
 impl ContactStateRow {
     pub(super) fn read(self) -> Result<ContactState, StoreError> {
+        let version = OperationId::new(uuid(&self.version)?);
         Ok(ContactState {
             id: ContactId::new(uuid(&self.id)?),
-            version: OperationId::new(uuid(&self.version)?),
+            version,
             stamp: columns::stamp(self.stamp)?,
+            writes: columns::member_writes(self.member_writes.as_deref(), version)?,
             created_by: OperationId::new(uuid(&self.created_by)?),
             created_at: timestamp(self.created_at)?,
             deleted: self.deleted_at.is_some(),
@@ -135,6 +138,7 @@ pub(super) struct NewContact<'a> {
     ddd: Option<i32>,
     email: Option<&'a str>,
     name_key: Option<String>,
+    member_writes: Option<String>,
 }
 
 impl<'a> NewContact<'a> {
@@ -153,6 +157,7 @@ impl<'a> NewContact<'a> {
             ddd: columns.ddd.map(i32::from),
             email: columns.email,
             name_key: columns.name_key,
+            member_writes: member_writes_text(contact),
         }
     }
 }
