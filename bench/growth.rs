@@ -165,7 +165,7 @@ pub fn tables(environment: &Environment, max_contacts: usize, rounds: usize, mea
 fn measure_reads(schema: &Schema<'_>, count: usize, rounds: usize, measurements: &mut Measurements) {
     let producer = Process::role("producer", schema, &[]);
     // The cursor of the last page: it follows the sixtieth contact from the end.
-    let (key, last) = (CursorKey::new(&schema.url()), ListPosition { name: None, id: ContactId::new(id(count - 60)) });
+    let (key, last) = (CursorKey::new(&schema.url()), ListPosition { key: None, id: ContactId::new(id(count - 60)) });
     let cursor = Listing::parse("", &key).unwrap().cursor_after(&last, &key);
     let paths = [
         ("first_page", "contacts?limit=50".to_owned()),

@@ -29,7 +29,7 @@ pub fn query(text: &[u8]) {
     let listing = str::from_utf8(text).ok().and_then(|text| Listing::parse(text, &key).ok());
     let Some(mut listing) = listing else { return };
     assert!((1..=200).contains(&listing.limit));
-    let last = ListPosition { name: None, id: "01890000-0000-7000-8000-000000000001".parse().unwrap() };
+    let last = ListPosition { key: None, id: "01890000-0000-7000-8000-000000000001".parse().unwrap() };
     let next = listing.path_at(&listing.cursor_after(&last, &key));
     listing.after = Some(last);
     let (path, query) = next.split_once('?').unwrap();

@@ -89,8 +89,11 @@ fn a_contact_is_created_by_keyboard_then_found_edited_and_deleted() {
     browser.wait_for_text(FIRST_ROW, "Sudeste");
     browser.wait_until("the focus is on the button again", "return document.activeElement.id === 'create'");
 
-    browser.fill("#q", "ana");
-    browser.wait_for_count(ROWS, 1);
+    for part in ["souza a", "na@exam", "8765-4321", "ana"] {
+        browser.fill("#q", part);
+        browser.wait_for_count(ROWS, 1);
+        browser.wait_for_text(FIRST_ROW, "Ana Souza");
+    }
     browser.click(&format!("{FIRST_ROW} [data-action=edit]"));
     browser.fill("#edit-name", "Ana Lima");
     browser.click("#edit-send");
@@ -107,6 +110,13 @@ fn a_contact_is_created_by_keyboard_then_found_edited_and_deleted() {
     assert_eq!(client.get("/contacts?q=ana").json()["items"], json!([]));
     browser.click("#clear");
     browser.wait_for_count(ROWS, 2);
+    browser.script(
+        "const order = document.getElementById('sort'); order.value = 'name'; order.dispatchEvent(new Event('change'))",
+        json!([]),
+    );
+    browser.wait_until("the list is in the order of the names", "const names = [...document.querySelectorAll('.contact-name')].map((name) => name.textContent); return names.length === 2 && names[0] < names[1]");
+    browser.script("const order = document.getElementById('sort'); order.value = '-updated_at'; order.dispatchEvent(new Event('change'))", json!([]));
+    browser.wait_until("the last change is first", "const times = [...document.querySelectorAll('.updated time')].map((time) => time.dateTime); return times.length === 2 && times[0] > times[1]");
     browser.assert_no_violations(&[]);
 }
 

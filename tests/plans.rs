@@ -1,9 +1,9 @@
 //! Checks the plans of PostgreSQL: every kind of list reads an index from the position where the page starts.
 
 use crate::support::{Database, create, eventually, new_contact};
-use contacts::domain::{AreaCode, Attempt, ContactId, Email, NameKey, Outcome, Phone, Region, State};
+use contacts::domain::{AreaCode, Attempt, ContactId, Email, NameKey, Outcome, Phone, Region, Search, State};
 use contacts::store::postgres::Postgres;
-use contacts::store::{Direction, Filter, ListPosition, Store};
+use contacts::store::{Direction, Filter, ListPosition, Sort, SortKey, Store};
 use uuid::Uuid;
 
 const ROWS: u32 = 50_000;
@@ -29,7 +29,7 @@ fn filled_database() -> (Postgres, Database) {
 }
 
 fn in_areas(is_in: impl Fn(AreaCode) -> bool, prefix: Option<&str>) -> Filter {
-    let mut filter = Filter { name: prefix.map(|prefix| NameKey::prefix(prefix).unwrap()), ..Filter::default() };
+    let mut filter = Filter { search: prefix.map(|prefix| Search::parse(prefix).unwrap()), ..Filter::default() };
     filter.restrict_to(AreaCode::all().filter(|area| is_in(*area)));
     filter
 }
@@ -38,11 +38,11 @@ fn in_areas(is_in: impl Fn(AreaCode) -> bool, prefix: Option<&str>) -> Filter {
 fn every_page_reads_an_index() {
     let (store, _database) = filled_database();
     let all = Filter::default();
-    let by_name = Filter { name: NameKey::prefix("jose").ok(), ..Filter::default() };
+    let by_name = Filter { search: Search::parse("jose").ok(), ..Filter::default() };
     let by_email = || Filter { email: Email::parse("Common@example.com").ok(), ..Filter::default() };
     let by_phone = || Filter { phone: Phone::parse("11987654321").ok(), ..Filter::default() };
-    let late_id = ListPosition { name: None, id: ContactId::new(Uuid::from_u128(u128::from(ROWS) * 9 / 10)) };
-    let late_name = ListPosition { name: NameKey::read("jose 49"), ..late_id.clone() };
+    let late_id = ListPosition { key: None, id: ContactId::new(Uuid::from_u128(u128::from(ROWS) * 9 / 10)) };
+    let late_name = ListPosition { key: NameKey::read("jose 49").map(SortKey::Name), ..late_id.clone() };
     for (label, filter, late, index) in [
         ("all", all, &late_id, "contacts_pkey"),
         ("ddd", in_areas(|area| area.number() == 11, None), &late_id, "contacts_ddd"),
@@ -52,7 +52,7 @@ fn every_page_reads_an_index() {
         ("q and state", in_areas(|area| area.state() == State::Sp, Some("jose")), &late_name, "contacts_name"),
         ("email", by_email(), &late_id, "contacts_email"),
         ("phone", by_phone(), &late_id, "contacts_phone"),
-        ("email and q", Filter { name: NameKey::prefix("jose").ok(), ..by_email() }, &late_id, "contacts_email"),
+        ("email and q", Filter { search: Search::parse("jose").ok(), ..by_email() }, &late_id, "contacts_email"),
         (
             "email and state",
             Filter { email: by_email().email, ..in_areas(|area| area.state() == State::Sp, None) },
@@ -60,11 +60,12 @@ fn every_page_reads_an_index() {
             "contacts_email",
         ),
         ("email and phone", Filter { phone: by_phone().phone, ..by_email() }, &late_id, "contacts_email"),
-        ("phone and q", Filter { name: NameKey::prefix("jose").ok(), ..by_phone() }, &late_id, "contacts_phone"),
+        ("phone and q", Filter { search: Search::parse("jose").ok(), ..by_phone() }, &late_id, "contacts_phone"),
     ] {
         for after in [None, Some(late)] {
             assert!(!store.contacts(&filter, after, LIMIT).unwrap().is_empty(), "{label}");
-            let plan = store.explain(&filter, after, LIMIT).unwrap();
+            // These pages need one statement.
+            let plan = store.explain(&filter, after, LIMIT).unwrap().remove(0);
             println!("{label}, {} page:\n{plan}\n", if after.is_some() { "late" } else { "first" });
             // Few contacts have one address or number, so the rest of the filter can be checked in any order.
             if label.contains(" and ") && label != "q and state" {
@@ -82,6 +83,37 @@ fn every_page_reads_an_index() {
             // The primary key also has deleted contacts.
             assert_eq!(filtered, usize::from(matches!(label, "all" | "q and state")), "{label}:\n{plan}");
         }
+    }
+}
+
+#[test]
+fn a_search_scans_a_few_rows_or_reads_its_index() {
+    let (store, _database) = filled_database();
+    let plans = |text: Option<&str>, sort| {
+        let filter = Filter { search: text.map(|text| Search::parse(text).unwrap()), sort, ..Filter::default() };
+        let plans = store.explain(&filter, None, LIMIT).unwrap();
+        for plan in &plans {
+            println!("{text:?} {sort:?}:\n{plan}\n");
+            assert!(!plan.contains("Seq Scan"), "{text:?} {sort:?}:\n{plan}");
+        }
+        plans
+    };
+    // Few match: a scan of a sample, then the index. The words, the address and the number are one index.
+    for text in ["zoe 777", "777 zoe", "p777@example", "1112223"] {
+        let last = plans(Some(text), None).pop().unwrap();
+        assert!(last.contains("Bitmap Index Scan on contacts_search"), "{text}:\n{last}");
+    }
+    // Many match: the names that begin with the text, or the sample, fill the page.
+    assert_eq!(plans(Some("jo"), None).len(), 1);
+    assert_eq!(plans(Some("example"), None).len(), 2);
+    for (sort, index) in [(Sort::Name, "contacts_name"), (Sort::LastChanged, "contacts_updated_at")] {
+        let all = plans(None, Some(sort));
+        assert!(all.len() == 1 && all[0].contains(&format!("using {index} on")), "{all:?}");
+        assert!(!all[0].contains("Sort  ("), "{all:?}");
+        let common = plans(Some("example"), Some(sort)).remove(0);
+        assert!(common.contains(&format!("using {index} on")), "{common}");
+        let rare = plans(Some("777 zoe"), Some(sort)).pop().unwrap();
+        assert!(rare.contains("contacts_search"), "{rare}");
     }
 }
 

@@ -53,6 +53,10 @@ impl Store for CrashingStore {
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
         self.store.contact(id)
     }
+    fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError> {
+        self.store.estimated_total(filter)
+    }
+
     fn contacts(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<Vec<Contact>, StoreError> {
         self.store.contacts(filter, after, limit)
     }

@@ -20,7 +20,7 @@ pub use batch::{Attempt, Batch, BatchResult, FinishedOperation, OperationRecord,
 pub use command::{Action, Command, Fingerprint, OperationKind};
 pub use contact::{
     AREAS, AreaCode, Contact, ContactState, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey, Patch,
-    Phone, Region, State, Write,
+    Phone, Region, Search, State, Write,
 };
 pub use ids::{ContactId, OperationId};
 pub use invalid::{Invalid, SuggestedPhone};

@@ -121,6 +121,18 @@ impl<'a> LifecycleColumns<'a> {
     }
 }
 
+impl LifecycleColumns<'_> {
+    /// The words of the name, with a space before each. Only SQLite has this column.
+    pub(super) fn words(&self) -> Option<String> {
+        self.name_key.as_deref().map(words_with_spaces)
+    }
+}
+
+/// The words of a name, with a space before each.
+pub(super) fn words_with_spaces(name_key: &str) -> String {
+    NameKey::words_of(name_key).flat_map(|word| [" ", word]).collect()
+}
+
 fn unreadable(column: &str) -> StoreError {
     StoreError::Misconfigured(format!("{column} has a value that this version does not know"))
 }

@@ -1,24 +1,60 @@
-//! Lists of contacts: the filter, the order of a list, and where a page starts.
+//! Lists of contacts: the filter, the order of a list, and how a page is read.
 //!
 //! Everything here is the same for both databases. The SQL of a page is in `postgres/listing.rs` and
 //! `sqlite/listing.rs`.
+//!
+//! A page is read in one of three ways:
+//! - [`Method::Walk`]: an index has the contacts of the list in its order.
+//! - [`Method::Scan`]: the first rows of an index are compared with the rest of the filter. This is fast if many contacts
+//!   match.
+//! - [`Method::Find`]: the contacts that match are found by their own index, and sorted. This is fast if few match.
+//!
+//! [`read_page`] begins with a scan of a few rows. They show how many contacts match.
 
 use super::StoreError;
-use crate::domain::{AreaCode, Contact, ContactId, Email, Lifecycle, NameKey, Phone};
+use crate::domain::{AreaCode, Contact, ContactId, Email, NameKey, Phone, Search, Timestamp};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Which contacts to list. A contact must match every part that is set.
+/// Which contacts to list, and their order. A contact must match every part that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The area codes to list.
     pub areas: Option<BTreeSet<AreaCode>>,
-    /// The start of the name.
-    pub name: Option<NameKey>,
+    /// A part of the name, of the e-mail address or of the phone number.
+    pub search: Option<Search>,
     /// The e-mail address, in upper or lower case.
     pub email: Option<Email>,
     /// The phone number.
     pub phone: Option<Phone>,
+    /// The order. By default, a search lists the contacts whose name begins with its text first, in the order of their
+    /// names. All other contacts are in the order of their ids.
+    pub sort: Option<Sort>,
+}
+
+/// An order of a list. Contacts with the same name or time are in the order of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// By id: roughly the order in which contacts were created.
+    Id,
+    /// By name, without case and accents.
+    Name,
+    /// The last change first.
+    LastChanged,
+}
+
+impl Sort {
+    /// Every order.
+    pub const ALL: [Self; 3] = [Self::Id, Self::Name, Self::LastChanged];
+
+    /// The name in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Name => "name",
+            Self::LastChanged => "-updated_at",
+        }
+    }
 }
 
 impl Filter {
@@ -33,16 +69,20 @@ impl Filter {
 
     /// The position of a contact in the list.
     pub fn position_of(&self, contact: &Contact) -> ListPosition {
-        let name = match (self.name_order(), &contact.life) {
-            (Some(_), Lifecycle::Live(details)) => Some(NameKey::of(&details.name)),
-            _ => None,
+        let name = || contact.details().map(|details| NameKey::of(&details.name));
+        let key = match (self.sort, self.names_first()) {
+            (Some(Sort::Name), _) => name().map(SortKey::Name),
+            (Some(Sort::LastChanged), _) => Some(SortKey::LastChanged(contact.updated_at)),
+            (Some(Sort::Id), _) | (None, None) => None,
+            (None, Some(search)) => name().filter(|name| name.begins_with(search.text())).map(SortKey::Name),
         };
-        ListPosition { name, id: contact.id }
+        ListPosition { key, id: contact.id }
     }
 
-    /// The start of the name, if the list is in the order of names. With an address or a number, the order is by id.
-    fn name_order(&self) -> Option<&NameKey> {
-        self.name.as_ref().filter(|_| self.email.is_none() && self.phone.is_none())
+    /// The search, if the list begins with the names that begin with its text. Few contacts have one address or number,
+    /// so those are only in the order of their ids.
+    fn names_first(&self) -> Option<&Search> {
+        self.search.as_ref().filter(|_| self.sort.is_none() && self.email.is_none() && self.phone.is_none())
     }
 
     /// Whether no contact can match.
@@ -51,34 +91,65 @@ impl Filter {
     }
 }
 
+/// The value that a list is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// The key of the name.
+    Name(NameKey),
+    /// The time of the last change.
+    LastChanged(Timestamp),
+}
+
 /// The position of a contact in a list. The next page starts after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListPosition {
-    /// The key of the name, if the list is in the order of names.
-    pub name: Option<NameKey>,
+    /// The value that the list is sorted by, unless it is sorted by id.
+    pub key: Option<SortKey>,
     /// The id.
     pub id: ContactId,
+}
+
+impl ListPosition {
+    const fn name(&self) -> Option<&NameKey> {
+        match &self.key {
+            Some(SortKey::Name(name)) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// The columns of a row of a page, in the order of the `ContactRow` of each database.
 pub(super) const CONTACT_COLUMNS: &str =
     "id, version, stamp, created_by, created_at, deleted_at, member_writes, updated_at, name, phone, email";
 
-/// How a page is read: one index gives the order and the start, and the remaining filters apply to its rows.
+/// A read of contacts: an order, where it starts, and the filters.
 pub(super) struct PagePlan<'a> {
+    pub(super) method: Method,
     pub(super) index: Index<'a>,
-    /// The areas: the ranges of [`Index::Areas`], or a remaining filter of another index.
+    /// The areas: the ranges of [`Index::Areas`], or a filter of another index.
     pub(super) areas: Option<&'a BTreeSet<AreaCode>>,
-    /// A remaining filter.
-    pub(super) names: Option<NameRange<'a>>,
-    /// A remaining filter.
+    pub(super) email: Option<&'a str>,
     pub(super) phone: Option<String>,
+    pub(super) search: Option<&'a Search>,
+    /// Without the names of this range: an earlier part of the list has them.
+    pub(super) without: Option<NameRange<'a>>,
     /// The page has the ids after this one. The first page starts at the nil UUID, which no contact has.
     pub(super) after: Uuid,
     pub(super) limit: i64,
 }
 
-/// The index that a page is read from.
+/// How a page is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// All rows of the index from the position.
+    Walk,
+    /// At most this number of rows of the index from the position.
+    Scan(i64),
+    /// The rows that match the filter, found by the indexes of the filter, in the order of the index.
+    Find,
+}
+
+/// The index that has the order of a page.
 pub(super) enum Index<'a> {
     /// In the order of the ids.
     Ids,
@@ -86,6 +157,8 @@ pub(super) enum Index<'a> {
     Areas,
     /// In the order of the names: after `from` and the id of the plan.
     Names(NameRange<'a>),
+    /// The last change first: before this time and the id of the plan. `None`: from the start.
+    LastChanged(Option<Timestamp>),
     /// The ids with this e-mail address.
     Email(&'a str),
     /// The ids with this phone number.
@@ -93,38 +166,139 @@ pub(super) enum Index<'a> {
 }
 
 /// The keys from one text up to another, which is excluded.
+#[derive(Clone)]
 pub(super) struct NameRange<'a> {
     pub(super) from: &'a str,
     pub(super) below: Option<String>,
 }
 
+impl<'a> NameRange<'a> {
+    fn of(prefix: &'a NameKey, from: &'a str) -> Self {
+        Self { from, below: prefix.upper_bound() }
+    }
+}
+
+/// How many rows a scan reads to find out how many contacts match.
+const SAMPLE: i64 = 1_000;
+/// The most rows of a scan. Up to here, a scan costs about as much as it costs to find the contacts and sort them.
+const MAX_SCAN: i64 = 50_000;
+
+/// Reads a page with `read`, which reads what a plan describes.
+pub(super) fn read_page(
+    filter: &Filter,
+    after: Option<&ListPosition>,
+    limit: u32,
+    mut read: impl FnMut(&PagePlan<'_>) -> Result<Vec<Contact>, StoreError>,
+) -> Result<Vec<Contact>, StoreError> {
+    let mut plan = PagePlan::new(filter, after, limit);
+    let mut page = Vec::new();
+    if let Some(search) = filter.names_first() {
+        // The first part of the list: the names that begin with the text.
+        let position = after.map(|after| (after.name(), after.id));
+        if let None | Some((Some(_), _)) = position {
+            let (from, id) = name_start(search.text(), after);
+            plan.index = Index::Names(NameRange::of(search.text(), from));
+            (plan.search, plan.after) = (None, id);
+            page = read(&plan)?;
+            plan.limit -= i64::try_from(page.len()).unwrap_or(i64::MAX);
+            if plan.limit <= 0 {
+                return Ok(page);
+            }
+            (plan.index, plan.search, plan.after) = (Index::Ids, Some(search), Uuid::nil());
+        }
+        // The second part: all others.
+        plan.without = Some(NameRange::of(search.text(), search.text().as_str()));
+    }
+    if plan.is_selective() && matches!(plan.index, Index::Ids | Index::Names(_) | Index::LastChanged(_)) {
+        page.extend(scan_or_find(&mut plan, &mut read)?);
+    } else {
+        page.extend(read(&plan)?);
+    }
+    Ok(page)
+}
+
+/// Scans a few rows, then more if that is enough for the page, or finds the contacts.
+fn scan_or_find(
+    plan: &mut PagePlan<'_>,
+    read: &mut impl FnMut(&PagePlan<'_>) -> Result<Vec<Contact>, StoreError>,
+) -> Result<Vec<Contact>, StoreError> {
+    let enough = |page: &Vec<Contact>| i64::try_from(page.len()).unwrap_or(i64::MAX) >= plan.limit;
+    let mut rows = SAMPLE;
+    // An address or a number finds few contacts.
+    while plan.email.is_none() && plan.phone.is_none() && rows <= MAX_SCAN {
+        plan.method = Method::Scan(rows);
+        let page = read(plan)?;
+        if enough(&page) {
+            return Ok(page);
+        }
+        let found = i64::try_from(page.len()).unwrap_or(i64::MAX);
+        if rows > SAMPLE || found == 0 {
+            break;
+        }
+        // Twice as many rows as the sample says.
+        rows = 2 * SAMPLE * plan.limit / found;
+    }
+    plan.method = Method::Find;
+    read(plan)
+}
+
 impl<'a> PagePlan<'a> {
     pub(super) fn new(filter: &'a Filter, after: Option<&'a ListPosition>, limit: u32) -> Self {
-        let range = |prefix: &'a NameKey, from| NameRange { from, below: prefix.upper_bound() };
         let mut plan = Self {
-            index: if filter.areas.is_some() { Index::Areas } else { Index::Ids },
+            method: Method::Walk,
+            index: Index::Ids,
             areas: filter.areas.as_ref(),
-            names: filter.name.as_ref().map(|prefix| range(prefix, prefix.as_str())),
+            email: filter.email.as_ref().map(Email::as_str),
             phone: filter.phone.as_ref().map(ToString::to_string),
+            search: filter.search.as_ref(),
+            without: None,
             after: after.map_or(Uuid::nil(), |position| position.id.uuid()),
             limit: i64::from(limit),
         };
-        if let Some(email) = &filter.email {
-            plan.index = Index::Email(email.as_str());
-        } else if let Some(phone) = plan.phone.take() {
-            plan.index = Index::Phone(phone);
-        } else if let Some(prefix) = filter.name_order() {
-            let (from, id) = name_start(prefix, after);
-            (plan.index, plan.after, plan.names) = (Index::Names(range(prefix, from)), id, None);
+        match filter.sort {
+            Some(Sort::Name) => {
+                let from = after.and_then(ListPosition::name).map_or("", NameKey::as_str);
+                plan.index = Index::Names(NameRange { from, below: None });
+            }
+            Some(Sort::LastChanged) => {
+                plan.index = Index::LastChanged(match after {
+                    Some(ListPosition { key: Some(SortKey::LastChanged(time)), .. }) => Some(*time),
+                    _ => None,
+                });
+            }
+            Some(Sort::Id) | None => {
+                if let Some(email) = plan.email.take() {
+                    plan.index = Index::Email(email);
+                } else if let Some(phone) = plan.phone.take() {
+                    plan.index = Index::Phone(phone);
+                } else if plan.search.is_none() && plan.areas.is_some() {
+                    plan.index = Index::Areas;
+                }
+            }
         }
         plan
+    }
+
+    /// All contacts that match, in any order.
+    pub(super) fn every(filter: &'a Filter) -> Self {
+        let mut plan = Self::new(filter, None, u32::MAX);
+        // All filters are read as filters.
+        (plan.method, plan.index) = (Method::Find, Index::Ids);
+        plan.email = filter.email.as_ref().map(Email::as_str);
+        plan.phone = filter.phone.as_ref().map(ToString::to_string);
+        plan
+    }
+
+    /// Whether the plan has filters that the index does not have.
+    const fn is_selective(&self) -> bool {
+        self.search.is_some() || self.areas.is_some() || self.email.is_some() || self.phone.is_some()
     }
 }
 
 /// The key and the id that a page of names starts after. The first page starts at the prefix, before every id.
 fn name_start<'a>(prefix: &'a NameKey, after: Option<&'a ListPosition>) -> (&'a str, Uuid) {
-    match after {
-        Some(ListPosition { name: Some(name), id }) if name >= prefix => (name.as_str(), id.uuid()),
+    match after.and_then(|after| Some((after.name()?, after.id))) {
+        Some((name, id)) if name >= prefix => (name.as_str(), id.uuid()),
         _ => (prefix.as_str(), Uuid::nil()),
     }
 }

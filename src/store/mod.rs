@@ -13,7 +13,7 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use error::StoreError;
-pub use listing::{Filter, ListPosition};
+pub use listing::{Filter, ListPosition, Sort, SortKey};
 
 use crate::domain::{Attempt, Contact, ContactId, Fingerprint, OperationId, OperationKind, Outcome, Status, Timestamp};
 
@@ -67,6 +67,9 @@ pub trait Store: Send + Sync {
 
     /// Reads a page: up to `limit` live contacts that match the filter, in its order, after this position.
     fn contacts(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<Vec<Contact>, StoreError>;
+
+    /// About how many live contacts match the filter.
+    fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError>;
 
     /// Reads all live contacts that match the filter, in its order, from one snapshot. Calls `page` for each page that
     /// has contacts, until `page` returns false.

@@ -6,6 +6,7 @@ mod name;
 mod name_key;
 mod patch;
 mod phone;
+mod search;
 
 pub use area::{AREAS, AreaCode, Region, State};
 pub use email::Email;
@@ -14,6 +15,7 @@ pub use name_key::NameKey;
 pub(super) use patch::NewValues;
 pub use patch::{EmailPatch, MemberWrites, Patch, Write};
 pub use phone::Phone;
+pub use search::Search;
 
 use super::{ContactId, Invalid, OperationId, Stamp, Timestamp};
 

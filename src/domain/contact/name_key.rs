@@ -41,6 +41,16 @@ impl NameKey {
         &self.0
     }
 
+    /// The words: they end at spaces and at ASCII punctuation.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        Self::words_of(&self.0)
+    }
+
+    /// The words of the text of a key.
+    pub fn words_of(key: &str) -> impl Iterator<Item = &str> {
+        key.split(|c: char| c == ' ' || c.is_ascii_punctuation()).filter(|word| !word.is_empty())
+    }
+
     /// Whether the key starts with this prefix.
     pub fn begins_with(&self, prefix: &Self) -> bool {
         self.0.starts_with(&prefix.0)

@@ -2,8 +2,8 @@
 //!
 //! Rule of this file: a cursor is accepted only if this service made it for the same list.
 
-use crate::domain::{ContactId, NameKey};
-use crate::store::ListPosition;
+use crate::domain::{ContactId, NameKey, Timestamp};
+use crate::store::{ListPosition, SortKey};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 /// Bytes of a truncated MAC. A guess succeeds with a probability of 2^-96.
 const MAC_BYTES: usize = 12;
-/// The first byte of a cursor is its layout: the last id, or the last id and name.
+/// The first byte of a cursor is its layout: the last id, or the last id with the name or the time of the last change.
 const BY_ID: u8 = 1;
 const BY_NAME: u8 = 2;
+const BY_LAST_CHANGE: u8 = 3;
 
 /// The key that signs cursors. All replicas of a service have the same key.
 #[derive(Clone)]
@@ -37,9 +38,14 @@ impl CursorKey {
 
     /// The signed cursor for the page after this position of the list.
     pub(crate) fn encode(&self, list: &str, after: &ListPosition) -> String {
-        let mut cursor = vec![if after.name.is_some() { BY_NAME } else { BY_ID }];
+        let (layout, key) = match &after.key {
+            None => (BY_ID, Vec::new()),
+            Some(SortKey::Name(name)) => (BY_NAME, name.as_str().into()),
+            Some(SortKey::LastChanged(time)) => (BY_LAST_CHANGE, time.timestamp_micros().to_be_bytes().into()),
+        };
+        let mut cursor = vec![layout];
         cursor.extend_from_slice(after.id.uuid().as_bytes());
-        cursor.extend_from_slice(after.name.as_ref().map(NameKey::as_str).unwrap_or_default().as_bytes());
+        cursor.extend_from_slice(&key);
         let macs = [self.mac("", &cursor), self.mac(list, &cursor)];
         cursor.extend(macs.iter().flatten());
         BASE64_URL_SAFE_NO_PAD.encode(cursor)
@@ -84,13 +90,17 @@ impl CursorKey {
 
 fn parse_position(position: &[u8]) -> Option<ListPosition> {
     let (layout, position) = position.split_first()?;
-    let (id, name) = position.split_first_chunk::<16>()?;
-    let name = match *layout {
-        BY_ID if name.is_empty() => None,
-        BY_NAME => Some(NameKey::read(str::from_utf8(name).ok()?)?),
+    let (id, key) = position.split_first_chunk::<16>()?;
+    let key = match *layout {
+        BY_ID if key.is_empty() => None,
+        BY_NAME => Some(SortKey::Name(NameKey::read(str::from_utf8(key).ok()?)?)),
+        BY_LAST_CHANGE => {
+            let micros = i64::from_be_bytes(key.try_into().ok()?);
+            Some(SortKey::LastChanged(Timestamp::from_timestamp_micros(micros)?))
+        }
         _ => return None,
     };
-    Some(ListPosition { name, id: ContactId::new(Uuid::from_bytes(*id)) })
+    Some(ListPosition { key, id: ContactId::new(Uuid::from_bytes(*id)) })
 }
 
 #[cfg(test)]
@@ -99,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn position(id: u128, name: Option<&str>) -> ListPosition {
-        ListPosition { name: name.and_then(NameKey::read), id: ContactId::new(Uuid::from_u128(id)) }
+        ListPosition { key: name.and_then(NameKey::read).map(SortKey::Name), id: ContactId::new(Uuid::from_u128(id)) }
     }
 
     #[test]

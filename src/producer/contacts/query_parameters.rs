@@ -2,11 +2,11 @@
 
 use super::cursor::{CursorError, CursorKey};
 use super::views::Fields;
-use crate::domain::{AreaCode, Email, Invalid, NameKey, Phone, Region, State};
+use crate::domain::{AreaCode, Email, Invalid, Phone, Region, Search, State};
 use crate::producer::http::parameters::parse_query;
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, FieldLocation};
-use crate::store::{Filter, ListPosition};
+use crate::store::{Filter, ListPosition, Sort};
 use url::form_urlencoded;
 
 /// Contacts in a page if the request has no `limit`.
@@ -14,9 +14,13 @@ const DEFAULT_LIMIT: u32 = 50;
 /// The maximum number of contacts in a page. A greater `limit` is reduced to it.
 const MAX_LIMIT: u32 = 200;
 
-const UNKNOWN: Invalid =
-    Invalid::new("unknown_parameter", "is not a parameter: ddd, state, region, q, email, phone, fields, cursor, limit");
+const UNKNOWN: Invalid = Invalid::new(
+    "unknown_parameter",
+    "is not a parameter: ddd, state, region, q, email, phone, sort, count, fields, cursor, limit",
+);
 const BAD_LIMIT: Invalid = Invalid::new("malformed", "must be a whole number from 1 to 200");
+const BAD_SORT: Invalid = Invalid::new("unknown_value", "must be id, name or -updated_at");
+const BAD_COUNT: Invalid = Invalid::new("unknown_value", "must be estimated");
 const BAD_CURSOR: Invalid = Invalid::new("malformed", "must be a cursor from the `next` of an earlier page");
 const OTHER_LIST: Invalid =
     Invalid::new("other_list", "must be a cursor from the `next` of a page with the same filters");
@@ -28,6 +32,8 @@ pub(crate) struct ContactQuery {
     area: Option<AreaCode>,
     state: Option<State>,
     region: Option<Region>,
+    /// The text of the search, as it was sent.
+    q: String,
 }
 
 impl ContactQuery {
@@ -37,7 +43,10 @@ impl ContactQuery {
             "ddd" => AreaCode::parse(value).map(|area| self.area = Some(area)),
             "state" => State::parse(value).map(|state| self.state = Some(state)),
             "region" => Region::parse(value).map(|region| self.region = Some(region)),
-            "q" => NameKey::prefix(value).map(|name| self.filter.name = Some(name)),
+            "q" => Search::parse(value).map(|search| {
+                value.clone_into(&mut self.q);
+                self.filter.search = Some(search);
+            }),
             "email" => Email::parse(value).map(|email| self.filter.email = Some(email)),
             "phone" => Phone::parse(value).map(|phone| self.filter.phone = Some(phone)),
             _ => return None,
@@ -69,14 +78,17 @@ impl ContactQuery {
         if let Some(region) = self.region {
             query.append_pair("region", region.as_str());
         }
-        if let Some(name) = &self.filter.name {
-            query.append_pair("q", name.as_str());
+        if self.filter.search.is_some() {
+            query.append_pair("q", &self.q);
         }
         if let Some(email) = &self.filter.email {
             query.append_pair("email", email.as_str());
         }
         if let Some(phone) = &self.filter.phone {
             query.append_pair("phone", &phone.to_string());
+        }
+        if let Some(sort) = self.filter.sort {
+            query.append_pair("sort", sort.as_str());
         }
         query
     }
@@ -92,15 +104,24 @@ pub struct Listing {
     pub limit: u32,
     /// The members to show. `None`: all.
     pub(crate) fields: Option<Fields>,
+    /// Whether the page has an estimated total.
+    pub(crate) count: bool,
 }
 
 impl Listing {
     /// Parses the query of a URL, without the question mark.
     pub fn parse(query: &str, key: &CursorKey) -> Result<Self, Problem> {
-        let mut listing = Self { query: ContactQuery::default(), after: None, limit: DEFAULT_LIMIT, fields: None };
+        let mut listing =
+            Self { query: ContactQuery::default(), after: None, limit: DEFAULT_LIMIT, fields: None, count: false };
         let mut cursor = None;
         let mut errors = parse_query(query, UNKNOWN, |name, value| match name {
             "limit" => Some(parse_limit(value).map(|limit| listing.limit = limit)),
+            "sort" => Some(parse_sort(value).map(|sort| listing.query.filter.sort = Some(sort))),
+            "count" if value == "estimated" => {
+                listing.count = true;
+                Some(Ok(()))
+            }
+            "count" => Some(Err(BAD_COUNT)),
             "fields" => Some(Fields::parse(value).map(|more| Fields::merge(&mut listing.fields, more))),
             "cursor" => {
                 cursor = Some(value.to_owned());
@@ -132,9 +153,16 @@ impl Listing {
         if let Some(fields) = &self.fields {
             query.append_pair("fields", &fields.to_string());
         }
+        if self.count {
+            query.append_pair("count", "estimated");
+        }
         query.append_pair("limit", &self.limit.to_string()).append_pair("cursor", cursor);
         format!("/contacts?{}", query.finish())
     }
+}
+
+fn parse_sort(text: &str) -> Result<Sort, Invalid> {
+    Sort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or(BAD_SORT)
 }
 
 fn parse_limit(text: &str) -> Result<u32, Invalid> {
@@ -148,7 +176,8 @@ fn parse_limit(text: &str) -> Result<u32, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ContactId;
+    use crate::domain::{ContactId, NameKey, Timestamp};
+    use crate::store::SortKey;
     use uuid::Uuid;
 
     const LAST: ContactId = ContactId::new(Uuid::from_u128(77));
@@ -184,11 +213,13 @@ mod tests {
             "region=centro-oeste&ddd=61&limit=500",
             "limit=200",
             "limit=200&fields=name,id",
+            "limit=200&sort=id&count=estimated",
+            "limit=200&sort=name&ddd=11",
             "limit=200&email=ANA%2Bx@Example.com&phone=(11)+98765-4321&state=SP",
         ] {
             let listing = parse(query).unwrap();
             assert_eq!(listing.limit, 200);
-            let last = ListPosition { name: None, id: LAST };
+            let last = ListPosition { key: None, id: LAST };
             assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
         }
     }
@@ -196,8 +227,13 @@ mod tests {
     #[test]
     fn the_next_page_of_a_name_search_starts_after_the_last_name() {
         let listing = parse("q=Jos%C3%A9+%26&state=SP&region=Sudeste").unwrap();
-        assert_eq!(listing.query.filter.name.as_ref().map(NameKey::as_str), Some("jose &"));
-        let last = ListPosition { name: Some(NameKey::prefix("José & Łukasz").unwrap()), id: LAST };
+        assert_eq!(listing.query.filter.search.as_ref().map(|search| search.text().as_str()), Some("jose &"));
+        let key = SortKey::Name(NameKey::prefix("José & Łukasz").unwrap());
+        let last = ListPosition { key: Some(key), id: LAST };
+        assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
+        let listing = parse("sort=-updated_at").unwrap();
+        let key = SortKey::LastChanged(Timestamp::from_timestamp_micros(1_700_000_000_123_456).unwrap());
+        let last = ListPosition { key: Some(key), id: LAST };
         assert_eq!(next(&listing, &last), Listing { after: Some(last), ..listing });
     }
 
@@ -214,15 +250,16 @@ mod tests {
 
     #[test]
     fn a_cursor_belongs_to_its_list() {
-        let last = ListPosition { name: None, id: LAST };
+        let last = ListPosition { key: None, id: LAST };
         let everyone = parse("").unwrap().cursor_after(&last, &key());
-        let named = ListPosition { name: Some(NameKey::prefix("Ana").unwrap()), id: LAST };
+        let named = ListPosition { key: Some(SortKey::Name(NameKey::prefix("Ana").unwrap())), id: LAST };
         let of_names = parse("q=an").unwrap().cursor_after(&named, &key());
-        assert_eq!(parse(&format!("q=%C3%81N&limit=3&fields=id&cursor={of_names}")).unwrap().after, Some(named));
+        assert_eq!(parse(&format!("q=an&limit=3&fields=id&cursor={of_names}")).unwrap().after, Some(named));
         for query in [
             format!("q=an&cursor={everyone}"),
             format!("cursor={of_names}"),
             format!("q=b&cursor={of_names}"),
+            format!("q=an&sort=name&cursor={of_names}"),
             format!("ddd=11&cursor={everyone}"),
         ] {
             assert_eq!(error_codes(&query), [("cursor".to_owned(), "other_list")], "{query}");
@@ -249,6 +286,8 @@ mod tests {
             ("email=ana", "email", "malformed"),
             ("email=", "email", "required"),
             ("phone=123", "phone", "malformed"),
+            ("sort=-name", "sort", "unknown_value"),
+            ("count=exact", "count", "unknown_value"),
             ("fields=", "fields", "unknown_field"),
             ("fields=id,nome", "fields", "unknown_field"),
             ("limit=0", "limit", "malformed"),

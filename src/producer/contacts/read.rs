@@ -50,16 +50,26 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let listing = Listing::parse(request.query_string(), &cursors)?;
     let (filter, after, limit) = (listing.query.filter.clone(), listing.after.clone(), listing.limit);
+    let first = after.is_none();
     // The query asks for one contact more, to know whether there is a next page.
     let mut contacts = api.reader.read(move |store| store.contacts(&filter, after.as_ref(), limit + 1)).await?;
     let more = contacts.len() > limit as usize;
     contacts.truncate(limit as usize);
     let last = contacts.last().filter(|_| more).map(|last| listing.query.filter.position_of(last));
     let next = last.as_ref().map(|last| listing.cursor_after(last, &cursors));
+    let estimated_total = match listing.count {
+        true if first && !more => u64::try_from(contacts.len()).ok(),
+        true => {
+            let filter = listing.query.filter.clone();
+            Some(api.reader.read(move |store| store.estimated_total(&filter)).await?)
+        }
+        false => None,
+    };
     let mut response = HttpResponse::Ok();
     if let Some(next) = &next {
         response.insert_header((LINK, format!("<{}>; rel=\"next\"", listing.path_at(next))));
     }
     let views = contacts.iter().filter_map(ContactView::new);
-    Ok(response.json(Page { items: views.map(|view| ContactBody::new(view, listing.fields.as_ref())).collect(), next }))
+    let items = views.map(|view| ContactBody::new(view, listing.fields.as_ref())).collect();
+    Ok(response.json(Page { items, next, estimated_total }))
 }

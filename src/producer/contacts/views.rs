@@ -129,6 +129,9 @@ impl ContactBody {
 pub(crate) struct Page {
     pub(crate) items: Vec<ContactBody>,
     pub(crate) next: Option<String>,
+    /// Only if the request asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) estimated_total: Option<u64>,
 }
 
 #[cfg(test)]

@@ -105,6 +105,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("must not be null: every contact has a name and a phone number",
      "não pode ser null: todo contato tem um nome e um telefone"),
     ("must have at least one of name, phone and email", "deve ter pelo menos um entre name, phone e email"),
+    ("must be id, name or -updated_at", "deve ser id, name ou -updated_at"),
+    ("must be estimated", "deve ser estimated"),
     ("Send JSON in UTF-8 (RFC 8259 section 8.1).", "Envie o JSON em UTF-8 (RFC 8259, seção 8.1)."),
     ("A member occurs more than once.", "Um membro aparece mais de uma vez."),
     ("must be a Brazilian number: the country code is +55", "deve ser um número do Brasil: o código do país é +55"),

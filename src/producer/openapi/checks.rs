@@ -122,8 +122,15 @@ fn contact() -> Contact {
 fn answers_match_their_schemas() {
     let view = || ContactView::new(&contact()).unwrap();
     assert_fits("Contact", view());
-    assert_fits("ContactPage", Page { items: vec![ContactBody::Full(view()), ContactBody::Full(view())], next: None });
-    assert_fits("ContactPage", Page { items: vec![], next: Some("a0".into()) });
+    assert_fits(
+        "ContactPage",
+        Page {
+            items: vec![ContactBody::Full(view()), ContactBody::Full(view())],
+            next: None,
+            estimated_total: Some(2),
+        },
+    );
+    assert_fits("ContactPage", Page { items: vec![], next: Some("a0".into()), estimated_total: None });
     assert_fits("Accepted", AcceptedView::new(operation_id(), contact().id));
     assert_fits("Operation", OperationView::pending(operation_id()));
     let failed = Reason::ALL.iter().map(|reason| Status::Failed(*reason));

@@ -68,13 +68,15 @@ fn filters() -> impl Iterator<Item = (&'static str, Value)> {
             query("region", "Only contacts whose phone number belongs to this region.", schema("Region"), "Sudeste"),
         ),
         (
-            "NamePrefix",
+            "Search",
             query(
                 "q",
-                "Only contacts whose name begins with this text. Case and accents are ignored. The text must contain \
-                 more than accents and spaces. With this parameter, contacts are sorted by name, otherwise by id.",
+                "Only contacts that the text finds: its words are beginnings of words of the name, in any order; or it \
+                 is a part of the e-mail address, with at least three letters or digits in a row; or it is at least the \
+                 last four digits of the phone number. Case and accents are ignored. Contacts whose name begins with the \
+                 text come first, in the order of their names; all others follow in the order of their ids.",
                 schema("Name"),
-                "jose",
+                "lima ana",
             ),
         ),
         ("Email", query("email", "Only contacts with this e-mail address.", schema("EmailInput"), "ana@example.com")),
@@ -98,6 +100,25 @@ fn pages() -> impl Iterator<Item = (&'static str, Value)> {
         parts.extend([("style".to_owned(), json!("form")), ("explode".to_owned(), json!(false))]);
     }
     [
+        (
+            "Sort",
+            query(
+                "sort",
+                "The order: by id, by name, or the last change first. The default is by id; see `q`.",
+                json!({ "type": "string", "enum": ["id", "name", "-updated_at"] }),
+                "name",
+            ),
+        ),
+        (
+            "Count",
+            query(
+                "count",
+                "Adds `estimated_total`: about how many contacts match. The estimate of PostgreSQL can be far from the \
+                 exact number.",
+                json!({ "type": "string", "enum": ["estimated"] }),
+                "estimated",
+            ),
+        ),
         ("Fields", fields),
         (
             "Limit",

@@ -15,7 +15,7 @@ const VCARD: &str = "text/vcard";
 
 const TAG: (&str, &str) = ("ETag", "ETag");
 const APPLIED: (&str, &str) = ("Preference-Applied", "PreferenceApplied");
-const FILTERS: [&str; 6] = ["Ddd", "State", "Region", "NamePrefix", "Email", "Phone"];
+const FILTERS: [&str; 6] = ["Ddd", "State", "Region", "Search", "Email", "Phone"];
 
 pub(super) fn all() -> Value {
     object([
@@ -63,7 +63,7 @@ fn contacts() -> Value {
     );
     let list = Operation::new("listContacts", "contacts", "A page of contacts")
         .described("Returns the contacts that match all filters.")
-        .takes(&[&FILTERS[..], &["Fields", "Limit", "Cursor"]].concat())
+        .takes(&[&FILTERS[..], &["Sort", "Count", "Fields", "Limit", "Cursor"]].concat())
         .answers(200, response("A page. `next` leads to the next page.", headers::of(&[("Link", "Link")]), JSON, page))
         .fails(&[422, 503]);
     let headers = headers::of(&[("Location", "NewContact"), TAG, APPLIED]);

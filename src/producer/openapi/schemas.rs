@@ -161,7 +161,12 @@ fn contacts() -> Schemas {
     let next = nullable(text("The cursor of the next page. Null on the last page."));
     let page = |name: &str, description: &str| {
         let items = json!({ "type": "array", "items": schema(name) });
-        record(description, &["items", "next"], [("items", items), ("next", next.clone())])
+        let total = json!({
+            "type": "integer", "minimum": 0,
+            "description": "About how many contacts match. Only with `count=estimated`.",
+        });
+        let members = [("items", items), ("next", next.clone()), ("estimated_total", total)];
+        record(description, &["items", "next"], members)
     };
     vec![
         ("Contact", record("A contact.", &CONTACT, contact_members())),

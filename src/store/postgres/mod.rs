@@ -6,7 +6,7 @@ mod schema;
 mod statements;
 
 use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch};
-use super::listing::{EXPORT_PAGE_SIZE, read_pages};
+use super::listing::{self as lists, EXPORT_PAGE_SIZE, PagePlan, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{Direction, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations};
 use crate::config::{DatabaseSettings, Url};
@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use diesel::r2d2::CustomizeConnection;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use listing::{Explain, ListContacts};
+use listing::{Estimate, Explain, ListContacts};
 use rows::{ContactRow, ContactStateRow, FinishedOperationRow, OperationRow};
 use schema::{contacts, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
@@ -59,11 +59,15 @@ impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for SessionSettings 
     fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
         // PostgreSQL plans a statement once per session. A plan from a time when the tables are small would read them
         // sequentially until the session ends, even if they grow. All statements here have an index.
+        //
+        // The statements are short: to compile them or to start workers takes longer than it saves. A search for words
+        // that many names have needs memory for all their rows; with less, PostgreSQL compares whole pages again.
         let timeout = self.statement_timeout.as_millis();
         connection
             .batch_execute(&format!(
                 "SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout}; \
-                 SET enable_seqscan = off; SET lock_timeout = {}",
+                 SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0; \
+                 SET work_mem = '32MB'; SET lock_timeout = {}",
                 LOCK_TIMEOUT.as_millis()
             ))
             .map_err(diesel::r2d2::Error::QueryError)
@@ -83,11 +87,21 @@ impl Postgres {
         Ok(Self { writes, reads, checks })
     }
 
-    /// The plan of PostgreSQL for the statement of [`Store::contacts`].
-    pub fn explain(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<String, StoreError> {
+    /// The plans of PostgreSQL for the statements of [`Store::contacts`], in their order.
+    pub fn explain(
+        &self,
+        filter: &Filter,
+        after: Option<&ListPosition>,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
         let mut connection = self.reads.get()?;
-        let lines: Vec<String> = Explain(ListContacts::new(filter, after, limit)).load(&mut *connection)?;
-        Ok(lines.join("\n"))
+        let mut plans = Vec::new();
+        lists::read_page(filter, after, limit, |plan| {
+            let lines: Vec<String> = Explain(ListContacts::new(plan)).load(&mut *connection)?;
+            plans.push(lines.join("\n"));
+            read_plan(&mut connection, plan)
+        })?;
+        Ok(plans)
     }
 }
 
@@ -232,8 +246,17 @@ fn read_page(
     after: Option<&ListPosition>,
     limit: u32,
 ) -> Result<Vec<Contact>, StoreError> {
-    let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(connection)?;
+    lists::read_page(filter, after, limit, |plan| read_plan(connection, plan))
+}
+
+fn read_plan(connection: &mut PgConnection, plan: &PagePlan<'_>) -> Result<Vec<Contact>, StoreError> {
+    let rows: Vec<ContactRow> = ListContacts::new(plan).load(connection)?;
     rows.into_iter().map(ContactRow::read).collect()
+}
+
+/// The number of rows in the first line of a plan: `Bitmap Heap Scan on contacts  (cost=0.42..8.44 rows=1 width=0)`.
+fn expected_rows(plan: &[String]) -> Option<u64> {
+    plan.first()?.split_once(" rows=")?.1.split_once(' ')?.0.parse().ok()
 }
 
 impl Store for Postgres {
@@ -252,6 +275,15 @@ impl Store for Postgres {
             return Ok(Vec::new());
         }
         read_page(&mut *self.reads.get()?, filter, after, limit)
+    }
+
+    fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError> {
+        if filter.matches_nothing() {
+            return Ok(0);
+        }
+        let plan = PagePlan::every(filter);
+        let lines: Vec<String> = Estimate(ListContacts::new(&plan)).load(&mut *self.reads.get()?)?;
+        expected_rows(&lines).ok_or_else(|| StoreError::Unavailable("the plan of a query cannot be read".into()))
     }
 
     fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {

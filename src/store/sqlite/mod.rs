@@ -5,8 +5,8 @@ mod listing;
 mod rows;
 mod schema;
 
-use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch, status_text};
-use super::listing::{EXPORT_PAGE_SIZE, read_pages};
+use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch, status_text, words_with_spaces};
+use super::listing::{self as lists, EXPORT_PAGE_SIZE, PagePlan, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{Direction, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations};
 use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Timestamp};
@@ -16,7 +16,7 @@ use diesel::r2d2::CustomizeConnection;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use listing::ListContacts;
+use listing::{CountContacts, ListContacts};
 use rows::{
     ContactRow, ContactStateRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp,
 };
@@ -90,7 +90,7 @@ fn add_name_keys(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 fn add_name_keys_after(connection: &mut SqliteConnection, after: Vec<u8>) -> QueryResult<Option<Vec<u8>>> {
     let rows: Vec<(Vec<u8>, Option<String>)> = contacts::table
         .filter(contacts::deleted_at.is_null())
-        .filter(contacts::name_key.is_null())
+        .filter(contacts::name_key.is_null().or(contacts::words.is_null()))
         .filter(contacts::id.gt(after))
         .order((contacts::name_key, contacts::id))
         .limit(NAME_KEYS_PER_STEP)
@@ -99,7 +99,9 @@ fn add_name_keys_after(connection: &mut SqliteConnection, after: Vec<u8>) -> Que
     for (id, name) in &rows {
         if let Ok(name) = Name::parse(name.as_deref().unwrap_or_default()) {
             let row = diesel::update(contacts::table.find(id));
-            row.set(contacts::name_key.eq(NameKey::of(&name).as_str())).execute(connection)?;
+            let key = NameKey::of(&name);
+            let words = words_with_spaces(key.as_str());
+            row.set((contacts::name_key.eq(key.as_str()), contacts::words.eq(words))).execute(connection)?;
         }
     }
     Ok(rows.into_iter().last().map(|(id, _)| id))
@@ -160,8 +162,10 @@ fn read_page(
     after: Option<&ListPosition>,
     limit: u32,
 ) -> Result<Vec<Contact>, StoreError> {
-    let rows: Vec<ContactRow> = ListContacts::new(filter, after, limit).load(connection)?;
-    rows.into_iter().map(ContactRow::read).collect()
+    lists::read_page(filter, after, limit, |plan| {
+        let rows: Vec<ContactRow> = ListContacts::new(plan).load(connection)?;
+        rows.into_iter().map(ContactRow::read).collect()
+    })
 }
 
 impl Store for Sqlite {
@@ -183,6 +187,16 @@ impl Store for Sqlite {
             return Ok(Vec::new());
         }
         read_page(&mut *self.reads.get()?, filter, after, limit)
+    }
+
+    fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError> {
+        if filter.matches_nothing() {
+            return Ok(0);
+        }
+        // One process with one file: the exact number is found fast enough.
+        let plan = PagePlan::every(filter);
+        let total: i64 = CountContacts(ListContacts::new(&plan)).get_result(&mut *self.reads.get()?)?;
+        Ok(u64::try_from(total).unwrap_or_default())
     }
 
     fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError> {

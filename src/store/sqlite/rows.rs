@@ -139,11 +139,13 @@ pub(super) struct NewContact<'a> {
     email: Option<&'a str>,
     name_key: Option<String>,
     member_writes: Option<String>,
+    words: Option<String>,
 }
 
 impl<'a> NewContact<'a> {
     pub(super) fn new(contact: &'a Contact) -> Self {
         let columns = LifecycleColumns::new(&contact.life);
+        let words = columns.words();
         Self {
             id: blob(contact.id.uuid()),
             version: blob(contact.version.uuid()),
@@ -156,6 +158,7 @@ impl<'a> NewContact<'a> {
             phone: columns.phone,
             ddd: columns.ddd.map(i32::from),
             email: columns.email,
+            words,
             name_key: columns.name_key,
             member_writes: member_writes_text(contact),
         }

@@ -15,6 +15,7 @@ diesel::table! {
         email -> Nullable<Text>,
         name_key -> Nullable<Text>,
         member_writes -> Nullable<Text>,
+        words -> Nullable<Text>,
     }
 }
 

@@ -11,6 +11,8 @@ import { REGION_NAMES, STATE_NAMES } from './texts.js';
 const rows = new Map();
 /** The search that found the rows. The search form may have changed since. */
 let shownSearch = new URLSearchParams();
+/** The order of the rows, or an empty text for the default. */
+let shownSort = '';
 /** The cursor of the next page, or null after the last one. */
 let nextPage = null;
 /** Aborts the request for the list, so that a newer one replaces it. */
@@ -54,9 +56,10 @@ export async function loadList({ more = false, quiet = false } = {}) {
   const { signal } = (loading = new AbortController());
   // A cursor belongs to the search that returned it.
   const search = more ? new URLSearchParams(shownSearch) : currentSearch();
-  if (!more) shownSearch = new URLSearchParams(search);
+  if (!more) [shownSearch, shownSort] = [new URLSearchParams(search), $('sort').value];
   $('clear').hidden = currentSearch().size === 0;
   $('export-scope').textContent = t(search.size ? 'exportFound' : 'exportAll');
+  if (shownSort) search.set('sort', shownSort);
   if (more) search.set('cursor', nextPage);
   $('table').setAttribute('aria-busy', 'true');
   try {
@@ -256,6 +259,7 @@ $('search').addEventListener('submit', (event) => {
   loadList();
 });
 filters.forEach((select) => select.addEventListener('change', () => { showFilters(); loadList(); }));
+$('sort').addEventListener('change', () => loadList());
 $('more').addEventListener('click', () => loadList({ more: true }));
 $('clear').addEventListener('click', () => {
   $('search').reset();

@@ -11,7 +11,8 @@ export const TEXTS = {
     tryAgain: 'Try again', dismiss: 'Dismiss', cancel: 'Cancel', close: 'Close', stop: 'Stop',
 
     // The list
-    searchLabel: 'Search by the beginning of the name', searchHint: 'Name begins with…',
+    searchLabel: 'Search by name, e-mail or phone', searchHint: 'Name, e-mail or phone…',
+    order: 'Order', orderDefault: 'Default', orderName: 'Name', orderChanged: 'Last change',
     region: 'Region', state: 'State', areaCode: 'Area code', any: 'Any', anyRegion: 'Any',
     clear: 'Clear the search and its filters',
     name: 'Name', phone: 'Phone', email: 'E-mail', emailOptional: 'E-mail (optional)', area: 'Area', updated: 'Changed', actions: 'Actions',
@@ -96,7 +97,8 @@ export const TEXTS = {
     tryAgain: 'Tentar de novo', dismiss: 'Dispensar', cancel: 'Cancelar', close: 'Fechar', stop: 'Parar',
 
     // The list
-    searchLabel: 'Buscar pelo começo do nome', searchHint: 'Nome começa com…',
+    searchLabel: 'Buscar por nome, e-mail ou telefone', searchHint: 'Nome, e-mail ou telefone…',
+    order: 'Ordem', orderDefault: 'Padrão', orderName: 'Nome', orderChanged: 'Última alteração',
     region: 'Região', state: 'Estado', areaCode: 'DDD', any: 'Todos', anyRegion: 'Todas',
     clear: 'Limpar a busca e seus filtros',
     name: 'Nome', phone: 'Telefone', email: 'E-mail', emailOptional: 'E-mail (opcional)', area: 'Localidade', updated: 'Alterado', actions: 'Ações',

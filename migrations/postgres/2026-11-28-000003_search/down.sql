@@ -1,0 +1,3 @@
+DROP INDEX contacts_updated_at;
+DROP INDEX contacts_search;
+DROP FUNCTION contacts_words;
