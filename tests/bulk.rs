@@ -25,7 +25,7 @@ fn all_contacts(client: &Client, count: usize) -> BTreeSet<(String, String, Stri
     eventually("all contacts are created", || {
         let body = client.get("/contacts/export").body;
         (body.lines().count() == count).then(|| {
-            let text = |contact: &Value, field: &str| contact[field].as_str().unwrap().to_owned();
+            let text = |contact: &Value, field: &str| contact[field].as_str().unwrap_or_default().to_owned();
             let contacts = body.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
             contacts.map(|one| (text(&one, "name"), text(&one, "phone"), text(&one, "email"))).collect()
         })
@@ -70,11 +70,40 @@ fn each_record_has_its_result() {
     let contact = client.get(&format!("/contacts/{}", results[0]["contact_id"].as_str().unwrap())).json();
     assert_eq!((&contact["name"], &contact["version"]), (&json!("Ana Souza"), &results[0]["operation_id"]));
 
-    // A repeated import has the same results. With the same key, another contact in a line is rejected.
+    // A repeated import has the same results. An edited file with the same key creates only what changed.
     assert_eq!(import(&client, "", "text/csv", csv, &keyed), results);
-    let other = import(&client, "", "text/csv", &csv.replace("Ana Souza", "Ana Lima"), &keyed);
-    assert_eq!((&other[0]["status"], &other[0]["errors"][0]["code"]), (&json!("invalid"), &json!("key_reused")));
-    assert_eq!(all_contacts(&client, 2).len(), 2);
+    let edited = csv
+        .replace("Bia;123;bia;", "Bia;(21) 91234-5678;bia@example.com;")
+        .replace("Obs\n", "Obs\nAna;11987654321;;\n");
+    let other = import(&client, "", "text/csv", &edited, &keyed);
+    assert_eq!(states(&other), [2, 3, 5, 7].map(|line| (line, "accepted".to_owned())));
+    assert_eq!(
+        (&other[1]["contact_id"], &other[3]["contact_id"]),
+        (&results[0]["contact_id"], &results[2]["contact_id"])
+    );
+    assert_eq!(all_contacts(&client, 4).len(), 4);
+    // Without a key, but skipping what exists: the same name and number, whatever the case, the accents and the address.
+    let again = edited.replace("Ana Souza", "ANA SOUZÁ").replace("caio@example.com", "").replace("Ana;119", "Eva;119");
+    let skipped = import(&client, "?skip_existing=true", "text/csv", &again, &[]);
+    let statuses: Vec<(u64, String)> =
+        [(2, "accepted"), (3, "skipped"), (5, "skipped"), (7, "skipped")].map(|(l, s)| (l, s.to_owned())).into();
+    assert_eq!(states(&skipped), statuses);
+    assert_eq!(skipped[1]["contact_id"], results[0]["contact_id"]);
+    assert_eq!((&summary(&skipped)["skipped"], &summary(&skipped)["accepted"]), (&json!(3), &json!(1)));
+    assert_eq!(all_contacts(&client, 5).len(), 5);
+
+    // The duplicates, by number and by address.
+    let duplicates = client.get("/contacts/duplicates").json();
+    let group = &duplicates["items"][0];
+    assert_eq!(
+        (&group["value"], &group["count"], &duplicates["next"]),
+        (&json!("+5511987654321"), &json!(3), &json!(null))
+    );
+    assert_eq!(group["contacts"].as_array().unwrap().len(), 3);
+    assert_eq!(client.get("/contacts/duplicates?by=email").json()["items"], json!([]));
+    for query in ["by=name", "x=1", "cursor=abc", "limit=0"] {
+        assert_eq!(client.get(&format!("/contacts/duplicates?{query}")).status, 422, "{query}");
+    }
 
     // If the reader stops, the summary has the line.
     let unclosed = import(&client, "?dry_run=true", "text/csv", &format!("{csv}\"Open;1;x\n"), &[]);

@@ -6,13 +6,15 @@
 use crate::support::{Stack, create, delete, details, eventually, new_contact, update};
 use contacts::config::{ConsumerSettings, RetrySettings};
 use contacts::consumer::{self, Parts};
-use contacts::domain::{Action, Attempt, Command, Contact, ContactId, OperationId, Outcome, Timestamp};
+use contacts::domain::{Action, Attempt, Command, Contact, ContactId, OperationId, Outcome, Phone, Timestamp};
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
 use contacts::queue::{Delivery, Queue, QueueError, QueueKind, SessionHandler, Source};
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
-use contacts::store::{Direction, Filter, ListPosition, Operation, Pruned, Store, StoreError};
+use contacts::store::{
+    Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store, StoreError,
+};
 use contacts::telemetry::Health;
 use std::process::{Command as ProcessCommand, Stdio};
 use std::sync::Arc;
@@ -52,6 +54,12 @@ impl Store for CrashingStore {
     }
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
         self.store.contact(id)
+    }
+    fn duplicates(&self, by: DuplicatesBy, from: Option<&str>, limit: u32) -> Result<DuplicatePage, StoreError> {
+        self.store.duplicates(by, from, limit)
+    }
+    fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError> {
+        self.store.contacts_with_phones(phones)
     }
     fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError> {
         self.store.estimated_total(filter)

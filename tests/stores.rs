@@ -7,7 +7,9 @@ use contacts::domain::{
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
-use contacts::store::{Direction, Filter, ListPosition, Pruned, Sort, SortKey, Store, StoreError};
+use contacts::store::{
+    Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Pruned, Sort, SortKey, Store, StoreError,
+};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use proptest::prelude::*;
@@ -595,6 +597,33 @@ fn a_search_finds_what_its_rule_says<D: TestDatabase>() {
     }
 }
 
+fn duplicates_are_grouped_by_number_and_address<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
+    let with = |number: u32, email: Option<&str>| {
+        let details = Details::parse("Ana", &format!("119{number:08}"), email).unwrap();
+        command(new_contact(), 1, Action::Create(details))
+    };
+    let mut commands = vec![with(7, Some("Shared@example.com")), with(7, Some("one@example.com"))];
+    commands.extend((0..5).map(|_| with(3, Some("shared@Example.com"))));
+    commands.extend((10..40).map(|number| with(number, None)));
+    commands.extend([with(5, None), with(5, None)]);
+    apply(store, &commands.iter().collect::<Vec<_>>());
+    apply(store, &[&delete(commands.last().unwrap().contact_id, 9)]);
+    let number = |number: u32| format!("+55119{number:08}");
+    let all = store.duplicates(DuplicatesBy::Phone, None, 10).unwrap();
+    assert_eq!(all, DuplicatePage { groups: vec![(number(3), 5), (number(7), 2)], next: None });
+    let first = store.duplicates(DuplicatesBy::Phone, None, 1).unwrap();
+    assert_eq!(first, DuplicatePage { groups: vec![(number(3), 5)], next: Some(number(7)) });
+    let second = store.duplicates(DuplicatesBy::Phone, first.next.as_deref(), 1).unwrap();
+    assert_eq!(second, DuplicatePage { groups: vec![(number(7), 2)], next: None });
+    let emails = store.duplicates(DuplicatesBy::Email, None, 10).unwrap();
+    assert_eq!(emails.groups, [("shared@example.com".to_owned(), 6)]);
+    // The contacts with one of several numbers.
+    let numbers: Vec<Phone> = [3, 10, 99].iter().map(|n| Phone::parse(&number(*n)).unwrap()).collect();
+    assert_eq!(store.contacts_with_phones(&numbers).unwrap().len(), 6);
+}
+
 /// An older version of the program writes rows without a key.
 fn a_migration_adds_missing_name_keys<D: TestDatabase>() {
     let database = migrated::<D>();
@@ -801,6 +830,7 @@ on_both_databases! {
     an_export_reads_one_snapshot,
     pages_of_names_continue_despite_changes,
     a_search_finds_what_its_rule_says,
+    duplicates_are_grouped_by_number_and_address,
     a_migration_adds_missing_name_keys,
     any_order_and_repetition_has_the_same_result,
     concurrent_workers_apply_each_command_once,

@@ -85,7 +85,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     let (reader, waiters) =
         (Arc::new(Reader::new(store, readers, settings.accept_timeout)), OperationWaiters::default());
     actix_web::rt::spawn(waiters.clone().run(reader.clone(), stop.clone()));
-    let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, stop));
+    let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, cursors.id_key(), stop));
     let (auth, metrics) = (Data::new(Auth::new(settings, credentials)), Data::new(RequestMetrics::new()));
     let cursors = Data::new(cursors);
     let (workers, read_timeout) = (settings.workers, settings.read_timeout);

@@ -98,6 +98,8 @@ pub enum SortKey {
     Name(NameKey),
     /// The time of the last change.
     LastChanged(Timestamp),
+    /// A phone number or an address, in a list of duplicates.
+    Value(String),
 }
 
 /// The position of a contact in a list. The next page starts after it.
@@ -303,6 +305,68 @@ fn name_start<'a>(prefix: &'a NameKey, after: Option<&'a ListPosition>) -> (&'a 
     }
 }
 
+/// The value that duplicates have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DuplicatesBy {
+    /// The phone number.
+    Phone,
+    /// The e-mail address, in upper or lower case.
+    Email,
+}
+
+impl DuplicatesBy {
+    /// The name in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Email => "email",
+        }
+    }
+
+    /// The value with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Phone, Self::Email].into_iter().find(|field| field.as_str() == text)
+    }
+}
+
+/// A page of duplicates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DuplicatePage {
+    /// The values that several contacts have, and how many.
+    pub groups: Vec<(String, u64)>,
+    /// The first value that this page has not looked at. `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// How many rows of an index a page of duplicates reads.
+pub(super) const DUPLICATE_ROWS: u64 = 20_000;
+
+/// A value of the rows that were read, how many of them have it, and how many rows were read.
+pub(super) type ValueCount = (String, i64, i64);
+
+/// Makes a page of the values that occur more than once in the rows, and of the last value. The rows may end before all
+/// rows with the last value.
+pub(super) fn duplicate_page(counts: Vec<ValueCount>, limit: u32) -> DuplicatePage {
+    let full = counts.first().is_some_and(|(_, _, rows)| u64::try_from(*rows) == Ok(DUPLICATE_ROWS));
+    let mut groups: Vec<(String, u64)> =
+        counts.into_iter().map(|(value, count, _)| (value, u64::try_from(count).unwrap_or_default())).collect();
+    let mut next = None;
+    if full && let Some((last, count)) = groups.pop() {
+        if count == DUPLICATE_ROWS {
+            // No other value begins with this one and a control character.
+            next = Some(format!("{last}\u{1}"));
+            groups.push((last, count));
+        } else {
+            next = Some(last);
+        }
+    }
+    groups.retain(|(_, count)| *count > 1);
+    if groups.len() > limit as usize {
+        next = groups.drain(limit as usize..).next().map(|(value, _)| value);
+    }
+    DuplicatePage { groups, next }
+}
+
 /// The number of contacts in a page of an export.
 pub(super) const EXPORT_PAGE_SIZE: u32 = 1_000;
 
@@ -320,5 +384,31 @@ pub(super) fn read_pages(
         if !handle(&contacts) || contacts.len() < EXPORT_PAGE_SIZE as usize {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_duplicates_continues_where_its_rows_end() {
+        let rows = i64::try_from(DUPLICATE_ROWS).unwrap();
+        let counts = |values: &[(&str, i64)], rows: i64| -> Vec<ValueCount> {
+            values.iter().map(|(value, count)| ((*value).to_owned(), *count, rows)).collect()
+        };
+        let page = |groups: &[(&str, u64)], next: Option<&str>| DuplicatePage {
+            groups: groups.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect(),
+            next: next.map(str::to_owned),
+        };
+        // The rows are all that there are.
+        assert_eq!(duplicate_page(counts(&[("a", 2), ("b", 3), ("c", 1)], 9), 5), page(&[("a", 2), ("b", 3)], None));
+        assert_eq!(duplicate_page(counts(&[("a", 2), ("b", 3), ("c", 1)], 9), 1), page(&[("a", 2)], Some("b")));
+        // The rows end within the last value, which the next page reads again.
+        assert_eq!(duplicate_page(counts(&[("a", 2), ("b", 3)], rows), 5), page(&[("a", 2)], Some("b")));
+        assert_eq!(duplicate_page(counts(&[("b", 1)], rows), 5), page(&[], Some("b")));
+        // One value fills the rows.
+        assert_eq!(duplicate_page(counts(&[("b", rows)], rows), 5), page(&[("b", DUPLICATE_ROWS)], Some("b\u{1}")));
+        assert_eq!(duplicate_page(Vec::new(), 5), page(&[], None));
     }
 }

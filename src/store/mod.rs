@@ -13,9 +13,11 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use error::StoreError;
-pub use listing::{Filter, ListPosition, Sort, SortKey};
+pub use listing::{DuplicatePage, DuplicatesBy, Filter, ListPosition, Sort, SortKey};
 
-use crate::domain::{Attempt, Contact, ContactId, Fingerprint, OperationId, OperationKind, Outcome, Status, Timestamp};
+use crate::domain::{
+    Attempt, Contact, ContactId, Fingerprint, OperationId, OperationKind, Outcome, Phone, Status, Timestamp,
+};
 
 /// A finished operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +69,13 @@ pub trait Store: Send + Sync {
 
     /// Reads a page: up to `limit` live contacts that match the filter, in its order, after this position.
     fn contacts(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<Vec<Contact>, StoreError>;
+
+    /// The live contacts with one of these phone numbers, in any order.
+    fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError>;
+
+    /// Values that several live contacts have, in their order, from this value on: up to `limit`. A page can have fewer
+    /// although there is a next one, because it reads a limited number of rows.
+    fn duplicates(&self, by: DuplicatesBy, from: Option<&str>, limit: u32) -> Result<DuplicatePage, StoreError>;
 
     /// About how many live contacts match the filter.
     fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError>;

@@ -64,6 +64,12 @@ pub struct Import {
     /// Check every record, create nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Skip a record if a contact with the same name and phone number exists
+    #[arg(long)]
+    pub skip_existing: bool,
+    /// The idempotency key. With one key, a record with the same values is created once, also from another file
+    #[arg(long, value_name = "TEXT", default_value = "contacts import", value_parser = parse_key)]
+    pub key: String,
     /// The CSV column with the name. Default: the service finds the usual column names
     #[arg(long, value_name = "NAME")]
     pub name_column: Option<String>,
@@ -82,7 +88,7 @@ pub struct Import {
     /// Continue at this line of the file. An import that stops early prints the line
     #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub from_line: u64,
-    /// The maximum number of records in one request. A repeated import must use the same number
+    /// The maximum number of records in one request
     #[arg(long, value_name = "RECORDS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
     /// How long to retry a request while the service is unavailable or busy, for example 30s or 5m
@@ -94,6 +100,11 @@ pub struct Import {
     /// The service.
     #[command(flatten)]
     pub service: Service,
+}
+
+fn parse_key(text: &str) -> Result<String, String> {
+    let valid = (1..=255).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    if valid { Ok(text.to_owned()) } else { Err("must have 1 to 255 plain ASCII characters".to_owned()) }
 }
 
 /// The options of an export.
@@ -128,7 +139,7 @@ pub struct Filters {
     /// Only contacts in this region, for example Sudeste
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Only contacts whose name starts with this text. Case and accents do not matter
+    /// Only contacts that this text finds by name, e-mail address or phone number. Case and accents do not matter
     #[arg(long, value_name = "TEXT")]
     pub q: Option<String>,
     /// Only contacts with this e-mail address

@@ -3,7 +3,7 @@
 //! Rule of this file: memory is bounded, whatever the size of the body. A record with the status `accepted` is as safe
 //! as a 202.
 
-use crate::domain::{Action, Command, Details, Fingerprint, Invalid, OperationId};
+use crate::domain::{Action, Command, ContactId, Details, Invalid, NameKey, OperationId, Phone};
 use crate::formats::{Columns, Entry, Format, Ignored, ReadAborted, Reader, RecordError};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::write;
@@ -22,7 +22,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::poll_fn;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::task::Poll;
 use tokio::sync::mpsc::{Sender, channel};
@@ -36,13 +36,15 @@ const MAX_PENDING_BATCHES: usize = 4;
 /// How many contacts a dry run shows. More would make the answer longer than the request.
 const PREVIEWS: u64 = 5;
 
-const UNKNOWN: Invalid =
-    Invalid::new("unknown_parameter", "is not a parameter: dry_run, name_column, phone_column, email_column");
-const KEY_REUSED: Invalid =
-    Invalid::new("key_reused", "belongs to an earlier import that had a different contact in this line");
+const UNKNOWN: Invalid = Invalid::new(
+    "unknown_parameter",
+    "is not a parameter: dry_run, skip_existing, name_column, phone_column, email_column",
+);
 const COLUMN_TOO_LONG: Invalid = Invalid::new("too_long", "must have at most 100 characters");
 const QUEUE_UNAVAILABLE: &str =
     "The queue accepts no changes now. Send the rest again later, with the same Idempotency-Key.";
+const UNKNOWN_CONTACTS: &str =
+    "The contacts cannot be read now. Send the rest again later, with the same Idempotency-Key.";
 const UNREADABLE: &str = "cannot be read as contacts";
 const EMPTY_COLUMN: Invalid = Invalid::new("required", "must not be empty");
 
@@ -51,6 +53,7 @@ struct ImportRequest {
     caller: Caller,
     key: Option<String>,
     dry_run: bool,
+    skip_existing: bool,
     language: Language,
 }
 
@@ -74,6 +77,10 @@ enum Outcome {
     },
     Accepted {
         operation_id: Uuid,
+        contact_id: Uuid,
+    },
+    /// A contact with the same name and phone number exists.
+    Skipped {
         contact_id: Uuid,
     },
     Invalid {
@@ -120,6 +127,8 @@ struct Summary {
     records: u64,
     accepted: u64,
     valid: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    skipped: u64,
     invalid: u64,
     not_accepted: u64,
     complete: bool,
@@ -134,6 +143,11 @@ struct Summary {
     /// How many records in a row the queue did not accept.
     #[serde(skip)]
     not_accepted_in_a_row: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -160,10 +174,11 @@ pub(crate) async fn import(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (mut dry_run, mut columns) = (false, Columns::default());
+    let (mut dry_run, mut skip_existing, mut columns) = (false, false, Columns::default());
     let errors = parse_query(request.query_string(), UNKNOWN, |name, value| {
         let column = match name {
             "dry_run" => return Some(parse_boolean(value).map(|value| dry_run = value)),
+            "skip_existing" => return Some(parse_boolean(value).map(|value| skip_existing = value)),
             "name_column" => &mut columns.name,
             "phone_column" => &mut columns.phone,
             "email_column" => &mut columns.email,
@@ -195,7 +210,7 @@ pub(crate) async fn import(
         return Err(Problem::new(Kind::BodyTooLarge, format!("The body may have at most {limit} bytes.")));
     }
     let (sender, mut receiver) = channel(MAX_PENDING_BATCHES);
-    let import = ImportRequest { caller, key, dry_run, language: language::negotiate(&request) };
+    let import = ImportRequest { caller, key, dry_run, skip_existing, language: language::negotiate(&request) };
     let reader = Reader::new(format, columns);
     let reader = if declared_utf8 { reader.declared_utf8() } else { reader };
     actix_web::rt::spawn(run(api, import, reader, payload, sender));
@@ -314,15 +329,16 @@ async fn process(
             .by_ref()
             .take(BATCH_RECORDS)
             .map(|Entry { line, result, ignored }| {
-                ((line, result.map(|details| create_command(api, import, line, details))), ignored)
+                ((line, result.map(|details| create_command(api, import, details))), ignored)
             })
             .unzip();
+        let existing = find_existing(api, import, &batch).await?;
         let known = find_finished(api, import, &batch).await;
         let outcomes = {
             // The semaphore is never closed. The permit is released before the results are sent, because a slow client
             // may take long to read them.
             let _permit = api.import_permits.acquire().await.ok();
-            join_all(batch.iter().map(|(_, result)| publish_record(api, import, result, &known))).await
+            join_all(batch.iter().map(|(_, result)| publish_record(api, import, result, &known, &existing))).await
         };
         let mut text = Vec::new();
         for (((number, result), mut outcome), ignored) in batch.iter().zip(outcomes).zip(ignored) {
@@ -334,7 +350,7 @@ async fn process(
             }
             match (&outcome, result) {
                 (Outcome::NotAccepted { .. }, _) => summary.not_accepted_in_a_row += 1,
-                (Outcome::Accepted { .. }, Ok(command)) if !known.contains_key(&command.operation_id) => {
+                (Outcome::Accepted { .. }, Ok(command)) if !known.contains(&command.operation_id) => {
                     summary.not_accepted_in_a_row = 0;
                 }
                 _ => {}
@@ -342,6 +358,7 @@ async fn process(
             *match outcome {
                 Outcome::Valid { .. } => &mut summary.valid,
                 Outcome::Accepted { .. } => &mut summary.accepted,
+                Outcome::Skipped { .. } => &mut summary.skipped,
                 Outcome::Invalid { .. } => &mut summary.invalid,
                 Outcome::NotAccepted { .. } => &mut summary.not_accepted,
             } += 1;
@@ -352,57 +369,85 @@ async fn process(
     Ok(())
 }
 
-/// The create command of one record. Its key is the key of the request plus the line of the record. So the same body
-/// can be sent again and creates nothing new.
-fn create_command(api: &AppState, import: &ImportRequest, line: u64, details: Details) -> Command {
-    // A header cannot contain a line break, so this is never the key of another request.
-    let key = import.key.as_ref().map(|key| format!("{key}\n{line}"));
-    let now = write::now();
+/// The create command of one record. Its key is the key of the request plus the values of the record. So the same file can
+/// be sent again and creates nothing new, and an edited file creates only what changed.
+fn create_command(api: &AppState, import: &ImportRequest, details: Details) -> Command {
     let action = Action::Create(details);
+    let fingerprint = import.key.as_ref().map(|_| ids::fingerprint(None, &[], &action));
+    // A header cannot contain a line break, so this is never the key of another request.
+    let key = import.key.as_ref().zip(fingerprint).map(|(key, values)| format!("{key}\n{:032x}", values.0));
+    let now = write::now();
     Command {
-        operation_id: ids::operation_id(import.caller, key.as_deref()),
+        operation_id: ids::operation_id(&api.ids, import.caller, key.as_deref()),
         contact_id: ids::contact_id(import.caller, key.as_deref()),
         stamp: api.clock.stamp(now.timestamp_millis()),
         expects: None,
         accepted_at: now,
-        fingerprint: key.as_ref().map(|_| ids::fingerprint(None, None, &action)),
+        fingerprint,
         action,
     }
 }
 
 /// The operations that an earlier request with the same key has already finished. They need no message.
-async fn find_finished(
-    api: &AppState,
-    import: &ImportRequest,
-    batch: &[NumberedCommand],
-) -> HashMap<OperationId, Option<Fingerprint>> {
+async fn find_finished(api: &AppState, import: &ImportRequest, batch: &[NumberedCommand]) -> HashSet<OperationId> {
     if import.key.is_none() || import.dry_run {
-        return HashMap::new();
+        return HashSet::new();
     }
     let ids: Vec<OperationId> =
         batch.iter().filter_map(|(_, result)| Some(result.as_ref().ok()?.operation_id)).collect();
     let known = api.reader.try_read(move |store| store.operations(&ids)).await.unwrap_or_default();
-    known.into_iter().map(|operation| (operation.id, operation.fingerprint)).collect()
+    known.into_iter().map(|operation| operation.id).collect()
+}
+
+/// The contacts that exist already, by the phone number and the key of the name.
+type Existing = HashMap<(Phone, String), ContactId>;
+
+/// With `skip_existing`: the contacts that have the name and the phone number of a record.
+async fn find_existing(
+    api: &AppState,
+    import: &ImportRequest,
+    batch: &[NumberedCommand],
+) -> Result<Existing, StopReason> {
+    if !import.skip_existing {
+        return Ok(Existing::new());
+    }
+    let phones: Vec<Phone> = batch.iter().filter_map(|(_, result)| Some(created(result)?.phone)).collect();
+    let contacts = api.reader.read(move |store| store.contacts_with_phones(&phones)).await;
+    // Without the answer, records could be created a second time.
+    let contacts = contacts.map_err(|_problem| StopReason::aborted(UNKNOWN_CONTACTS))?;
+    let key = |details: &Details| (details.phone, NameKey::of(&details.name).into());
+    Ok(contacts.iter().filter_map(|contact| Some((key(contact.details()?), contact.id))).collect())
+}
+
+/// The details of a record.
+const fn created(result: &Result<Command, Vec<RecordError>>) -> Option<&Details> {
+    match result {
+        Ok(Command { action: Action::Create(details), .. }) => Some(details),
+        _ => None,
+    }
 }
 
 async fn publish_record(
     api: &AppState,
     import: &ImportRequest,
     result: &Result<Command, Vec<RecordError>>,
-    known: &HashMap<OperationId, Option<Fingerprint>>,
+    known: &HashSet<OperationId>,
+    existing: &Existing,
 ) -> Outcome {
     let command = match result {
         Err(faults) => return import.invalid(faults.iter().map(field_error)),
-        Ok(_) if import.dry_run => return Outcome::Valid { contact: None },
         Ok(command) => command,
     };
     let (operation_id, contact_id) = (command.operation_id.uuid(), command.contact_id.uuid());
-    match known.get(&command.operation_id) {
-        Some(known) if *known == command.fingerprint => return Outcome::Accepted { operation_id, contact_id },
-        Some(_) => {
-            return import.invalid([FieldError::new(FieldLocation::Header, "idempotency-key", KEY_REUSED)]);
-        }
-        None => {}
+    if known.contains(&command.operation_id) {
+        return Outcome::Accepted { operation_id, contact_id };
+    }
+    let same = |details: &Details| existing.get(&(details.phone, NameKey::of(&details.name).into()));
+    if let Some(contact) = created(result).filter(|_| !existing.is_empty()).and_then(same) {
+        return Outcome::Skipped { contact_id: contact.uuid() };
+    }
+    if import.dry_run {
+        return Outcome::Valid { contact: None };
     }
     match write::publish(api, command, None).await {
         Ok(()) => Outcome::Accepted { operation_id, contact_id },

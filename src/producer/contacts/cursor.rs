@@ -3,6 +3,7 @@
 //! Rule of this file: a cursor is accepted only if this service made it for the same list.
 
 use crate::domain::{ContactId, NameKey, Timestamp};
+use crate::producer::state::IdKey;
 use crate::store::{ListPosition, SortKey};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -16,6 +17,8 @@ const MAC_BYTES: usize = 12;
 const BY_ID: u8 = 1;
 const BY_NAME: u8 = 2;
 const BY_LAST_CHANGE: u8 = 3;
+/// A value that several contacts have.
+const BY_VALUE: u8 = 4;
 
 /// The key that signs cursors. All replicas of a service have the same key.
 #[derive(Clone)]
@@ -36,11 +39,17 @@ impl CursorKey {
         Self(Sha256::new().chain_update("contacts cursor ").chain_update(secret).finalize().into())
     }
 
+    /// The key of operation ids, made from this key.
+    pub(crate) fn id_key(&self) -> IdKey {
+        IdKey::new(&self.0)
+    }
+
     /// The signed cursor for the page after this position of the list.
     pub(crate) fn encode(&self, list: &str, after: &ListPosition) -> String {
         let (layout, key) = match &after.key {
             None => (BY_ID, Vec::new()),
             Some(SortKey::Name(name)) => (BY_NAME, name.as_str().into()),
+            Some(SortKey::Value(value)) => (BY_VALUE, value.as_str().into()),
             Some(SortKey::LastChanged(time)) => (BY_LAST_CHANGE, time.timestamp_micros().to_be_bytes().into()),
         };
         let mut cursor = vec![layout];
@@ -94,6 +103,7 @@ fn parse_position(position: &[u8]) -> Option<ListPosition> {
     let key = match *layout {
         BY_ID if key.is_empty() => None,
         BY_NAME => Some(SortKey::Name(NameKey::read(str::from_utf8(key).ok()?)?)),
+        BY_VALUE => Some(SortKey::Value(str::from_utf8(key).ok()?.to_owned())),
         BY_LAST_CHANGE => {
             let micros = i64::from_be_bytes(key.try_into().ok()?);
             Some(SortKey::LastChanged(Timestamp::from_timestamp_micros(micros)?))

@@ -3,6 +3,7 @@
 pub(crate) mod areas;
 mod body;
 pub(crate) mod cursor;
+mod duplicates;
 pub(crate) mod query_parameters;
 pub(crate) mod read;
 pub(crate) mod views;
@@ -18,6 +19,12 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route(web::head().to(read::list))
             .route(web::post().to(write::create))
             .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, POST"))),
+    );
+    config.service(
+        web::resource("/contacts/duplicates")
+            .route(web::get().to(duplicates::list))
+            .route(web::head().to(duplicates::list))
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD"))),
     );
     config.service(
         web::resource("/contacts/{id}")

@@ -10,7 +10,7 @@ use crate::store::{Filter, ListPosition, Sort};
 use url::form_urlencoded;
 
 /// Contacts in a page if the request has no `limit`.
-const DEFAULT_LIMIT: u32 = 50;
+pub(super) const DEFAULT_LIMIT: u32 = 50;
 /// The maximum number of contacts in a page. A greater `limit` is reduced to it.
 const MAX_LIMIT: u32 = 200;
 
@@ -130,13 +130,8 @@ impl Listing {
             _ => listing.query.set_parameter(name, value),
         });
         if let Some(cursor) = cursor {
-            // A cursor belongs to its filters. If a filter is invalid, `OtherList` would only be a second error.
-            match key.decode(&listing.query.canonical().finish(), &cursor) {
-                Ok(after) => listing.after = Some(after),
-                Err(CursorError::OtherList) if !errors.is_empty() => {}
-                Err(CursorError::OtherList) => errors.push(FieldError::new(FieldLocation::Query, "cursor", OTHER_LIST)),
-                Err(CursorError::Malformed) => errors.push(FieldError::new(FieldLocation::Query, "cursor", BAD_CURSOR)),
-            }
+            let list = listing.query.canonical().finish();
+            listing.after = Positions { key, list: &list }.read(&cursor, &mut errors);
         }
         listing.query.apply_areas();
         if errors.is_empty() { Ok(listing) } else { Err(Problem::validation(errors)) }
@@ -161,11 +156,33 @@ impl Listing {
     }
 }
 
+/// Reads the cursors of a list.
+pub(super) struct Positions<'a> {
+    pub(super) key: &'a CursorKey,
+    /// The list that the cursors belong to.
+    pub(super) list: &'a str,
+}
+
+impl Positions<'_> {
+    /// The position of a cursor, or one more error. A cursor belongs to its filters. If a filter is invalid, `OtherList`
+    /// would only be a second error.
+    pub(super) fn read(&self, cursor: &str, errors: &mut Vec<FieldError>) -> Option<ListPosition> {
+        let invalid = match self.key.decode(self.list, cursor) {
+            Ok(position) => return Some(position),
+            Err(CursorError::OtherList) if !errors.is_empty() => return None,
+            Err(CursorError::OtherList) => OTHER_LIST,
+            Err(CursorError::Malformed) => BAD_CURSOR,
+        };
+        errors.push(FieldError::new(FieldLocation::Query, "cursor", invalid));
+        None
+    }
+}
+
 fn parse_sort(text: &str) -> Result<Sort, Invalid> {
     Sort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or(BAD_SORT)
 }
 
-fn parse_limit(text: &str) -> Result<u32, Invalid> {
+pub(super) fn parse_limit(text: &str) -> Result<u32, Invalid> {
     let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
         Ok(limit) if digits && limit > 0 => Ok(MAX_LIMIT.min(limit)),

@@ -5,7 +5,7 @@ use crate::domain::{Action, Command, ContactId, OperationId, Status, Timestamp};
 use crate::message::{Header, Message};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::views::ContactView;
-use crate::producer::http::conditional::{check_if_none_match, expected_version, idempotency_key};
+use crate::producer::http::conditional::{check_if_none_match, expected_versions, idempotency_key};
 use crate::producer::http::parameters::parse_id;
 use crate::producer::http::prefer::{PREFERENCE_APPLIED, Preferences};
 use crate::producer::http::request_context::RequestContext;
@@ -31,7 +31,7 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, Problem> {
     check_if_none_match(&request, true)?;
     let details = body::read_details(&api, &request, payload).await?;
-    accept(&api, &request, None, None, Action::Create(details)).await
+    accept(&api, &request, None, &[], Action::Create(details)).await
 }
 
 pub(crate) async fn update(
@@ -40,10 +40,10 @@ pub(crate) async fn update(
     path: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
+    let (id, expects) = (parse_id(&path)?, expected_versions(&request)?);
     check_if_none_match(&request, false)?;
     let details = body::read_details(&api, &request, payload).await?;
-    accept(&api, &request, Some(id), expects, Action::Update(details)).await
+    accept(&api, &request, Some(id), &expects, Action::Update(details)).await
 }
 
 pub(crate) async fn patch(
@@ -52,10 +52,10 @@ pub(crate) async fn patch(
     path: Path<String>,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
+    let (id, expects) = (parse_id(&path)?, expected_versions(&request)?);
     check_if_none_match(&request, false)?;
     let patch = body::read_patch(&api, &request, payload).await?;
-    accept(&api, &request, Some(id), expects, Action::Patch(patch)).await
+    accept(&api, &request, Some(id), &expects, Action::Patch(patch)).await
 }
 
 pub(crate) async fn delete(
@@ -63,28 +63,29 @@ pub(crate) async fn delete(
     request: HttpRequest,
     path: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, expects) = (parse_id(&path)?, expected_version(&request)?);
+    let (id, expects) = (parse_id(&path)?, expected_versions(&request)?);
     check_if_none_match(&request, false)?;
-    accept(&api, &request, Some(id), expects, Action::Delete).await
+    accept(&api, &request, Some(id), &expects, Action::Delete).await
 }
 
 async fn accept(
     api: &AppState,
     request: &HttpRequest,
     contact: Option<ContactId>,
-    expects: Option<OperationId>,
+    expected: &[OperationId],
     action: Action,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(request)?;
     let caller = request.extensions().get::<Caller>().copied().ok_or_else(missing_caller)?;
+    let expects = choose_expected(api, contact, expected).await;
     let now = now();
     let command = Command {
-        operation_id: ids::operation_id(caller, key),
+        operation_id: ids::operation_id(&api.ids, caller, key),
         contact_id: contact.unwrap_or_else(|| ids::contact_id(caller, key)),
         stamp: api.clock.stamp(now.timestamp_millis()),
         expects,
         accepted_at: now,
-        fingerprint: key.map(|_| ids::fingerprint(contact, expects, &action)),
+        fingerprint: key.map(|_| ids::fingerprint(contact, expected, &action)),
         action,
     };
     let context = request.extensions().get::<Rc<RequestContext>>().cloned();
@@ -115,6 +116,21 @@ async fn accept(
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
     Ok(response)
+}
+
+/// The version that a command expects. Of several in `If-Match`, this is the current one. If none is, it is one that SQL
+/// does not know yet, and then any.
+async fn choose_expected(api: &AppState, contact: Option<ContactId>, expected: &[OperationId]) -> Option<OperationId> {
+    let (Some(contact), [_, _, ..]) = (contact, expected) else { return expected.first().copied() };
+    let all = expected.to_vec();
+    let chosen = api.reader.try_read(move |store| {
+        let current = store.contact(contact)?.map(|contact| contact.version);
+        let finished = store.operations(&all)?;
+        let is_finished = |version: &&OperationId| finished.iter().any(|operation| operation.id == **version);
+        let unfinished = all.iter().find(|version| !is_finished(version));
+        Ok(all.iter().find(|version| Some(**version) == current).or(unfinished).copied())
+    });
+    chosen.await.flatten().or_else(|| expected.first().copied())
 }
 
 /// The 202: the queue has confirmed the command, and it will be applied.

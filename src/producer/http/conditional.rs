@@ -41,28 +41,40 @@ pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, Pro
     }
 }
 
-/// The version in `If-Match`. `*` only requires that the contact exists, which every change requires in any case.
-pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<OperationId>, Problem> {
-    let Some(text) = single_value(request, &IF_MATCH)? else { return Ok(None) };
-    if text == "*" {
-        return Ok(None);
+/// The most versions in `If-Match`.
+const MAX_VERSIONS: usize = 20;
+
+/// The versions in `If-Match`, one of which must be current. None for `*`: that only requires that the contact exists,
+/// which every change requires in any case.
+pub(crate) fn expected_versions(request: &HttpRequest) -> Result<Vec<OperationId>, Problem> {
+    let malformed = || {
+        Problem::field(
+            FieldLocation::Header,
+            "if-match",
+            "malformed",
+            "must be ETags of this contact in double quotes, separated by commas (at most 20), or *",
+        )
+    };
+    let mut tags = Vec::new();
+    for value in request.headers().get_all(&IF_MATCH) {
+        tags.extend(value.to_str().map_err(|_not_ascii| malformed())?.split(',').map(str::trim));
     }
-    if text.starts_with("W/") {
-        // RFC 9110 section 13.1.1: `If-Match` uses the strong comparison.
+    if tags.is_empty() || tags == ["*"] {
+        return Ok(Vec::new());
+    }
+    // RFC 9110 section 13.1.1: `If-Match` uses the strong comparison, so a weak tag matches nothing.
+    let (weak, strong): (Vec<&str>, Vec<&str>) = tags.into_iter().partition(|tag| tag.starts_with("W/"));
+    if strong.is_empty() {
         return Err(Problem::new(
             Kind::VersionConflict,
             "If-Match needs a strong ETag. The ETags of this API never begin with W/.",
         ));
     }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-    version.map(Some).ok_or_else(|| {
-        Problem::field(
-            FieldLocation::Header,
-            "if-match",
-            "malformed",
-            "must be one ETag of this contact in double quotes, or *",
-        )
-    })
+    if weak.len() + strong.len() > MAX_VERSIONS {
+        return Err(malformed());
+    }
+    let version = |tag: &str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    strong.into_iter().map(|tag| version(tag).ok_or_else(malformed)).collect()
 }
 
 /// Rejects `If-None-Match` on a write that it cannot apply to. A create makes a new id, so `*` always holds for it. Other
@@ -108,16 +120,17 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn if_match_accepts_one_strong_tag() {
+    fn if_match_accepts_strong_tags() {
         let id = "01890000-0000-7000-8000-000000000001";
         let read = |value: &str| {
-            expected_version(&TestRequest::default().insert_header((IF_MATCH, value)).to_http_request())
+            expected_versions(&TestRequest::default().insert_header((IF_MATCH, value)).to_http_request())
                 .map_err(|problem| problem.kind())
         };
-        assert_eq!(read(&format!("\"{id}\"")), Ok(id.parse().ok()));
-        assert_eq!(read("*"), Ok(None));
+        assert_eq!(read(&format!("\"{id}\"")), Ok(vec![id.parse().unwrap()]));
+        assert_eq!(read("*"), Ok(vec![]));
+        assert_eq!(read(&format!("W/\"x\", \"{id}\",\"{id}\"")), Ok(vec![id.parse().unwrap(); 2]));
         assert_eq!(read(&format!("W/\"{id}\"")), Err(Kind::VersionConflict));
-        for wrong in [id, "", "\"x\"", "\"", &format!("\"{id}\", \"{id}\"")] {
+        for wrong in [id, "", "\"x\"", "\"", "*, *", &vec![format!("\"{id}\""); 21].join(",")] {
             assert_eq!(read(wrong), Err(Kind::Validation), "{wrong}");
         }
     }

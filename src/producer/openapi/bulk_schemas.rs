@@ -50,6 +50,7 @@ pub(super) fn transfer() -> Schemas {
     let required = counts.each_ref().map(|(name, _)| *name);
     let encodings = [Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf16Be, Encoding::Windows1252].map(Encoding::name);
     let members = counts.into_iter().chain([
+        ("skipped", count("Records that were skipped because their contact exists. Absent if there is none.")),
         ("encoding", one_of("string", "The encoding of the body.", encodings)),
         ("delimiter", one_of("string", "The delimiter of a CSV.", ["comma", "semicolon", "tab", "pipe"])),
         (
@@ -59,7 +60,8 @@ pub(super) fn transfer() -> Schemas {
         ("detail", text("Why the service did not read the whole body.")),
     ]);
     let ids = ["line", "status", "operation_id", "contact_id"];
-    let variants = ["ImportAccepted", "ImportValid", "ImportInvalid", "ImportNotAccepted", "ImportEnd"];
+    let variants =
+        ["ImportAccepted", "ImportValid", "ImportSkipped", "ImportInvalid", "ImportNotAccepted", "ImportEnd"];
     let one = json!({
         "oneOf": variants.map(schema),
         "description": "One line of the answer to an import: the result of a record, or the summary.",
@@ -75,6 +77,14 @@ pub(super) fn transfer() -> Schemas {
                 "Dry run: the record is valid.",
                 &["line", "status"],
                 [line(), ignored(), status("valid"), ("contact", schema("ImportPreview"))],
+            ),
+        ),
+        (
+            "ImportSkipped",
+            record(
+                "With `skip_existing`: a contact with the same name and phone number exists.",
+                &["line", "status", "contact_id"],
+                [line(), ignored(), status("skipped"), ("contact_id", uuid("The id of the existing contact."))],
             ),
         ),
         (

@@ -188,6 +188,7 @@ fn examples_match_their_schemas() {
     for line in [
         json!({ "line": 2, "status": "accepted", "operation_id": Uuid::now_v7(), "contact_id": Uuid::now_v7() }),
         json!({ "line": 2, "status": "valid" }),
+        json!({ "line": 2, "status": "skipped", "contact_id": Uuid::now_v7() }),
         json!({ "line": 3, "status": "invalid", "errors": [error] }),
         json!({ "line": 4, "status": "not_accepted", "reason": "disconnected", "detail": "x" }),
         json!({ "summary": summary }),

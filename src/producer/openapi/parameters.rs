@@ -119,6 +119,15 @@ fn pages() -> impl Iterator<Item = (&'static str, Value)> {
                 "estimated",
             ),
         ),
+        (
+            "DuplicatesBy",
+            query(
+                "by",
+                "The value that the contacts of a group have in common. The default is the phone number.",
+                json!({ "type": "string", "enum": ["phone", "email"], "default": "phone" }),
+                "email",
+            ),
+        ),
         ("Fields", fields),
         (
             "Limit",
@@ -150,6 +159,16 @@ fn transfer() -> impl Iterator<Item = (&'static str, Value)> {
                 "The format. The default is the preferred format in `Accept`, or `ndjson`.",
                 schema("ExportFormat"),
                 "csv",
+            ),
+        ),
+        (
+            "SkipExisting",
+            query(
+                "skip_existing",
+                "Skip a record if a contact with the same name and phone number exists. Case and accents of the name are \
+                 ignored. A contact whose create is not applied yet does not count.",
+                json!({ "type": "boolean", "default": false }),
+                true,
             ),
         ),
         (
@@ -189,7 +208,8 @@ fn conditions() -> impl Iterator<Item = (&'static str, Value)> {
             "IfMatch",
             header(
                 "If-Match",
-                "Apply the change only to this version: the `ETag` of the contact. `*` means any version.",
+                "Apply the change only to this version: the `ETag` of the contact. `*` means any version. A list of ETags means \
+                 one of them.",
                 json!({ "type": "string", "minLength": 1, "pattern": tag_pattern() }),
                 tag.as_str(),
             ),

@@ -20,6 +20,7 @@ const FILTERS: [&str; 6] = ["Ddd", "State", "Region", "Search", "Email", "Phone"
 pub(super) fn all() -> Value {
     object([
         ("/contacts", contacts()),
+        ("/contacts/duplicates", both(duplicates(), "headDuplicates")),
         ("/contacts/import", object([("post", import().into())])),
         ("/contacts/export", object([("get", export().into())])),
         ("/contacts/{id}", contact()),
@@ -134,6 +135,18 @@ fn contact() -> Value {
     ])
 }
 
+fn duplicates() -> Operation {
+    let page = with_example(schema("DuplicatePage"), json!({ "items": [], "next": null }));
+    Operation::new("listDuplicates", "contacts", "Contacts with the same phone number or e-mail address")
+        .described(
+            "Returns groups of contacts that have the same value, in the order of the values. A page reads a part of the \
+             contacts, so it can have few groups or none although `next` leads to another page.",
+        )
+        .takes(&["DuplicatesBy", "Limit", "Cursor"])
+        .answers(200, response("A page. `next` leads to the next page.", headers::of(&[("Link", "Link")]), JSON, page))
+        .fails(&[422, 503])
+}
+
 fn operation() -> Operation {
     let headers = headers::of(&[("Retry-After", "RetryPending")]);
     let content = with_example(schema("Operation"), an_operation());
@@ -172,10 +185,10 @@ fn import() -> Operation {
     Operation::new("importContacts", "transfer", "Import contacts")
         .described(
             "The service answers while it reads the body: one line for each record, in order, then a summary. Each \
-             accepted record becomes its own operation. An `Idempotency-Key` applies to each line, so you can send the \
-             same file again after a broken connection.",
+             accepted record becomes its own operation. An `Idempotency-Key` applies to each record together \
+             with its values, so you can send the same file again, and an edited file creates only what changed.",
         )
-        .takes(&["DryRun", "NameColumn", "PhoneColumn", "EmailColumn", "IdempotencyKey"])
+        .takes(&["DryRun", "SkipExisting", "NameColumn", "PhoneColumn", "EmailColumn", "IdempotencyKey"])
         .reads([(NDJSON, text(&format!("{line}\n"))), (CSV, text(csv)), (VCARD, text(card))])
         .answers(200, response("One result for each record, then a summary.", headers::of(&[]), NDJSON, content))
         .fails(&[400, 408, 413, 415, 422, 503])

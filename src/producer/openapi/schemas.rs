@@ -159,6 +159,7 @@ fn contact_members() -> [(&'static str, Value); 10] {
 
 fn contacts() -> Schemas {
     let next = nullable(text("The cursor of the next page. Null on the last page."));
+    let next_page = next.clone();
     let page = |name: &str, description: &str| {
         let items = json!({ "type": "array", "items": schema(name) });
         let total = json!({
@@ -174,6 +175,29 @@ fn contacts() -> Schemas {
         ("ContactField", one_of("string", "A member of a contact.", CONTACT)),
         ("ContactPage", page("Contact", "A page of contacts.")),
         ("PartialContactPage", page("PartialContact", "A page of contacts with the members that `fields` names.")),
+        (
+            "DuplicatePage",
+            record(
+                "A page of duplicates.",
+                &["items", "next"],
+                [("items", json!({ "type": "array", "items": schema("Duplicates") })), ("next", next_page)],
+            ),
+        ),
+        (
+            "Duplicates",
+            record(
+                "Contacts that have the same value.",
+                &["value", "count", "contacts"],
+                [
+                    ("value", text("The phone number, or the e-mail address in lower case.")),
+                    ("count", json!({ "type": "integer", "minimum": 2, "description": "How many contacts have it." })),
+                    (
+                        "contacts",
+                        json!({ "type": "array", "items": schema("Contact"), "description": "The first ten of them." }),
+                    ),
+                ],
+            ),
+        ),
         ("ContactLines", lines("One contact on each line.", "Contact")),
     ]
 }
@@ -199,7 +223,7 @@ fn outcomes() -> Schemas {
         ("completed_at", nullable(time("When the operation finished. Null while pending."))),
     ];
     let members = operation.each_ref().map(|(name, _)| *name);
-    let statuses = ["pending", "applied", "superseded", "failed"];
+    let statuses = ["pending", "applied", "superseded", "failed", "expired"];
     vec![
         (
             "Accepted",
@@ -209,7 +233,12 @@ fn outcomes() -> Schemas {
         ("OperationKind", one_of("string", "The kind of change.", OperationKind::ALL.map(OperationKind::as_str))),
         (
             "OperationStatus",
-            one_of("string", "`superseded`: not applied, because a newer change was applied first.", statuses),
+            one_of(
+                "string",
+                "`superseded`: not applied, because a newer change was applied first. `expired`: finished so long ago that its \
+                 record was removed.",
+                statuses,
+            ),
         ),
         ("Reason", one_of("string", &reasons, Reason::ALL.iter().map(|reason| reason.as_str()))),
     ]

@@ -1,13 +1,14 @@
 //! Ids of new operations and contacts. The same `Idempotency-Key` of the same caller gives the same ids.
 
-use crate::domain::{Action, ContactId, Email, Fingerprint, OperationId, Timestamp};
+use crate::domain::{Action, ContactId, Email, Fingerprint, OperationId};
 use crate::producer::auth::Caller;
+use crate::producer::state::IdKey;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// The id of a new operation.
-pub(crate) fn operation_id(caller: Caller, key: Option<&str>) -> OperationId {
-    OperationId::new(key.map_or_else(Uuid::now_v7, |key| derive(b"operation", caller, key)))
+/// The id of a new operation. An id without an `Idempotency-Key` has a time and a check.
+pub(crate) fn operation_id(ids: &IdKey, caller: Caller, key: Option<&str>) -> OperationId {
+    OperationId::new(key.map_or_else(|| ids.new_id(), |key| derive(b"operation", caller, key)))
 }
 
 /// The id of a new contact.
@@ -22,14 +23,14 @@ fn derive(purpose: &[u8], caller: Caller, key: &str) -> Uuid {
 }
 
 /// The digest of the parsed values of a request. Two spellings of the same values have the same fingerprint.
-pub(crate) fn fingerprint(contact: Option<ContactId>, expects: Option<OperationId>, action: &Action) -> Fingerprint {
+pub(crate) fn fingerprint(contact: Option<ContactId>, expected: &[OperationId], action: &Action) -> Fingerprint {
     let mut digest = Sha256::new();
     let mut part = |bytes: &[u8]| {
         digest.update((bytes.len() as u64).to_be_bytes());
         digest.update(bytes);
     };
     part(contact.map(|id| id.uuid().into_bytes()).as_ref().map_or(&[][..], |id| &id[..]));
-    part(expects.map(|id| id.uuid().into_bytes()).as_ref().map_or(&[][..], |id| &id[..]));
+    part(&expected.iter().flat_map(|id| id.uuid().into_bytes()).collect::<Vec<u8>>());
     let kind = match action {
         Action::Create(_) => "insert",
         Action::Update(_) => "update",
@@ -66,16 +67,6 @@ fn first_half(digest: Sha256) -> [u8; 16] {
     half
 }
 
-/// Whether an operation that SQL does not know may be pending. This needs an id of a version that the service makes. If
-/// the id contains a time, operations of that time must not have been pruned yet.
-pub(crate) fn may_be_pending(id: OperationId, pruned_before: Option<Timestamp>) -> bool {
-    let created_before = |limit: Timestamp| {
-        let created = id.uuid().get_timestamp().map(|time| time.to_unix().0);
-        created.is_some_and(|seconds| i128::from(seconds) < i128::from(limit.timestamp()))
-    };
-    matches!(id.uuid().get_version_num(), 7 | 8) && !pruned_before.is_some_and(created_before)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,18 +77,13 @@ mod tests {
 
     #[test]
     fn the_same_key_of_the_same_caller_gives_the_same_id() {
+        let ids = IdKey::new(b"secret");
+        let operation_id = |caller, key| super::operation_id(&ids, caller, key);
         assert_eq!(operation_id(ANA, Some("k")), operation_id(ANA, Some("k")));
         assert_ne!(operation_id(ANA, Some("k")), operation_id(ANA, Some("l")));
         assert_ne!(operation_id(ANA, Some("k")), operation_id(BIA, Some("k")));
         assert_ne!(operation_id(ANA, Some("k")).uuid(), contact_id(ANA, Some("k")).uuid());
         assert_ne!(operation_id(ANA, None), operation_id(ANA, None));
-        for id in [operation_id(ANA, Some("k")), operation_id(ANA, None)] {
-            assert!(may_be_pending(id, None));
-        }
-        assert!(!may_be_pending(OperationId::new(Uuid::nil()), None));
-        let tomorrow = Some(chrono::Utc::now() + chrono::TimeDelta::days(1));
-        assert!(!may_be_pending(operation_id(ANA, None), tomorrow), "it may have been pruned");
-        assert!(may_be_pending(operation_id(ANA, Some("k")), tomorrow), "it contains no time");
     }
 
     #[test]
@@ -109,12 +95,12 @@ mod tests {
                 email: Some(Email::parse("a@example.com").unwrap()),
             })
         };
-        let of = |action: &Action| fingerprint(None, None, action);
+        let of = |action: &Action| fingerprint(None, &[], action);
         let ana = action("Ana", "11987654321");
         assert_eq!(of(&ana), of(&action(" Ana ", "(11) 98765-4321")));
         assert_ne!(of(&ana), of(&action("Bia", "11987654321")));
         assert_ne!(of(&ana), of(&Action::Delete));
-        assert_ne!(of(&ana), fingerprint(Some(contact_id(ANA, None)), None, &ana));
-        assert_ne!(of(&ana), fingerprint(None, Some(operation_id(ANA, None)), &ana));
+        assert_ne!(of(&ana), fingerprint(Some(contact_id(ANA, None)), &[], &ana));
+        assert_ne!(of(&ana), fingerprint(None, &[operation_id(&IdKey::new(b""), ANA, None)], &ana));
     }
 }

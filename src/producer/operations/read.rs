@@ -1,11 +1,10 @@
 //! Reads an operation: pending, or finished with its result.
 
-use super::ids::may_be_pending;
 use super::views::OperationView;
 use crate::producer::http::parameters::parse_id;
 use crate::producer::language;
 use crate::producer::problems::{Kind, Problem};
-use crate::producer::state::AppState;
+use crate::producer::state::{AppState, Unknown};
 use actix_web::http::header::{RETRY_AFTER, VARY};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -28,12 +27,12 @@ pub(crate) async fn operation(
             let view = OperationView::finished(&operation, language::negotiate(&request));
             Ok(HttpResponse::Ok().insert_header((VARY, "Accept-Language")).json(view))
         }
-        None if may_be_pending(id, pruned_before) => {
-            Ok(HttpResponse::Ok().insert_header((RETRY_AFTER, "1")).json(OperationView::pending(id)))
-        }
-        None => Err(Problem::new(
-            Kind::NotFound,
-            "There is no operation with this id. Perhaps it finished long ago and was removed.",
-        )),
+        None => match api.ids.unknown(id, pruned_before) {
+            Unknown::Pending => {
+                Ok(HttpResponse::Ok().insert_header((RETRY_AFTER, "1")).json(OperationView::pending(id)))
+            }
+            Unknown::Expired => Ok(HttpResponse::Ok().json(OperationView::expired(id))),
+            Unknown::NeverIssued => Err(Problem::new(Kind::NotFound, "This service has never made this operation id.")),
+        },
     }
 }

@@ -22,7 +22,7 @@ impl AcceptedView {
     }
 }
 
-/// The JSON of an operation. A pending operation has only an id and a status.
+/// The JSON of an operation. A pending or expired operation has only an id and a status.
 #[derive(Serialize)]
 pub(crate) struct OperationView {
     id: String,
@@ -37,11 +37,20 @@ pub(crate) struct OperationView {
 
 impl OperationView {
     pub(crate) fn pending(id: OperationId) -> Self {
+        Self::only_status(id, "pending")
+    }
+
+    /// An operation that finished long ago. Its record was removed.
+    pub(crate) fn expired(id: OperationId) -> Self {
+        Self::only_status(id, "expired")
+    }
+
+    fn only_status(id: OperationId, status: &'static str) -> Self {
         Self {
             id: id.to_string(),
             contact_id: None,
             operation: None,
-            status: "pending",
+            status,
             reason: None,
             detail: None,
             accepted_at: None,

@@ -3,6 +3,7 @@
 //! Rule of this module: work that callers can request in any number has a limit here (reads, exports, imports,
 //! waiting).
 
+mod id_key;
 mod reader;
 mod waiters;
 
@@ -10,6 +11,7 @@ use crate::config::HttpSettings;
 use crate::domain::HybridClock;
 use crate::queue::Publisher;
 use crate::stop::Stop;
+pub(crate) use id_key::{IdKey, Unknown};
 pub(crate) use reader::Reader;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -31,6 +33,8 @@ pub(crate) struct AppState {
     pub(crate) import_permits: Semaphore,
     pub(crate) stop: Stop,
     pub(crate) clock: HybridClock,
+    /// Makes operation ids.
+    pub(crate) ids: IdKey,
     pub(crate) settings: HttpSettings,
 }
 
@@ -40,6 +44,7 @@ impl AppState {
         publisher: Publisher,
         reader: Arc<Reader>,
         waiters: OperationWaiters,
+        ids: IdKey,
         stop: Stop,
     ) -> Self {
         Self {
@@ -50,6 +55,7 @@ impl AppState {
             import_permits: Semaphore::new(MAX_CONCURRENT_IMPORT_BATCHES),
             stop,
             clock: HybridClock::default(),
+            ids,
             settings,
         }
     }

@@ -6,11 +6,13 @@ mod schema;
 mod statements;
 
 use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch};
-use super::listing::{self as lists, EXPORT_PAGE_SIZE, PagePlan, read_pages};
+use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
-use super::{Direction, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations};
+use super::{
+    Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations,
+};
 use crate::config::{DatabaseSettings, Url};
-use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Timestamp};
+use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Phone, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -47,6 +49,17 @@ struct DatabaseProperties {
     migrated: bool,
     #[diesel(sql_type = Bool)]
     utf8: bool,
+}
+
+/// A value of a list of duplicates.
+#[derive(QueryableByName)]
+struct ValueCountRow {
+    #[diesel(sql_type = Text)]
+    value: String,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    #[diesel(sql_type = BigInt)]
+    scanned: i64,
 }
 
 /// The settings of every new connection.
@@ -275,6 +288,32 @@ impl Store for Postgres {
             return Ok(Vec::new());
         }
         read_page(&mut *self.reads.get()?, filter, after, limit)
+    }
+
+    fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError> {
+        let phone = diesel::dsl::sql::<Text>("phone COLLATE \"C\"");
+        let rows: Vec<ContactRow> = contacts::table
+            .filter(contacts::deleted_at.is_null())
+            .filter(phone.eq_any(phones.iter().map(ToString::to_string)))
+            .select(ContactRow::as_select())
+            .load(&mut self.reads.get()?)?;
+        rows.into_iter().map(ContactRow::read).collect()
+    }
+
+    fn duplicates(&self, by: DuplicatesBy, from: Option<&str>, limit: u32) -> Result<DuplicatePage, StoreError> {
+        let column = match by {
+            DuplicatesBy::Phone => "phone COLLATE \"C\"",
+            DuplicatesBy::Email => "lower(email) COLLATE \"C\"",
+        };
+        let statement = diesel::sql_query(format!(
+            "WITH scanned AS MATERIALIZED (SELECT {column} AS value FROM contacts WHERE deleted_at IS NULL AND {column} >= \
+             $1 ORDER BY {column}, id LIMIT {DUPLICATE_ROWS}) SELECT value, count(*) AS count, (SELECT count(*) FROM scanned) \
+             AS scanned FROM scanned GROUP BY value HAVING count(*) > 1 OR value = (SELECT max(value) FROM scanned) \
+             ORDER BY value"
+        ));
+        let counts: Vec<ValueCountRow> =
+            statement.bind::<Text, _>(from.unwrap_or_default()).load(&mut *self.reads.get()?)?;
+        Ok(duplicate_page(counts.into_iter().map(|row| (row.value, row.count, row.scanned)).collect(), limit))
     }
 
     fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError> {

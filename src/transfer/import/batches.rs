@@ -1,13 +1,10 @@
-//! Groups records into batches. Each batch is one request with its own idempotency key.
+//! Groups records into batches. Each batch is one request.
 //!
-//! The rule: the batches and their keys depend only on the file, the format, the columns and `--batch`. So a repeated
-//! import sends the same requests. The service makes the key of a record from the key of the request and the line of
-//! the record in the body. So the service recognises every record.
+//! All requests have the same idempotency key. The service makes the key of a record from this key and the values of the
+//! record. So it recognises every record that it has accepted, whatever the batch.
 
 use crate::transfer::arguments::Format;
 use crate::transfer::records::{ReadError, Record, RecordReader};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::io::Read;
 use std::ops::Range;
 
@@ -121,27 +118,6 @@ impl Batch {
     pub(super) fn record(&self, index: usize) -> &[u8] {
         self.records.get(index).and_then(|(_, range)| self.body.get(range.clone())).unwrap_or_default()
     }
-
-    /// The idempotency key. It depends on the content of the request and its parameters, so another request has another
-    /// key. It also depends on the first line, so content that is in the file twice is imported twice.
-    pub(super) fn key(&self, parameters: &[(&str, &str)]) -> String {
-        let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        for (name, value) in parameters {
-            part(name.as_bytes());
-            part(value.as_bytes());
-        }
-        part(&self.first_line.to_le_bytes());
-        part(&self.body);
-        hash.finalize().iter().fold("import-".to_owned(), |mut key, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(key, "{byte:02x}");
-            key
-        })
-    }
 }
 
 #[cfg(test)]
@@ -178,18 +154,6 @@ mod tests {
         let batches = all(&text, Format::Ndjson, 1_000);
         assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [2, 2, 2, 1, 1]);
         assert_eq!(batches.iter().map(Batch::bytes).sum::<usize>(), text.len());
-    }
-
-    #[test]
-    fn only_the_same_request_has_the_same_key() {
-        let key =
-            |text: &str, index: usize, parameters: &[(&str, &str)]| all(text, Format::Ndjson, 1)[index].key(parameters);
-        let first = key("1\n1\n", 0, &[("a", "bc")]);
-        assert_eq!(first, key("1\n2\n", 0, &[("a", "bc")]), "later records do not matter");
-        assert!(first.len() == 71 && first.starts_with("import-"));
-        for (text, index, parameter) in [("1\n1\n", 1, ("a", "bc")), ("2\n", 0, ("a", "bc")), ("1\n", 0, ("ab", "c"))] {
-            assert_ne!(first, key(text, index, &[parameter]), "{text:?} {index} {parameter:?}");
-        }
     }
 
     #[test]

@@ -42,12 +42,15 @@ pub(super) fn run(arguments: &Import, stop: &Stop) -> Result<TransferOutcome, Tr
     if arguments.dry_run {
         query.push(("dry_run", "true"));
     }
+    if arguments.skip_existing {
+        query.push(("skip_existing", "true"));
+    }
     let sender = BatchSender {
         client: &client,
         stop,
         media_type: format.media_type(),
         query,
-        dry_run: arguments.dry_run,
+        key: (!arguments.dry_run).then_some(&*arguments.key),
         retry_for: arguments.retry_for,
     };
     let mut batches = Batches::new(source, format, arguments.batch);
@@ -76,7 +79,7 @@ fn send_all(
             Err(error) => return Err(stopped_at(next_line, &format!("{}: {error}", source_name(arguments)), report)),
         };
         bytes += batch.bytes() as u64;
-        // A batch that contains the line is sent completely, because its key depends on all its records.
+        // A batch that contains the line is sent completely: the service knows the records that it has accepted.
         if batch.last_line < arguments.from_line {
             report.skip(batch.len());
             progress.update(bytes, report.processed(), "records");

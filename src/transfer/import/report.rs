@@ -32,6 +32,11 @@ pub(super) struct Report {
     pub(super) invalid: u64,
     /// Records of the last request, if the import gave up.
     pub(super) not_accepted: u64,
+    /// Records whose contact exists (`--skip-existing`).
+    existing: u64,
+    /// The lines of the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    existing_lines: Vec<u64>,
     /// Records before `--from-line`.
     skipped: u64,
     pub(super) complete: bool,
@@ -150,7 +155,10 @@ impl Report {
         self.accepted += answer.accepted;
         self.valid += answer.valid;
         self.invalid += answer.invalid.len() as u64;
-        self.records += answer.accepted + answer.valid + answer.invalid.len() as u64;
+        self.existing += answer.existing.len() as u64;
+        self.records += answer.accepted + answer.valid + (answer.invalid.len() + answer.existing.len()) as u64;
+        let shown = MAX_SHOWN.saturating_sub(self.existing_lines.len());
+        self.existing_lines.extend(answer.existing.iter().take(shown));
         let more = PREVIEWS.saturating_sub(self.previews.len());
         self.previews.extend(answer.previews.into_iter().take(more));
         for (name, count) in answer.ignored {
@@ -196,6 +204,15 @@ impl Report {
             rows.extend(self.previews.iter().map(row));
             text += &format!("the first contacts, as they would be created:\n{}", sanitize(&align_columns(&rows)));
         }
+        if self.existing > 0 {
+            let lines: Vec<String> = self.existing_lines.iter().map(ToString::to_string).collect();
+            let more = if self.existing > lines.len() as u64 { ", …" } else { "" };
+            text += &format!(
+                "skipped {} records whose contact exists (--skip-existing), at lines {}{more}\n",
+                self.existing,
+                lines.join(", ")
+            );
+        }
         if self.skipped > 0 {
             text += &format!("skipped {} records before line {} (--from-line)\n", self.skipped, arguments.from_line);
         }
@@ -210,9 +227,7 @@ impl Report {
             text += &match &arguments.rejected {
                 Some(path) => format!("fix the invalid records in {} and import this file\n", path.display()),
                 None => {
-                    "fix the invalid records in a file of their own, which --rejected FILE writes: a change in the \
-                         imported file would create other records again\n"
-                        .to_owned()
+                    "fix the invalid records and import the file again: only changed records are created\n".to_owned()
                 }
             };
         }

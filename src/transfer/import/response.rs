@@ -17,6 +17,7 @@ const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 enum Status {
     Accepted,
     Valid,
+    Skipped,
     Invalid,
     NotAccepted,
 }
@@ -71,6 +72,8 @@ pub(super) struct InvalidRecord {
 pub(super) struct Answer {
     pub(super) accepted: u64,
     pub(super) valid: u64,
+    /// The lines of records whose contact exists.
+    pub(super) existing: Vec<u64>,
     pub(super) invalid: Vec<InvalidRecord>,
     pub(super) not_accepted: u64,
     /// Why the service did not accept some records, or did not read all records.
@@ -133,7 +136,7 @@ impl Answer {
             return Err(malformed("a result has no line or no status"));
         };
         let line = batch.line_in_file(line);
-        if matches!(status, Status::Accepted | Status::Valid) {
+        if matches!(status, Status::Accepted | Status::Valid | Status::Skipped) {
             self.previews.extend(result.contact);
             for Ignored { field, reason } in result.ignored {
                 let name = if reason == "no_field" { field } else { format!("{field} ({})", reason.replace('_', " ")) };
@@ -144,6 +147,7 @@ impl Answer {
         match status {
             Status::Accepted => self.accepted += 1,
             Status::Valid => self.valid += 1,
+            Status::Skipped => self.existing.push(line),
             Status::Invalid => self.invalid.push(InvalidRecord { line, errors: result.errors }),
             Status::NotAccepted => {
                 self.not_accepted += 1;

@@ -20,7 +20,8 @@ pub(super) struct BatchSender<'a> {
     pub(super) stop: &'a Stop,
     pub(super) media_type: &'static str,
     pub(super) query: Vec<(&'a str, &'a str)>,
-    pub(super) dry_run: bool,
+    /// The idempotency key. A dry run has none.
+    pub(super) key: Option<&'a str>,
     pub(super) retry_for: Duration,
 }
 
@@ -34,10 +35,7 @@ pub(super) enum SendError {
 
 impl BatchSender<'_> {
     fn try_once(&self, batch: &Batch) -> Result<Answer, RequestError> {
-        // The same body has other records in another format or with other columns.
-        let parameters = [&[("type", self.media_type)], &*self.query].concat();
-        let key = (!self.dry_run).then(|| batch.key(&parameters));
-        Answer::read(self.client.import(&self.query, self.media_type, key.as_deref(), &batch.body)?, batch)
+        Answer::read(self.client.import(&self.query, self.media_type, self.key, &batch.body)?, batch)
     }
 
     /// Sends a batch until each record is accepted, valid or invalid.

@@ -55,21 +55,22 @@ export async function loadList({ more = false, quiet = false } = {}) {
   loading?.abort();
   const { signal } = (loading = new AbortController());
   // A cursor belongs to the search that returned it.
-  const search = more ? new URLSearchParams(shownSearch) : currentSearch();
-  if (!more) [shownSearch, shownSort] = [new URLSearchParams(search), $('sort').value];
+  if (!more) [shownSearch, shownSort] = [currentSearch(), $('sort').value];
+  const duplicates = duplicatesBy();
+  const search = new URLSearchParams(duplicates ? { by: duplicates } : shownSearch);
   $('clear').hidden = currentSearch().size === 0;
-  $('export-scope').textContent = t(search.size ? 'exportFound' : 'exportAll');
-  if (shownSort) search.set('sort', shownSort);
+  $('export-scope').textContent = t(shownSearch.size ? 'exportFound' : 'exportAll');
+  if (shownSort && !duplicates) search.set('sort', shownSort);
   if (more) search.set('cursor', nextPage);
   $('table').setAttribute('aria-busy', 'true');
   try {
-    const page = await read(`contacts?${search}`, { signal, quiet });
+    const page = duplicates ? await readDuplicates(search, { signal, quiet }) : await read(`contacts?${search}`, { signal, quiet });
     notify();
     nextPage = page.next;
     if (!more) {
       clearList();
       // The answer does not have new contacts that are not applied yet. A search shows only what it found.
-      if (!shownSearch.size) drafts().forEach((draft) => showContact(draft, { draft: true }));
+      if (!shownSearch.size && !duplicates) drafts().forEach((draft) => showContact(draft, { draft: true }));
     }
     const firstNew = page.items.find((item) => !rows.has(item.id));
     page.items.forEach((item) => showContact(item));
@@ -88,6 +89,24 @@ export async function loadList({ more = false, quiet = false } = {}) {
   } finally {
     if (!signal.aborted) $('table').setAttribute('aria-busy', 'false');
   }
+}
+
+/** The value that the listed contacts share, if the list shows duplicates. */
+const duplicatesBy = () => shownSort.match(/^duplicates:(.+)$/)?.[1];
+
+/** Reads a page of duplicates as a page of contacts. The service may return pages without groups before the last one. */
+async function readDuplicates(search, options) {
+  for (;;) {
+    const page = await read(`contacts/duplicates?${search}`, options);
+    const items = page.items.flatMap((group) => group.contacts);
+    if (items.length || !page.next) return { items, next: page.next };
+    search.set('cursor', page.next);
+  }
+}
+
+/** A search shows what it finds, so it ends the list of duplicates. */
+function leaveDuplicates() {
+  if ($('sort').value.startsWith('duplicates:')) $('sort').value = '';
 }
 
 /** Reads the contact of a finished change again, so that the row shows the stored contact. */
@@ -252,13 +271,13 @@ export function showFilters() {
 }
 
 let typingTimer = 0;
-$('q').addEventListener('input', () => { clearTimeout(typingTimer); typingTimer = setTimeout(loadList, 250); });
+$('q').addEventListener('input', () => { leaveDuplicates(); clearTimeout(typingTimer); typingTimer = setTimeout(loadList, 250); });
 $('search').addEventListener('submit', (event) => {
   event.preventDefault();
   clearTimeout(typingTimer);
   loadList();
 });
-filters.forEach((select) => select.addEventListener('change', () => { showFilters(); loadList(); }));
+filters.forEach((select) => select.addEventListener('change', () => { leaveDuplicates(); showFilters(); loadList(); }));
 $('sort').addEventListener('change', () => loadList());
 $('more').addEventListener('click', () => loadList({ more: true }));
 $('clear').addEventListener('click', () => {

@@ -12,7 +12,7 @@ export const TEXTS = {
 
     // The list
     searchLabel: 'Search by name, e-mail or phone', searchHint: 'Name, e-mail or phone…',
-    order: 'Order', orderDefault: 'Default', orderName: 'Name', orderChanged: 'Last change',
+    order: 'Order', orderDefault: 'Default', orderName: 'Name', orderChanged: 'Last change', duplicatesPhone: 'Duplicates by phone', duplicatesEmail: 'Duplicates by e-mail',
     region: 'Region', state: 'State', areaCode: 'Area code', any: 'Any', anyRegion: 'Any',
     clear: 'Clear the search and its filters',
     name: 'Name', phone: 'Phone', email: 'E-mail', emailOptional: 'E-mail (optional)', area: 'Area', updated: 'Changed', actions: 'Actions',
@@ -98,7 +98,7 @@ export const TEXTS = {
 
     // The list
     searchLabel: 'Buscar por nome, e-mail ou telefone', searchHint: 'Nome, e-mail ou telefone…',
-    order: 'Ordem', orderDefault: 'Padrão', orderName: 'Nome', orderChanged: 'Última alteração',
+    order: 'Ordem', orderDefault: 'Padrão', orderName: 'Nome', orderChanged: 'Última alteração', duplicatesPhone: 'Duplicados por telefone', duplicatesEmail: 'Duplicados por e-mail',
     region: 'Região', state: 'Estado', areaCode: 'DDD', any: 'Todos', anyRegion: 'Todas',
     clear: 'Limpar a busca e seus filtros',
     name: 'Nome', phone: 'Telefone', email: 'E-mail', emailOptional: 'E-mail (opcional)', area: 'Localidade', updated: 'Alterado', actions: 'Ações',
