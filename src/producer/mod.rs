@@ -30,7 +30,7 @@ use actix_web::{App, HttpServer};
 use auth::Auth;
 use http::connections::Connections;
 use http::request_metrics::RequestMetrics;
-use http::{cors, observe};
+use http::{compress, cors, observe};
 use socket2::SockRef;
 use state::{AppState, OperationWaiters, Reader};
 use std::net::{SocketAddr, TcpListener};
@@ -99,6 +99,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
             .app_data(cursors.clone())
             .wrap(from_fn(auth::admit))
             .wrap(from_fn(problems::localize::localize))
+            .wrap(from_fn(compress::compress))
             .wrap(from_fn(observe::observe))
             // The last middleware is the outermost: a browser sends its preflight request without a key.
             .wrap(Condition::new(!origins.is_empty(), cors::policy(&origins)))

@@ -1,8 +1,9 @@
-//! HTTP: size limits, conditional headers, parameters, connections, CORS, static files, and the log line and metrics of
+//! HTTP: size limits, conditional headers, compression, parameters, connections, CORS, static files, and the log line and metrics of
 //! each request.
 //!
 //! Rule of this module: it does not use contacts, queues or stores.
 
+pub(crate) mod compress;
 pub(crate) mod conditional;
 pub(crate) mod connections;
 pub(crate) mod cors;
