@@ -1,6 +1,7 @@
 //! Every accepted change is applied exactly once: under load, with faults, and with malformed messages in the queue.
 
 use crate::support::{Client, Process, Stack, eventually, json, new_contact, person, start_standalone, update};
+use amiquip::AmqpProperties;
 use contacts::domain::{ContactId, OperationId};
 use contacts::message::encode;
 use contacts::queue::QueueKind;
@@ -9,6 +10,7 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use uuid::Uuid;
 
 const CLIENTS: usize = 32;
 
@@ -219,6 +221,26 @@ fn malformed_messages_are_dead_lettered_and_the_others_are_applied() {
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
+    // If the properties name the operation, it ends. A newer producer could have sent this message.
+    let (operation, contact) = (Uuid::now_v7(), new_contact());
+    let body = format!("{{\"schema\":9,\"contact_id\":\"{contact}\"}}");
+    let properties = AmqpProperties::default()
+        .with_message_id(operation.to_string())
+        .with_type_("contact.update".to_owned())
+        .with_timestamp(1_700_000_000);
+    stack.broker.publish_messages(&[(body.as_bytes(), properties)]);
+    let failed = eventually("the operation has failed", || {
+        let answer = producer.client().get(&format!("/operations/{operation}"));
+        (answer.status == 200).then(|| answer.json())
+    });
+    for (member, value) in [
+        ("status", "failed"),
+        ("reason", "unknown_schema"),
+        ("operation", "update"),
+        ("contact_id", &*contact.to_string()),
+    ] {
+        assert_eq!(failed[member], value, "{failed}");
+    }
     assert!(!consumer.log().contains("Marked Person"), "the log has personal data");
     assert_eq!(stack.broker.depth(QueueKind::Work), 0);
 }

@@ -6,7 +6,9 @@
 use crate::support::{Stack, create, delete, details, eventually, new_contact, update};
 use contacts::config::{ConsumerSettings, RetrySettings};
 use contacts::consumer::{self, Parts};
-use contacts::domain::{Action, Attempt, Command, Contact, ContactId, OperationId, Outcome, Phone, Timestamp};
+use contacts::domain::{
+    Action, Attempt, Command, Contact, ContactId, FailedOperation, OperationId, Outcome, Phone, Timestamp,
+};
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
 use contacts::queue::{Delivery, Queue, QueueError, QueueKind, SessionHandler, Source};
@@ -57,6 +59,9 @@ impl Store for CrashingStore {
     }
     fn duplicates(&self, by: DuplicatesBy, from: Option<&str>, limit: u32) -> Result<DuplicatePage, StoreError> {
         self.store.duplicates(by, from, limit)
+    }
+    fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
+        self.store.record_failure(failed)
     }
     fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError> {
         self.store.contacts_with_phones(phones)

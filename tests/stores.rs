@@ -2,8 +2,9 @@
 
 use crate::support::{Database, command, create, delete, details, new_contact, patch, update};
 use contacts::domain::{
-    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, EmailPatch, Fingerprint, Lifecycle, Name,
-    NameKey, OperationId, OperationKind, Outcome, Patch, Phone, Reason, Region, Search, State, Status, Timestamp,
+    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, EmailPatch, FailedOperation, Fingerprint,
+    Lifecycle, Name, NameKey, OperationId, OperationKind, Outcome, Patch, Phone, Reason, Region, Search, State, Status,
+    Timestamp,
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
@@ -226,6 +227,31 @@ fn a_finished_operation_has_its_status<D: TestDatabase>() {
         assert_eq!((operation.status, operation.kind, operation.contact_id), (status, kind, id));
         assert_eq!((operation.fingerprint, operation.accepted_at), (command.fingerprint, command.accepted_at));
     }
+}
+
+fn a_failure_of_an_unreadable_message_is_recorded_once<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let (store, id) = (database.store(), new_contact());
+    let created = create(id, "Ana");
+    let failed = |replays, reason| FailedOperation {
+        id: created.operation_id,
+        contact_id: id,
+        kind: OperationKind::Insert,
+        reason,
+        replays,
+        accepted_at: created.accepted_at,
+    };
+    let status = || store.operation(created.operation_id).unwrap().unwrap().status;
+    store.record_failure(&failed(0, Reason::UnknownSchema)).unwrap();
+    store.record_failure(&failed(0, Reason::Undecodable)).unwrap();
+    assert_eq!(status(), Status::Failed(Reason::UnknownSchema));
+    store.record_failure(&failed(1, Reason::Undecodable)).unwrap();
+    assert_eq!(status(), Status::Failed(Reason::Undecodable));
+    // A newer version can read the message, and an operator replays it.
+    let replayed = Attempt { replays: 2, ..attempt(created.clone()) };
+    assert_eq!(store.apply(std::slice::from_ref(&replayed)).unwrap(), [Outcome::Applied]);
+    store.record_failure(&failed(3, Reason::Undecodable)).unwrap();
+    assert_eq!(status(), Status::Applied);
 }
 
 fn a_duplicate_changes_nothing<D: TestDatabase>() {
@@ -821,6 +847,7 @@ on_both_databases! {
     a_contact_can_have_no_address,
     patches_are_merged_by_member,
     a_finished_operation_has_its_status,
+    a_failure_of_an_unreadable_message_is_recorded_once,
     a_duplicate_changes_nothing,
     a_command_that_must_wait_writes_nothing,
     a_replay_of_a_failed_operation_is_applied_again,

@@ -7,7 +7,7 @@ use super::disposition::Disposition;
 use super::observe::{ApplyErrorClass, MessageSpan, PausedWorker};
 use super::{REDELIVERY_LIMIT, REQUEUE_LIMIT, Shared, Unfinished};
 use crate::backoff::Backoff;
-use crate::domain::{Attempt, Command, OperationId, Outcome, Reason};
+use crate::domain::{Attempt, Command, FailedOperation, OperationId, Outcome, Reason};
 use crate::message::Undecodable;
 use crate::queue::Delivery;
 use crate::store::StoreError;
@@ -91,12 +91,37 @@ impl<'a> BatchApplier<'a> {
                     dispositions.push(None);
                 }
                 Err(Undecodable { reason, detail }) => {
+                    if let Some(failed) = delivery.message.failed_operation(reason) {
+                        self.record_failure(&failed)?;
+                    }
                     dispositions.push(Some(Disposition::Decided(Outcome::Failed(reason), detail)));
                 }
             }
         }
         let mut applied = if attempts.is_empty() { Vec::new() } else { self.bisect(&attempts)? }.into_iter();
         Ok(dispositions.into_iter().filter_map(|disposition| disposition.or_else(|| applied.next())).collect())
+    }
+
+    /// Records that an operation failed, so that it is not pending for ever. The dead letter has the reason even if the store
+    /// rejects the record.
+    fn record_failure(&mut self, failed: &FailedOperation) -> Result<(), Unfinished> {
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.shared.store.record_failure(failed))) {
+                Ok(Err(StoreError::Unavailable(why))) => {
+                    self.shared.metrics.record_apply_error(ApplyErrorClass::Unavailable);
+                    self.wait(&why)?;
+                }
+                Ok(Err(StoreError::Misconfigured(why))) => {
+                    self.shared.metrics.record_apply_error(ApplyErrorClass::Misconfigured);
+                    self.shared.stop.misconfigured(why);
+                    return Err(Unfinished::Stopped);
+                }
+                Ok(Ok(()) | Err(StoreError::Rejected(_))) | Err(_) => {
+                    self.end_wait();
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Applies the attempts. If the store cannot apply all of them together, applies each half separately.

@@ -43,6 +43,23 @@ pub struct FinishedOperation {
     pub replays: u32,
 }
 
+/// An operation whose message is not a command of this version. It failed before it could be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedOperation {
+    /// The id of the operation.
+    pub id: OperationId,
+    /// The contact, or the nil id if the message does not name it.
+    pub contact_id: ContactId,
+    /// The kind of the command.
+    pub kind: OperationKind,
+    /// Why it failed.
+    pub reason: Reason,
+    /// How many times an operator replayed the message.
+    pub replays: u32,
+    /// When the API accepted the command, in whole seconds.
+    pub accepted_at: Timestamp,
+}
+
 /// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

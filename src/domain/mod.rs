@@ -16,7 +16,10 @@ mod testing;
 mod timestamp;
 
 pub use apply::{Decision, apply};
-pub use batch::{Attempt, Batch, BatchResult, FinishedOperation, OperationRecord, Outcome, SHORTEST_RETENTION, Status};
+pub use batch::{
+    Attempt, Batch, BatchResult, FailedOperation, FinishedOperation, OperationRecord, Outcome, SHORTEST_RETENTION,
+    Status,
+};
 pub use command::{Action, Command, Fingerprint, OperationKind};
 pub use contact::{
     AREAS, AreaCode, Contact, ContactState, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey, Patch,

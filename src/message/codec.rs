@@ -214,6 +214,15 @@ pub fn decode(body: &[u8]) -> Result<Command, Undecodable> {
     })
 }
 
+/// The contact that a body names, although the body is not a command.
+pub(super) fn contact_of(body: &[u8]) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct NamedContact {
+        contact_id: Uuid,
+    }
+    serde_json::from_slice::<NamedContact>(body).ok().map(|named| named.contact_id)
+}
+
 /// Checks that every store can hold a timestamp, and rounds it down to microseconds.
 fn in_range(timestamp: Timestamp) -> Result<Timestamp, Undecodable> {
     Some(timestamp)

@@ -9,7 +9,8 @@ mod headers;
 pub use codec::{Undecodable, decode, encode};
 pub use headers::{Failure, Header, Headers};
 
-use crate::domain::{Command, Timestamp};
+use crate::domain::{Command, ContactId, FailedOperation, OperationId, OperationKind, Reason, Timestamp};
+use uuid::Uuid;
 
 /// A message in a queue.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +37,21 @@ impl Message {
             headers: Headers::default(),
             body: encode(command),
         }
+    }
+}
+
+impl Message {
+    /// The operation of a message that cannot be decoded, if its properties name it. Its client may be waiting for it.
+    pub fn failed_operation(&self, reason: Reason) -> Option<FailedOperation> {
+        let accepted_at = i64::try_from(self.timestamp).ok().filter(|seconds| *seconds > 0)?;
+        Some(FailedOperation {
+            id: OperationId::new(Uuid::try_parse(&self.id).ok()?),
+            contact_id: ContactId::new(codec::contact_of(&self.body).unwrap_or_default()),
+            kind: OperationKind::parse(self.kind.strip_prefix("contact.")?)?,
+            reason,
+            replays: self.headers.replays(),
+            accepted_at: Timestamp::from_timestamp(accepted_at, 0)?,
+        })
     }
 }
 

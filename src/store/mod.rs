@@ -16,7 +16,8 @@ pub use error::StoreError;
 pub use listing::{DuplicatePage, DuplicatesBy, Filter, ListPosition, Sort, SortKey};
 
 use crate::domain::{
-    Attempt, Contact, ContactId, Fingerprint, OperationId, OperationKind, Outcome, Phone, Status, Timestamp,
+    Attempt, Contact, ContactId, FailedOperation, Fingerprint, OperationId, OperationKind, Outcome, Phone, Status,
+    Timestamp,
 };
 
 /// A finished operation.
@@ -63,6 +64,9 @@ pub trait Store: Send + Sync {
     /// Applies a batch in one transaction and commits it. Returns one outcome for each attempt, in order. On an error,
     /// nothing of the batch is written.
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Records an operation that failed before it could be applied. If it is finished already, nothing changes.
+    fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError>;
 
     /// Reads a contact, live or deleted.
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError>;

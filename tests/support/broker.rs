@@ -1,7 +1,7 @@
 //! A connection to RabbitMQ for one test. The test's queues have their own prefix and are deleted at its end.
 
 use super::{MAX_WAIT, environment_variable, host_and_port};
-use amiquip::{ConfirmSmoother, Connection, Error, Publish, QueueDeleteOptions};
+use amiquip::{AmqpProperties, ConfirmSmoother, Connection, Error, Publish, QueueDeleteOptions};
 use contacts::config::{BrokerSettings, Url};
 use contacts::queue::QueueKind;
 use uuid::Uuid;
@@ -53,16 +53,23 @@ impl Broker {
 
     /// Publishes arbitrary bytes to the work queue, as a foreign program could.
     pub fn publish_raw(&self, bodies: &[&[u8]]) {
+        let messages: Vec<_> = bodies.iter().map(|body| (*body, AmqpProperties::default())).collect();
+        self.publish_messages(&messages);
+    }
+
+    /// Publishes bodies with properties to the work queue.
+    pub fn publish_messages(&self, messages: &[(&[u8], AmqpProperties)]) {
         let mut connection = self.connect();
         let channel = connection.open_channel(None).unwrap();
         // Without its confirm, a quorum queue can lose a message when the channel closes.
         let confirms = channel.listen_for_publisher_confirms().unwrap();
         channel.enable_publisher_confirms().unwrap();
-        for body in bodies {
-            channel.basic_publish("", Publish::new(body, self.queue_name(QueueKind::Work))).unwrap();
+        for (body, properties) in messages {
+            let publish = Publish::with_properties(body, self.queue_name(QueueKind::Work), properties.clone());
+            channel.basic_publish("", publish).unwrap();
         }
         let (mut smoother, mut confirmed) = (ConfirmSmoother::new(), 0);
-        while confirmed < bodies.len() {
+        while confirmed < messages.len() {
             confirmed += smoother.process(confirms.recv_timeout(MAX_WAIT).unwrap()).count();
         }
         channel.close().unwrap();

@@ -12,7 +12,9 @@ use super::{
     Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations,
 };
 use crate::config::{DatabaseSettings, Url};
-use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Phone, Timestamp};
+use crate::domain::{
+    Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, Outcome, Phone, Timestamp,
+};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -275,6 +277,11 @@ fn expected_rows(plan: &[String]) -> Option<u64> {
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
         self.writes.get()?.transaction(|connection| apply_in(connection, batch))
+    }
+
+    fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
+        RecordOperations::failed(failed, chrono::Utc::now()).execute(&mut *self.writes.get()?)?;
+        Ok(())
     }
 
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {

@@ -3,7 +3,7 @@
 //! Each statement takes arrays. So its text never changes, and PostgreSQL prepares it once per connection. The inserts
 //! of diesel have another text for each number of rows.
 
-use crate::domain::{Attempt, Contact, OperationRecord, Timestamp};
+use crate::domain::{Attempt, Contact, FailedOperation, OperationRecord, Status, Timestamp};
 use crate::store::columns::{LifecycleColumns, member_writes_text, status_text};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
@@ -162,6 +162,21 @@ impl RecordOperations {
             columns.accepted_at.push(command.accepted_at);
         }
         columns
+    }
+
+    pub(super) fn failed(failed: &FailedOperation, completed_at: Timestamp) -> Self {
+        let (status, reason) = status_text(Status::Failed(failed.reason));
+        Self {
+            id: vec![failed.id.uuid()],
+            contact_id: vec![failed.contact_id.uuid()],
+            operation: vec![failed.kind.as_str()],
+            status: vec![status],
+            reason: vec![reason],
+            replays: vec![i32::try_from(failed.replays).unwrap_or(i32::MAX)],
+            fingerprint: vec![None],
+            accepted_at: vec![failed.accepted_at],
+            completed_at: Some(completed_at),
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use super::pool::{Connections, Purpose};
 use super::{
     Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations,
 };
-use crate::domain::{Attempt, Batch, Contact, ContactId, Name, NameKey, OperationId, Outcome, Phone, Timestamp};
+use crate::domain::{
+    Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, Outcome, Phone, Status, Timestamp,
+};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::CustomizeConnection;
@@ -184,6 +186,24 @@ fn read_page(
 impl Store for Sqlite {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
         self.writes.get()?.immediate_transaction(|connection| apply_in(connection, batch))
+    }
+
+    fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
+        let row = NewOperation::failed(failed, status_text(Status::Failed(failed.reason)), micros(chrono::Utc::now()));
+        self.writes.get()?.immediate_transaction(|connection| {
+            let known: Option<(String, i32)> = operations::table
+                .find(blob(failed.id.uuid()))
+                .select((operations::status, operations::replays))
+                .first(connection)
+                .optional()?;
+            // As in PostgreSQL: only a failed operation that was replayed since then is overwritten.
+            let replayed =
+                |(status, replays): (String, i32)| status == "failed" && i64::from(replays) < i64::from(failed.replays);
+            if known.is_none_or(replayed) {
+                diesel::replace_into(operations::table).values(row).execute(connection)?;
+            }
+            Ok(())
+        })
     }
 
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {

@@ -4,7 +4,7 @@
 
 use super::schema::{contacts, operations};
 use crate::domain::{
-    Attempt, Contact, ContactId, ContactState, Fingerprint, FinishedOperation, OperationId, Timestamp,
+    Attempt, Contact, ContactId, ContactState, FailedOperation, Fingerprint, FinishedOperation, OperationId, Timestamp,
 };
 use crate::store::columns::{LifecycleColumns, member_writes_text};
 use crate::store::{Operation, StoreError, columns};
@@ -180,6 +180,24 @@ pub(super) struct NewOperation {
 }
 
 impl NewOperation {
+    pub(super) fn failed(
+        failed: &FailedOperation,
+        (status, reason): (&'static str, Option<&'static str>),
+        completed_at: i64,
+    ) -> Self {
+        Self {
+            id: blob(failed.id.uuid()),
+            contact_id: blob(failed.contact_id.uuid()),
+            operation: failed.kind.as_str(),
+            status,
+            reason,
+            replays: i32::try_from(failed.replays).unwrap_or(i32::MAX),
+            fingerprint: None,
+            accepted_at: micros(failed.accepted_at),
+            completed_at,
+        }
+    }
+
     pub(super) fn new(
         attempt: &Attempt,
         (status, reason): (&'static str, Option<&'static str>),
