@@ -105,7 +105,8 @@ fn a_search_scans_a_few_rows_or_reads_its_index() {
     }
     // Many match: the names that begin with the text, or the sample, fill the page.
     assert_eq!(plans(Some("jo"), None).len(), 1);
-    assert_eq!(plans(Some("example"), None).len(), 2);
+    let common = plans(Some("example"), None);
+    assert!(common.len() == 2 && common[1].contains("using contacts_sample on"), "{common:?}");
     for (sort, index) in [(Sort::Name, "contacts_name"), (Sort::LastChanged, "contacts_updated_at")] {
         let all = plans(None, Some(sort));
         assert!(all.len() == 1 && all[0].contains(&format!("using {index} on")), "{all:?}");

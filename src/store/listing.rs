@@ -9,7 +9,8 @@
 //!   match.
 //! - [`Method::Find`]: the contacts that match are found by their own index, and sorted. This is fast if few match.
 //!
-//! [`read_page`] begins with a scan of a few rows. They show how many contacts match.
+//! [`scan_or_find`] begins with a scan of a few rows. They show how many contacts match. A search looks through one in 32
+//! contacts first, and then through all others.
 
 use super::StoreError;
 use crate::domain::{AreaCode, Contact, ContactId, Email, NameKey, Phone, Search, Timestamp};
@@ -28,7 +29,7 @@ pub struct Filter {
     /// The phone number.
     pub phone: Option<Phone>,
     /// The order. By default, a search lists the contacts whose name begins with its text first, in the order of their
-    /// names. All other contacts are in the order of their ids.
+    /// names. All other contacts have no order that a client can use. Other lists are in the order of the ids.
     pub sort: Option<Sort>,
 }
 
@@ -133,6 +134,8 @@ pub(super) struct PagePlan<'a> {
     pub(super) email: Option<&'a str>,
     pub(super) phone: Option<String>,
     pub(super) search: Option<&'a Search>,
+    /// Only contacts of the sample, or only all others.
+    pub(super) sample: Option<bool>,
     /// Without the names of this range: an earlier part of the list has them.
     pub(super) without: Option<NameRange<'a>>,
     /// The page has the ids after this one. The first page starts at the nil UUID, which no contact has.
@@ -155,6 +158,8 @@ pub(super) enum Method {
 pub(super) enum Index<'a> {
     /// In the order of the ids.
     Ids,
+    /// In the order of the ids, only contacts of the sample.
+    Sample,
     /// In the order of the ids, in each of the areas.
     Areas,
     /// In the order of the names: after `from` and the id of the plan.
@@ -180,8 +185,19 @@ impl<'a> NameRange<'a> {
     }
 }
 
-/// How many rows a scan reads to find out how many contacts match.
-const SAMPLE: i64 = 1_000;
+/// The contacts whose id ends with a byte below this are the sample: one in 32, because the last byte of an id is random.
+/// `migrations/` has the same number.
+const SAMPLE_BELOW: u8 = 8;
+
+/// Whether a contact is in the sample. A search lists these contacts before all others. For a word that one in a thousand
+/// contacts has, they fill many pages, and PostgreSQL reads one row in 32 of those that match.
+const fn in_sample(id: Uuid) -> bool {
+    let [.., last] = *id.as_bytes();
+    last < SAMPLE_BELOW
+}
+
+/// How many rows the first scan reads, to find out how many contacts match.
+const FIRST_SCAN: i64 = 1_000;
 /// The most rows of a scan. Up to here, a scan costs about as much as it costs to find the contacts and sort them.
 const MAX_SCAN: i64 = 50_000;
 
@@ -208,8 +224,23 @@ pub(super) fn read_page(
             }
             (plan.index, plan.search, plan.after) = (Index::Ids, Some(search), Uuid::nil());
         }
-        // The second part: all others.
         plan.without = Some(NameRange::of(search.text(), search.text().as_str()));
+        // The second part: the contacts of the sample.
+        if plan.after.is_nil() || in_sample(plan.after) {
+            (plan.index, plan.sample) = (Index::Sample, Some(true));
+            let found = scan_or_find(&mut plan, &mut read)?;
+            plan.limit -= i64::try_from(found.len()).unwrap_or(i64::MAX);
+            page.extend(found);
+            if plan.limit <= 0 {
+                return Ok(page);
+            }
+            // The third part: all others. The sample shows that they are few.
+            (plan.index, plan.sample, plan.after) = (Index::Ids, Some(false), Uuid::nil());
+            plan.method = Method::Find;
+            page.extend(read(&plan)?);
+            return Ok(page);
+        }
+        (plan.index, plan.sample) = (Index::Ids, Some(false));
     }
     if plan.is_selective() && matches!(plan.index, Index::Ids | Index::Names(_) | Index::LastChanged(_)) {
         page.extend(scan_or_find(&mut plan, &mut read)?);
@@ -225,7 +256,7 @@ fn scan_or_find(
     read: &mut impl FnMut(&PagePlan<'_>) -> Result<Vec<Contact>, StoreError>,
 ) -> Result<Vec<Contact>, StoreError> {
     let enough = |page: &Vec<Contact>| i64::try_from(page.len()).unwrap_or(i64::MAX) >= plan.limit;
-    let mut rows = SAMPLE;
+    let mut rows = FIRST_SCAN;
     // An address or a number finds few contacts.
     while plan.email.is_none() && plan.phone.is_none() && rows <= MAX_SCAN {
         plan.method = Method::Scan(rows);
@@ -234,11 +265,11 @@ fn scan_or_find(
             return Ok(page);
         }
         let found = i64::try_from(page.len()).unwrap_or(i64::MAX);
-        if rows > SAMPLE || found == 0 {
+        if rows > FIRST_SCAN || found == 0 {
             break;
         }
-        // Twice as many rows as the sample says.
-        rows = 2 * SAMPLE * plan.limit / found;
+        // Twice as many rows as the first scan says.
+        rows = 2 * FIRST_SCAN * plan.limit / found;
     }
     plan.method = Method::Find;
     read(plan)
@@ -253,6 +284,7 @@ impl<'a> PagePlan<'a> {
             email: filter.email.as_ref().map(Email::as_str),
             phone: filter.phone.as_ref().map(ToString::to_string),
             search: filter.search.as_ref(),
+            sample: None,
             without: None,
             after: after.map_or(Uuid::nil(), |position| position.id.uuid()),
             limit: i64::from(limit),

@@ -37,6 +37,8 @@ CREATE INDEX contacts_name ON contacts (name_key, id) WHERE deleted_at IS NULL;
 CREATE INDEX contacts_email ON contacts (lower(email), id) WHERE deleted_at IS NULL;
 CREATE INDEX contacts_phone ON contacts (phone, id) WHERE deleted_at IS NULL;
 CREATE INDEX contacts_updated_at ON contacts (updated_at, id) WHERE deleted_at IS NULL;
+-- The ids of the sample, as in PostgreSQL.
+CREATE INDEX contacts_sample ON contacts (id) WHERE deleted_at IS NULL AND substr(id, -1) < x'08';
 CREATE INDEX contacts_last_digits ON contacts (substr(phone, -4)) WHERE deleted_at IS NULL;
 
 -- The words are already in lower case and without accents. They end only at spaces.

@@ -74,7 +74,7 @@ fn filters() -> impl Iterator<Item = (&'static str, Value)> {
                 "Only contacts that the text finds: its words are beginnings of words of the name, in any order; or it \
                  is a part of the e-mail address, with at least three letters or digits in a row; or it is at least the \
                  last four digits of the phone number. Case and accents are ignored. Contacts whose name begins with the \
-                 text come first, in the order of their names; all others follow in the order of their ids.",
+                 text come first, in the order of their names; all others follow.",
                 schema("Name"),
                 "lima ana",
             ),

@@ -133,6 +133,8 @@ impl<'a> ListContacts<'a> {
         out.push_sql(" FROM (SELECT ");
         out.push_sql(CONTACT_COLUMNS);
         out.push_sql(", name_key, words, ddd FROM contacts WHERE deleted_at IS NULL");
+        // The index of the sample has this condition.
+        out.push_sql(if matches!(self.plan.index, Index::Sample) { " AND substr(id, -1) < x'08'" } else { "" });
         self.position(out)?;
         self.order(out);
         out.push_sql(" LIMIT ");
@@ -265,6 +267,11 @@ impl<'a> ListContacts<'a> {
             }
             out.push_sql(")");
         }
+        out.push_sql(match self.plan.sample {
+            None => "",
+            Some(true) => " AND substr(id, -1) < x'08'",
+            Some(false) => " AND substr(id, -1) >= x'08'",
+        });
         if let Some(names) = &self.plan.without {
             out.push_sql(" AND NOT (");
             name_range(names, out)?;
@@ -291,7 +298,9 @@ impl QueryFragment<Sqlite> for ListContacts<'_> {
             (Method::Find, _) => self.found(&mut out),
             (Method::Walk, Index::Areas) => self.by_id_in_areas(self.areas.as_deref().unwrap_or_default(), &mut out),
             (Method::Walk, Index::Ids) if self.search.is_none() => self.by_id(None, &mut out),
-            (Method::Walk, Index::Ids | Index::Names(_) | Index::LastChanged(_)) => self.by_order(&mut out),
+            (Method::Walk, Index::Ids | Index::Sample | Index::Names(_) | Index::LastChanged(_)) => {
+                self.by_order(&mut out)
+            }
             (Method::Walk, Index::Email(email)) => self.by_value("lower(email) = lower", email, &mut out),
             (Method::Walk, Index::Phone(phone)) => self.by_value("phone = ", phone, &mut out),
         }
