@@ -200,6 +200,8 @@ const fn in_sample(id: Uuid) -> bool {
 const FIRST_SCAN: i64 = 1_000;
 /// The most rows of a scan. Up to here, a scan costs about as much as it costs to find the contacts and sort them.
 const MAX_SCAN: i64 = 50_000;
+/// The most rows of a scan of the sample, in which there are 32 times fewer contacts to find. Its rows are far apart.
+const MAX_SAMPLE_SCAN: i64 = 7_500;
 
 /// Reads a page with `read`, which reads what a plan describes.
 pub(super) fn read_page(
@@ -228,16 +230,28 @@ pub(super) fn read_page(
         // The second part: the contacts of the sample.
         if plan.after.is_nil() || in_sample(plan.after) {
             (plan.index, plan.sample) = (Index::Sample, Some(true));
-            let found = scan_or_find(&mut plan, &mut read)?;
-            plan.limit -= i64::try_from(found.len()).unwrap_or(i64::MAX);
-            page.extend(found);
-            if plan.limit <= 0 {
+            let few = match scan(&mut plan, MAX_SAMPLE_SCAN, &mut read)? {
+                Scan::Page(found) => {
+                    page.extend(found);
+                    return Ok(page);
+                }
+                Scan::Few(found) => found == 0 && plan.after.is_nil(),
+            };
+            plan.method = Method::Find;
+            if few {
+                // One statement finds both parts.
+                plan.sample = None;
+                page.extend(read(&plan)?);
                 return Ok(page);
             }
-            // The third part: all others. The sample shows that they are few.
-            (plan.index, plan.sample, plan.after) = (Index::Ids, Some(false), Uuid::nil());
-            plan.method = Method::Find;
-            page.extend(read(&plan)?);
+            let found = read(&plan)?;
+            plan.limit -= i64::try_from(found.len()).unwrap_or(i64::MAX);
+            page.extend(found);
+            if plan.limit > 0 {
+                // The third part: all others. The sample shows that they are few.
+                (plan.index, plan.sample, plan.after) = (Index::Ids, Some(false), Uuid::nil());
+                page.extend(read(&plan)?);
+            }
             return Ok(page);
         }
         (plan.index, plan.sample) = (Index::Ids, Some(false));
@@ -255,24 +269,48 @@ fn scan_or_find(
     plan: &mut PagePlan<'_>,
     read: &mut impl FnMut(&PagePlan<'_>) -> Result<Vec<Contact>, StoreError>,
 ) -> Result<Vec<Contact>, StoreError> {
-    let enough = |page: &Vec<Contact>| i64::try_from(page.len()).unwrap_or(i64::MAX) >= plan.limit;
-    let mut rows = FIRST_SCAN;
     // An address or a number finds few contacts.
-    while plan.email.is_none() && plan.phone.is_none() && rows <= MAX_SCAN {
-        plan.method = Method::Scan(rows);
-        let page = read(plan)?;
-        if enough(&page) {
-            return Ok(page);
-        }
-        let found = i64::try_from(page.len()).unwrap_or(i64::MAX);
-        if rows > FIRST_SCAN || found == 0 {
-            break;
-        }
-        // Twice as many rows as the first scan says.
-        rows = 2 * FIRST_SCAN * plan.limit / found;
+    if plan.email.is_none()
+        && plan.phone.is_none()
+        && let Scan::Page(page) = scan(plan, MAX_SCAN, read)?
+    {
+        return Ok(page);
     }
     plan.method = Method::Find;
     read(plan)
+}
+
+/// The result of a scan.
+enum Scan {
+    /// A full page.
+    Page(Vec<Contact>),
+    /// Not enough contacts for a page, so few contacts match. The first rows have this number of them.
+    Few(i64),
+}
+
+/// Scans a few rows, then up to `max_rows` if that is enough for the page.
+fn scan(
+    plan: &mut PagePlan<'_>,
+    max_rows: i64,
+    read: &mut impl FnMut(&PagePlan<'_>) -> Result<Vec<Contact>, StoreError>,
+) -> Result<Scan, StoreError> {
+    let count = |page: &Vec<Contact>| i64::try_from(page.len()).unwrap_or(i64::MAX);
+    plan.method = Method::Scan(FIRST_SCAN);
+    let page = read(plan)?;
+    let found = count(&page);
+    if found >= plan.limit {
+        return Ok(Scan::Page(page));
+    }
+    // Twice as many rows as the first scan says.
+    let rows = 2 * FIRST_SCAN * plan.limit / found.max(1);
+    if found > 0 && rows <= max_rows {
+        plan.method = Method::Scan(rows);
+        let page = read(plan)?;
+        if count(&page) >= plan.limit {
+            return Ok(Scan::Page(page));
+        }
+    }
+    Ok(Scan::Few(found))
 }
 
 impl<'a> PagePlan<'a> {

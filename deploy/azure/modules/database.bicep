@@ -90,6 +90,19 @@ resource tlsVersion 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@20
   }
 }
 
+// The migration for the search creates this extension.
+resource extensions 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+  parent: server
+  name: 'azure.extensions'
+  dependsOn: [
+    tlsVersion
+  ]
+  properties: {
+    value: 'PG_TRGM'
+    source: 'user-override'
+  }
+}
+
 resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: server
   name: 'logs'

@@ -176,6 +176,8 @@ impl<'a> ListContacts<'a> {
 
     fn order(&self, out: &mut AstPass<'_, '_, Pg>) {
         out.push_sql(match self.plan.index {
+            // Both parts of a search.
+            Index::Sample if self.plan.sample.is_none() => " ORDER BY get_byte(uuid_send(id), 15) >= 8, id",
             Index::Names(_) => " ORDER BY name_key, id",
             Index::LastChanged(_) => " ORDER BY updated_at DESC, id DESC",
             _ => " ORDER BY id",

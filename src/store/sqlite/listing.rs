@@ -181,6 +181,8 @@ impl<'a> ListContacts<'a> {
     fn order(&self, out: &mut AstPass<'_, '_, Sqlite>) {
         // The unary plus prevents that SQLite reads the rows in the order of an index, and compares each with the filter.
         out.push_sql(match (&self.plan.index, self.plan.method) {
+            // Both parts of a search.
+            (Index::Sample, Method::Find) if self.plan.sample.is_none() => " ORDER BY substr(id, -1) >= x'08', +id",
             (Index::Names(_), Method::Find) => " ORDER BY +name_key, +id",
             (Index::Names(_), _) => " ORDER BY name_key, id",
             (Index::LastChanged(_), Method::Find) => " ORDER BY +updated_at DESC, +id DESC",
