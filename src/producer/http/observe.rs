@@ -31,6 +31,7 @@ fn route(pattern: Option<&str>) -> &'static str {
     match pattern {
         Some("/contacts") => "/contacts",
         Some("/contacts/{id}") => "/contacts/{id}",
+        Some("/contacts/duplicates") => "/contacts/duplicates",
         Some("/contacts/import") => "/contacts/import",
         Some("/contacts/export") => "/contacts/export",
         Some("/") => "/",
