@@ -7,7 +7,7 @@ use crate::support::{Stack, create, delete, details, eventually, new_contact, up
 use contacts::config::{ConsumerSettings, RetrySettings};
 use contacts::consumer::{self, Parts};
 use contacts::domain::{
-    Action, Attempt, Command, Contact, ContactId, FailedOperation, OperationId, Outcome, Phone, Timestamp,
+    Action, Attempt, Command, Contact, ContactId, FailedOperation, NameKey, OperationId, Outcome, Phone, Timestamp,
 };
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
@@ -63,8 +63,8 @@ impl Store for CrashingStore {
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
         self.store.record_failure(failed)
     }
-    fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError> {
-        self.store.contacts_with_phones(phones)
+    fn existing(&self, people: &[(Phone, NameKey)]) -> Result<Vec<Option<ContactId>>, StoreError> {
+        self.store.existing(people)
     }
     fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError> {
         self.store.estimated_total(filter)

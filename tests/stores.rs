@@ -27,6 +27,8 @@ const AFTER_OPTIONAL_EMAIL: usize = 2;
 /// A database for one test.
 trait TestDatabase {
     type Store: Store + Clone + 'static;
+    /// Whether the words of a name have a column of their own.
+    const HAS_WORDS: bool;
     /// An empty database without the schema.
     fn empty() -> Self;
     fn store(&self) -> &Self::Store;
@@ -41,6 +43,7 @@ struct PostgresDatabase {
 
 impl TestDatabase for PostgresDatabase {
     type Store = Postgres;
+    const HAS_WORDS: bool = false;
     fn empty() -> Self {
         let inner = Database::new();
         Self { store: Postgres::new(&inner.settings()).unwrap(), inner }
@@ -60,6 +63,7 @@ struct SqliteDatabase {
 
 impl TestDatabase for SqliteDatabase {
     type Store = Sqlite;
+    const HAS_WORDS: bool = true;
     fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { store: Sqlite::new(&folder.path().join("contacts.db")).unwrap(), folder }
@@ -646,9 +650,11 @@ fn duplicates_are_grouped_by_number_and_address<D: TestDatabase>() {
     assert_eq!(second, DuplicatePage { groups: vec![(number(7), 2)], next: None });
     let emails = store.duplicates(DuplicatesBy::Email, None, 10).unwrap();
     assert_eq!(emails.groups, [("shared@example.com".to_owned(), 6)]);
-    // The contacts with one of several numbers.
-    let numbers: Vec<Phone> = [3, 10, 99].iter().map(|n| Phone::parse(&number(*n)).unwrap()).collect();
-    assert_eq!(store.contacts_with_phones(&numbers).unwrap().len(), 6);
+    // Contacts with a number and a name.
+    let people = [(3, "ANÁ"), (99, "Ana"), (3, "Bia"), (10, "ana")];
+    let people = people.map(|(n, name)| (Phone::parse(&number(n)).unwrap(), NameKey::prefix(name).unwrap()));
+    let found: Vec<bool> = store.existing(&people).unwrap().iter().map(Option::is_some).collect();
+    assert_eq!(found, [true, false, false, true]);
 }
 
 /// An older version of the program writes rows without a key.
@@ -663,6 +669,15 @@ fn a_migration_adds_missing_name_keys<D: TestDatabase>() {
     assert_eq!(store.migrate(Direction::Up).unwrap().len(), 0);
     assert_eq!(store.contacts(&named("JOAO"), None, 5000).unwrap().len(), 2099);
     assert_eq!(names(store, &named("joão 1234")), ["João 1234"]);
+    // Names in another order than the ids.
+    let others: Vec<Command> = (0..2100).rev().map(|number| create_at(11, &format!("{number:04} Zé"))).collect();
+    apply(store, &others.iter().collect::<Vec<_>>());
+    if D::HAS_WORDS {
+        database.execute("UPDATE contacts SET words = NULL");
+        assert!(names(store, &named("ze 0")).is_empty());
+        store.migrate(Direction::Up).unwrap();
+    }
+    assert_eq!(store.contacts(&named("ze"), None, 5000).unwrap().len(), 2100);
 }
 
 /// A patch of one or two members.

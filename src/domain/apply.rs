@@ -136,7 +136,8 @@ fn changed(
         writes,
         created_by: current.created_by,
         created_at: current.created_at,
-        updated_at: command.accepted_at,
+        // A change that takes effect late, in part, does not set the time back.
+        updated_at: command.accepted_at.max(current.updated_at),
         life,
     }
 }

@@ -494,6 +494,8 @@ mod tests {
                 prop_assert_eq!(contact.details(), Some(&expected));
                 let writes = contact.state().member_writes();
                 prop_assert_eq!([writes.name, writes.phone, writes.email], newest);
+                let last = newest.into_iter().max().unwrap().0.raw().max(20);
+                prop_assert_eq!(contact.updated_at, Timestamp::from_timestamp_millis(last).unwrap());
                 prop_assert_eq!(contact.stamp, newest.into_iter().max().unwrap().0);
                 prop_assert!(newest.iter().any(|(_, operation)| *operation == contact.version));
             }

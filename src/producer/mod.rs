@@ -18,6 +18,7 @@ pub use auth::{Credentials, CredentialsError};
 pub use contacts::cursor::CursorKey;
 pub use contacts::query_parameters::Listing;
 pub use problems::Problem;
+pub(crate) use state::IdKey;
 
 use crate::config::HttpSettings;
 use crate::queue::Publisher;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub readers: usize,
     /// Signs the cursors. All replicas have the same key.
     pub cursors: CursorKey,
+    /// Makes the checks in operation ids. All replicas have the same key.
+    pub(crate) ids: IdKey,
     /// How long a graceful shutdown may take.
     pub grace: Duration,
     /// Signals the graceful shutdown.
@@ -74,7 +77,7 @@ pub struct Parts {
 
 /// Binds the public port and creates the server. The caller runs the server in the same actix system.
 pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAddr), ServeError> {
-    let Parts { credentials, publisher, store, readers, cursors, grace, stop } = parts;
+    let Parts { credentials, publisher, store, readers, cursors, ids, grace, stop } = parts;
     require_authentication(settings)?;
     let listener = TcpListener::bind(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
     // The HTTP library waits forever for a client that does not read. With this option the kernel closes the
@@ -85,7 +88,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     let (reader, waiters) =
         (Arc::new(Reader::new(store, readers, settings.accept_timeout)), OperationWaiters::default());
     actix_web::rt::spawn(waiters.clone().run(reader.clone(), stop.clone()));
-    let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, cursors.id_key(), stop));
+    let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, ids, stop));
     let (auth, metrics) = (Data::new(Auth::new(settings, credentials)), Data::new(RequestMetrics::new()));
     let cursors = Data::new(cursors);
     let (workers, read_timeout) = (settings.workers, settings.read_timeout);

@@ -11,7 +11,7 @@ mod signals;
 
 use crate::config::{Layers, Settings};
 use crate::consumer::{self, LagTracker};
-use crate::producer::{self, Credentials, CredentialsError, CursorKey, ServeError};
+use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Publisher, QueueError};
@@ -228,8 +228,10 @@ fn start_producer(
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
     // All replicas of the producer have the same database URL, so they have the same cursor key.
     let cursors = CursorKey::new(settings.database.url.reveal());
+    // A new password must not change this key: clients may still ask for operations from before.
+    let ids = IdKey::new(without_credentials(settings.database.url.reveal()).as_bytes());
     let access = ReloadableCredentials { layers, credentials };
-    let http = start_http(settings, access, publisher, store.clone(), cursors, stop)?;
+    let http = start_http(settings, access, publisher, store.clone(), (cursors, ids), stop)?;
     monitor::start(rabbit.monitor(), store, stop, exporter)?;
     Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
 }
@@ -270,8 +272,9 @@ fn start_standalone(
         EmbeddedQueue::open(folder, settings.broker.max_waiting, health.component("queue file"), stop)?;
     // The port before the workers: if another process uses it, no message was taken.
     let cursors = load_cursor_key(folder)?;
+    let ids = cursors.id_key();
     let access = ReloadableCredentials { layers, credentials };
-    let http = start_http(settings, access, publisher.clone(), store.clone(), cursors, stop)?;
+    let http = start_http(settings, access, publisher.clone(), store.clone(), (cursors, ids), stop)?;
     monitor::start(queue.monitor()?, store.clone(), stop, exporter)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: export_lag(exporter) };
     // SQLite allows one writer, so more workers would only wait for each other.
@@ -299,6 +302,14 @@ fn require_schema(store: &dyn Store) -> Result<(), RunError> {
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// A URL without its user and password.
+fn without_credentials(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return String::new() };
+    // The scheme has a host, so both can be removed.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.into()
 }
 
 /// Reads the cursor key of the data folder. The first start creates it, so that cursors stay valid after a restart.
@@ -337,7 +348,7 @@ fn start_http(
     access: ReloadableCredentials<'_>,
     publisher: Publisher,
     store: Arc<dyn Store>,
-    cursors: CursorKey,
+    (cursors, ids): (CursorKey, IdKey),
     stop: &Stop,
 ) -> Result<ServerHandle, RunError> {
     // More readers than connections, so that the metrics of the pool show when it is too small.
@@ -350,6 +361,7 @@ fn start_http(
         store,
         readers,
         cursors,
+        ids,
         grace,
         stop: stop.clone(),
     };

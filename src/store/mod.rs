@@ -16,8 +16,8 @@ pub use error::StoreError;
 pub use listing::{DuplicatePage, DuplicatesBy, Filter, ListPosition, Sort, SortKey};
 
 use crate::domain::{
-    Attempt, Contact, ContactId, FailedOperation, Fingerprint, OperationId, OperationKind, Outcome, Phone, Status,
-    Timestamp,
+    Attempt, Contact, ContactId, FailedOperation, Fingerprint, NameKey, OperationId, OperationKind, Outcome, Phone,
+    Status, Timestamp,
 };
 
 /// A finished operation.
@@ -74,8 +74,8 @@ pub trait Store: Send + Sync {
     /// Reads a page: up to `limit` live contacts that match the filter, in its order, after this position.
     fn contacts(&self, filter: &Filter, after: Option<&ListPosition>, limit: u32) -> Result<Vec<Contact>, StoreError>;
 
-    /// The live contacts with one of these phone numbers, in any order.
-    fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError>;
+    /// For each phone number and name, a live contact that has both.
+    fn existing(&self, people: &[(Phone, NameKey)]) -> Result<Vec<Option<ContactId>>, StoreError>;
 
     /// Values that several live contacts have, in their order, from this value on: up to `limit`. A page can have fewer
     /// although there is a next one, because it reads a limited number of rows.

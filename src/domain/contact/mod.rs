@@ -104,14 +104,16 @@ pub struct ContactState {
     pub created_by: OperationId,
     /// When the create was accepted.
     pub created_at: Timestamp,
+    /// When the last change was accepted.
+    pub updated_at: Timestamp,
     /// Whether the contact is deleted.
     pub deleted: bool,
 }
 
 impl Contact {
     /// Makes a contact from its state and the remaining fields.
-    pub const fn new(state: ContactState, updated_at: Timestamp, life: Lifecycle) -> Self {
-        let ContactState { id, version, stamp, writes, created_by, created_at, deleted: _ } = state;
+    pub const fn new(state: ContactState, life: Lifecycle) -> Self {
+        let ContactState { id, version, stamp, writes, created_by, created_at, updated_at, deleted: _ } = state;
         Self { id, version, stamp, writes, created_by, created_at, updated_at, life }
     }
 
@@ -124,6 +126,7 @@ impl Contact {
             writes: self.writes,
             created_by: self.created_by,
             created_at: self.created_at,
+            updated_at: self.updated_at,
             deleted: matches!(self.life, Lifecycle::Deleted { .. }),
         }
     }

@@ -3,7 +3,7 @@
 //! Rule of this file: memory is bounded, whatever the size of the body. A record with the status `accepted` is as safe
 //! as a 202.
 
-use crate::domain::{Action, Command, ContactId, Details, Invalid, NameKey, OperationId, Phone};
+use crate::domain::{Action, Command, ContactId, Details, Invalid, NameKey, OperationId, Phone, Status};
 use crate::formats::{Columns, Entry, Format, Ignored, ReadAborted, Reader, RecordError};
 use crate::producer::auth::Caller;
 use crate::producer::contacts::write;
@@ -22,7 +22,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::poll_fn;
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::task::Poll;
 use tokio::sync::mpsc::{Sender, channel};
@@ -39,6 +39,10 @@ const PREVIEWS: u64 = 5;
 const UNKNOWN: Invalid = Invalid::new(
     "unknown_parameter",
     "is not a parameter: dry_run, skip_existing, name_column, phone_column, email_column",
+);
+const FAILED_BEFORE: Invalid = Invalid::new(
+    "failed_before",
+    "belongs to an earlier import of this record, and its operation failed; use another key",
 );
 const COLUMN_TOO_LONG: Invalid = Invalid::new("too_long", "must have at most 100 characters");
 const QUEUE_UNAVAILABLE: &str =
@@ -350,7 +354,7 @@ async fn process(
             }
             match (&outcome, result) {
                 (Outcome::NotAccepted { .. }, _) => summary.not_accepted_in_a_row += 1,
-                (Outcome::Accepted { .. }, Ok(command)) if !known.contains(&command.operation_id) => {
+                (Outcome::Accepted { .. }, Ok(command)) if !known.contains_key(&command.operation_id) => {
                     summary.not_accepted_in_a_row = 0;
                 }
                 _ => {}
@@ -389,14 +393,18 @@ fn create_command(api: &AppState, import: &ImportRequest, details: Details) -> C
 }
 
 /// The operations that an earlier request with the same key has already finished. They need no message.
-async fn find_finished(api: &AppState, import: &ImportRequest, batch: &[NumberedCommand]) -> HashSet<OperationId> {
+async fn find_finished(
+    api: &AppState,
+    import: &ImportRequest,
+    batch: &[NumberedCommand],
+) -> HashMap<OperationId, Status> {
     if import.key.is_none() || import.dry_run {
-        return HashSet::new();
+        return HashMap::new();
     }
     let ids: Vec<OperationId> =
         batch.iter().filter_map(|(_, result)| Some(result.as_ref().ok()?.operation_id)).collect();
     let known = api.reader.try_read(move |store| store.operations(&ids)).await.unwrap_or_default();
-    known.into_iter().map(|operation| operation.id).collect()
+    known.into_iter().map(|operation| (operation.id, operation.status)).collect()
 }
 
 /// The contacts that exist already, by the phone number and the key of the name.
@@ -411,12 +419,14 @@ async fn find_existing(
     if !import.skip_existing {
         return Ok(Existing::new());
     }
-    let phones: Vec<Phone> = batch.iter().filter_map(|(_, result)| Some(created(result)?.phone)).collect();
-    let contacts = api.reader.read(move |store| store.contacts_with_phones(&phones)).await;
+    let person = |details: &Details| (details.phone, NameKey::of(&details.name));
+    let people: Vec<(Phone, NameKey)> = batch.iter().filter_map(|(_, result)| created(result).map(person)).collect();
+    let asked = people.clone();
+    let found = api.reader.read(move |store| store.existing(&asked)).await;
     // Without the answer, records could be created a second time.
-    let contacts = contacts.map_err(|_problem| StopReason::aborted(UNKNOWN_CONTACTS))?;
-    let key = |details: &Details| (details.phone, NameKey::of(&details.name).into());
-    Ok(contacts.iter().filter_map(|contact| Some((key(contact.details()?), contact.id))).collect())
+    let found = found.map_err(|_problem| StopReason::aborted(UNKNOWN_CONTACTS))?;
+    let existing = people.into_iter().zip(found);
+    Ok(existing.filter_map(|((phone, name), id)| Some(((phone, name.into()), id?))).collect())
 }
 
 /// The details of a record.
@@ -431,7 +441,7 @@ async fn publish_record(
     api: &AppState,
     import: &ImportRequest,
     result: &Result<Command, Vec<RecordError>>,
-    known: &HashSet<OperationId>,
+    known: &HashMap<OperationId, Status>,
     existing: &Existing,
 ) -> Outcome {
     let command = match result {
@@ -439,8 +449,12 @@ async fn publish_record(
         Ok(command) => command,
     };
     let (operation_id, contact_id) = (command.operation_id.uuid(), command.contact_id.uuid());
-    if known.contains(&command.operation_id) {
-        return Outcome::Accepted { operation_id, contact_id };
+    match known.get(&command.operation_id) {
+        Some(Status::Failed(_)) => {
+            return import.invalid([FieldError::new(FieldLocation::Header, "idempotency-key", FAILED_BEFORE)]);
+        }
+        Some(Status::Applied | Status::Superseded) => return Outcome::Accepted { operation_id, contact_id },
+        None => {}
     }
     let same = |details: &Details| existing.get(&(details.phone, NameKey::of(&details.name).into()));
     if let Some(contact) = created(result).filter(|_| !existing.is_empty()).and_then(same) {

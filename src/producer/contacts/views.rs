@@ -156,9 +156,10 @@ mod tests {
             writes: None,
             created_by: version,
             created_at: at,
+            updated_at: at,
             deleted: false,
         };
-        let view = ContactView::new(&Contact::new(state, at, Lifecycle::Live(details))).unwrap();
+        let view = ContactView::new(&Contact::new(state, Lifecycle::Live(details))).unwrap();
         let Value::Object(object) = serde_json::to_value(&view).unwrap() else { panic!("no object") };
         let mut names: Vec<&str> = object.keys().map(String::as_str).collect();
         let mut all = Fields::ALL;

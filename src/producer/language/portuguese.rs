@@ -106,6 +106,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("must have at least one of name, phone and email", "deve ter pelo menos um entre name, phone e email"),
     ("must be id, name or -updated_at", "deve ser id, name ou -updated_at"),
     ("must be estimated", "deve ser estimated"),
+    ("belongs to an earlier import of this record, and its operation failed; use another key",
+     "pertence a uma importação anterior deste registro, cuja operação falhou; use outra chave"),
     ("must be phone or email", "deve ser phone ou email"),
     ("The contacts cannot be read now. Send the rest again later, with the same Idempotency-Key.",
      "Não é possível ler os contatos agora. Envie o resto de novo mais tarde, com a mesma Idempotency-Key."),

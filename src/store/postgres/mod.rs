@@ -53,6 +53,13 @@ struct DatabaseProperties {
     utf8: bool,
 }
 
+/// A contact that exists, or none.
+#[derive(QueryableByName)]
+struct ExistingRow {
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    id: Option<Uuid>,
+}
+
 /// A value of a list of duplicates.
 #[derive(QueryableByName)]
 struct ValueCountRow {
@@ -297,14 +304,17 @@ impl Store for Postgres {
         read_page(&mut *self.reads.get()?, filter, after, limit)
     }
 
-    fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError> {
-        let phone = diesel::dsl::sql::<Text>("phone COLLATE \"C\"");
-        let rows: Vec<ContactRow> = contacts::table
-            .filter(contacts::deleted_at.is_null())
-            .filter(phone.eq_any(phones.iter().map(ToString::to_string)))
-            .select(ContactRow::as_select())
-            .load(&mut self.reads.get()?)?;
-        rows.into_iter().map(ContactRow::read).collect()
+    fn existing(&self, people: &[(Phone, NameKey)]) -> Result<Vec<Option<ContactId>>, StoreError> {
+        let phones: Vec<String> = people.iter().map(|(phone, _)| phone.to_string()).collect();
+        let names: Vec<&str> = people.iter().map(|(_, name)| name.as_str()).collect();
+        let statement = diesel::sql_query(
+            "SELECT (SELECT id FROM contacts WHERE deleted_at IS NULL AND phone COLLATE \"C\" = wanted.phone \
+             AND name_key = wanted.name_key LIMIT 1) AS id \
+             FROM unnest($1, $2) WITH ORDINALITY AS wanted (phone, name_key, number) ORDER BY number",
+        );
+        let rows: Vec<ExistingRow> =
+            statement.bind::<Array<Text>, _>(phones).bind::<Array<Text>, _>(names).load(&mut *self.reads.get()?)?;
+        Ok(rows.into_iter().map(|row| row.id.map(ContactId::new)).collect())
     }
 
     fn duplicates(&self, by: DuplicatesBy, from: Option<&str>, limit: u32) -> Result<DuplicatePage, StoreError> {

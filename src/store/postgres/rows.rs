@@ -19,6 +19,7 @@ pub(super) struct ContactStateRow {
     created_at: Timestamp,
     deleted_at: Option<Timestamp>,
     member_writes: Option<String>,
+    updated_at: Timestamp,
 }
 
 impl ContactStateRow {
@@ -31,6 +32,7 @@ impl ContactStateRow {
             writes: columns::member_writes(self.member_writes.as_deref(), version)?,
             created_by: OperationId::new(self.created_by),
             created_at: self.created_at,
+            updated_at: self.updated_at,
             deleted: self.deleted_at.is_some(),
         })
     }
@@ -57,7 +59,6 @@ impl FinishedOperationRow {
 pub(super) struct ContactRow {
     #[diesel(embed)]
     state: ContactStateRow,
-    updated_at: Timestamp,
     name: Option<String>,
     phone: Option<String>,
     email: Option<String>,
@@ -67,7 +68,7 @@ impl ContactRow {
     pub(super) fn read(self) -> Result<Contact, StoreError> {
         let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
         let life = columns::lifecycle(self.state.deleted_at, name, phone, email)?;
-        Ok(Contact::new(self.state.read()?, self.updated_at, life))
+        Ok(Contact::new(self.state.read()?, life))
     }
 }
 

@@ -204,8 +204,10 @@ impl QueryFragment<Pg> for RecordOperations {
         out.push_sql("::uuid[], ");
         out.push_bind_param::<Array<Timestamptz>, _>(&self.accepted_at)?;
         out.push_sql(
-            "::timestamptz[]) AS new ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = \
-             excluded.reason, replays = excluded.replays, completed_at = excluded.completed_at \
+            "::timestamptz[]) AS new ON CONFLICT (id) DO UPDATE SET contact_id = excluded.contact_id, operation = \
+             excluded.operation, status = excluded.status, reason = excluded.reason, replays = excluded.replays, \
+             fingerprint = coalesce(excluded.fingerprint, operations.fingerprint), accepted_at = excluded.accepted_at, \
+             completed_at = excluded.completed_at \
              WHERE operations.status = 'failed' AND operations.replays < excluded.replays",
         );
         Ok(())

@@ -23,6 +23,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{CountContacts, ListContacts};
 use rows::{
     ContactRow, ContactStateRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp,
+    uuid,
 };
 use schema::{contacts, operations, retention};
 use std::path::Path;
@@ -107,7 +108,7 @@ fn add_name_keys_after(connection: &mut SqliteConnection, after: Vec<u8>) -> Que
         .filter(contacts::deleted_at.is_null())
         .filter(contacts::name_key.is_null().or(contacts::words.is_null()))
         .filter(contacts::id.gt(after))
-        .order((contacts::name_key, contacts::id))
+        .order(contacts::id)
         .limit(NAME_KEYS_PER_STEP)
         .select((contacts::id, contacts::name))
         .load(connection)?;
@@ -222,13 +223,19 @@ impl Store for Sqlite {
         read_page(&mut *self.reads.get()?, filter, after, limit)
     }
 
-    fn contacts_with_phones(&self, phones: &[Phone]) -> Result<Vec<Contact>, StoreError> {
-        let rows: Vec<ContactRow> = contacts::table
-            .filter(contacts::deleted_at.is_null())
-            .filter(contacts::phone.eq_any(phones.iter().map(ToString::to_string)))
-            .select(ContactRow::as_select())
-            .load(&mut self.reads.get()?)?;
-        rows.into_iter().map(ContactRow::read).collect()
+    fn existing(&self, people: &[(Phone, NameKey)]) -> Result<Vec<Option<ContactId>>, StoreError> {
+        let mut connection = self.reads.get()?;
+        let find = |(phone, name): &(Phone, NameKey)| {
+            let id: Option<Vec<u8>> = contacts::table
+                .filter(contacts::deleted_at.is_null())
+                .filter(contacts::phone.eq(phone.to_string()))
+                .filter(contacts::name_key.eq(name.as_str()))
+                .select(contacts::id)
+                .first(&mut *connection)
+                .optional()?;
+            id.map(|id| uuid(&id).map(ContactId::new)).transpose()
+        };
+        people.iter().map(find).collect()
     }
 
     fn duplicates(&self, by: DuplicatesBy, from: Option<&str>, limit: u32) -> Result<DuplicatePage, StoreError> {

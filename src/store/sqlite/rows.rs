@@ -19,7 +19,7 @@ pub(super) const fn micros(timestamp: Timestamp) -> i64 {
     timestamp.timestamp_micros()
 }
 
-fn uuid(blob: &[u8]) -> Result<Uuid, StoreError> {
+pub(super) fn uuid(blob: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(blob).map_err(|error| StoreError::Misconfigured(format!("an id cannot be read: {error}")))
 }
 
@@ -37,6 +37,7 @@ pub(super) struct ContactStateRow {
     created_at: i64,
     deleted_at: Option<i64>,
     member_writes: Option<String>,
+    updated_at: i64,
 }
 
 impl ContactStateRow {
@@ -49,6 +50,7 @@ impl ContactStateRow {
             writes: columns::member_writes(self.member_writes.as_deref(), version)?,
             created_by: OperationId::new(uuid(&self.created_by)?),
             created_at: timestamp(self.created_at)?,
+            updated_at: timestamp(self.updated_at)?,
             deleted: self.deleted_at.is_some(),
         })
     }
@@ -75,7 +77,6 @@ impl FinishedOperationRow {
 pub(super) struct ContactRow {
     #[diesel(embed)]
     state: ContactStateRow,
-    updated_at: i64,
     name: Option<String>,
     phone: Option<String>,
     email: Option<String>,
@@ -86,7 +87,7 @@ impl ContactRow {
         let deleted_at = self.state.deleted_at.map(timestamp).transpose()?;
         let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
         let life = columns::lifecycle(deleted_at, name, phone, email)?;
-        Ok(Contact::new(self.state.read()?, timestamp(self.updated_at)?, life))
+        Ok(Contact::new(self.state.read()?, life))
     }
 }
 
