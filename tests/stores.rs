@@ -236,10 +236,10 @@ fn a_finished_operation_has_its_status<D: TestDatabase>() {
 fn a_failure_of_an_unreadable_message_is_recorded_once<D: TestDatabase>() {
     let database = migrated::<D>();
     let (store, id) = (database.store(), new_contact());
-    let created = create(id, "Ana");
+    let created = Command { fingerprint: Some(Fingerprint(7)), ..create(id, "Ana") };
     let failed = |replays, reason| FailedOperation {
         id: created.operation_id,
-        contact_id: id,
+        contact_id: ContactId::new(uuid::Uuid::nil()),
         kind: OperationKind::Insert,
         reason,
         replays,
@@ -254,6 +254,9 @@ fn a_failure_of_an_unreadable_message_is_recorded_once<D: TestDatabase>() {
     // A newer version can read the message, and an operator replays it.
     let replayed = Attempt { replays: 2, ..attempt(created.clone()) };
     assert_eq!(store.apply(std::slice::from_ref(&replayed)).unwrap(), [Outcome::Applied]);
+    // The operation has everything that the unreadable message did not show.
+    let operation = store.operation(created.operation_id).unwrap().unwrap();
+    assert_eq!((operation.contact_id, operation.fingerprint), (id, created.fingerprint));
     store.record_failure(&failed(3, Reason::Undecodable)).unwrap();
     assert_eq!(status(), Status::Applied);
 }
