@@ -21,6 +21,7 @@ mod delivery;
 mod dlq;
 mod docs;
 mod endurance;
+mod failover;
 mod monitoring;
 mod openapi;
 mod phone_numbers;

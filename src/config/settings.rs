@@ -168,11 +168,12 @@ impl Default for AdminSettings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BrokerSettings {
-    /// `amqp://user:password@host:port/vhost`, or `amqps://`. Default `amqp://guest:guest@127.0.0.1:5672/%2f`.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://`. Several nodes: `host:port,host:port`. Default
+    /// `amqp://guest:guest@127.0.0.1:5672/%2f`.
     pub url: Url,
     /// Text before every queue name, so that several environments can share a broker. Default empty.
     pub prefix: String,
-    /// How long opening a connection may take. Default `5s`.
+    /// How long opening a connection to a node may take. Default `5s`.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
     /// The most messages that are published and not yet confirmed. Default 4096.
@@ -198,7 +199,7 @@ impl Default for BrokerSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
     /// `postgres://user:password@host:port/database`, or `sqlite:PATH` for `migrate`, `prune` and
-    /// `dlq-drain`. Default `postgres://localhost/contacts`.
+    /// `dlq-drain`. Several hosts: `host:port,host:port`. Default `postgres://localhost/contacts`.
     pub url: Url,
     /// The database for reads, for example a replica. Default: the same as `url`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,7 +210,7 @@ pub struct DatabaseSettings {
     /// How long to wait for a connection. Default `5s`.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// How long a statement may run. Default `30s`.
+    /// How long a statement may run. A server that does not answer is left a second later. Default `30s`.
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
 }

@@ -55,24 +55,65 @@ impl Url {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// The URL once for each of its hosts: `amqp://u:p@a:1,b:2/x` is `amqp://u:p@a:1/x` and `amqp://u:p@b:2/x`.
+    pub fn for_each_host(&self) -> Vec<Self> {
+        let HostList { before, hosts, after } = HostList::of(&self.0);
+        hosts.split(',').map(|host| Self(format!("{before}{host}{after}"))).collect()
+    }
+
+    /// Changes the URL as a URL with one host, and keeps its list of hosts. `None` if it is not a URL.
+    pub fn map(&self, change: impl FnOnce(&mut url::Url) -> Option<()>) -> Option<Self> {
+        let all: Vec<url::Url> =
+            self.for_each_host().iter().map(|one| url::Url::parse(&one.0)).collect::<Result<_, _>>().ok()?;
+        let mut first = all.into_iter().next()?;
+        change(&mut first)?;
+        let (HostList { before, after, .. }, HostList { hosts, .. }) =
+            (HostList::of(first.as_str()), HostList::of(&self.0));
+        Some(Self(format!("{before}{hosts}{after}")))
+    }
+
+    fn hide_password(&self) -> Option<Self> {
+        self.map(|url| {
+            if !url.has_host() && url.scheme() != "sqlite" {
+                return None;
+            }
+            if url.password().is_some() {
+                url.set_password(Some(HIDDEN)).ok()?;
+            }
+            // libpq also accepts the password as a parameter.
+            if url.query_pairs().any(|(name, _)| name.to_lowercase().contains("password")) {
+                url.set_query(Some(HIDDEN));
+            }
+            Some(())
+        })
+    }
+}
+
+/// A URL in three parts. Brokers and databases accept several hosts, `a:1,b:2`, which RFC 3986 does not.
+struct HostList<'a> {
+    before: &'a str,
+    hosts: &'a str,
+    after: &'a str,
+}
+
+impl<'a> HostList<'a> {
+    fn of(url: &'a str) -> Self {
+        let Some(scheme) = url.find("://") else { return Self { before: url, hosts: "", after: "" } };
+        let start = scheme + 3;
+        let rest = url.get(start..).unwrap_or_default();
+        let end = start + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let authority = url.get(start..end).unwrap_or_default();
+        let start = start + authority.rfind('@').map_or(0, |at| at + 1);
+        let part = |range: std::ops::Range<usize>| url.get(range).unwrap_or_default();
+        Self { before: part(0..start), hosts: part(start..end), after: part(end..url.len()) }
+    }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match url::Url::parse(&self.0) {
-            Ok(mut parsed) if parsed.has_host() || parsed.scheme() == "sqlite" => {
-                if parsed.password().is_some() && parsed.set_password(Some(HIDDEN)).is_err() {
-                    return f.write_str(HIDDEN);
-                }
-                // libpq also accepts the password as a parameter.
-                if parsed.query_pairs().any(|(name, _)| name.to_lowercase().contains("password")) {
-                    parsed.set_query(Some(HIDDEN));
-                }
-                f.write_str(parsed.as_str())
-            }
-            // A text that is no URL may be a secret.
-            Ok(_) | Err(_) => f.write_str(HIDDEN),
-        }
+        // A text that is no URL may be a secret.
+        f.write_str(self.hide_password().as_ref().map_or(HIDDEN, |shown| &shown.0))
     }
 }
 
@@ -194,4 +235,36 @@ pub(super) fn deserialize_list<'de, D: Deserializer<'de>, T: FromStr<Err = &'sta
         OneOrMany::One(text) => split(&text).map(str::to_owned).collect(),
     };
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_may_have_several_hosts() {
+        let each = |url: &str| -> Vec<String> { Url::from(url).for_each_host().into_iter().map(|url| url.0).collect() };
+        assert_eq!(
+            each("amqp://u:p%2C@a:1,[::1]:2,c/%2f"),
+            ["amqp://u:p%2C@a:1/%2f", "amqp://u:p%2C@[::1]:2/%2f", "amqp://u:p%2C@c/%2f"]
+        );
+        assert_eq!(each("postgres://a,b?x=1,2"), ["postgres://a?x=1,2", "postgres://b?x=1,2"]);
+        assert_eq!(each("sqlite:/a,b"), ["sqlite:/a,b"]);
+        assert_eq!(each("amqp://u:p@h"), ["amqp://u:p@h"]);
+    }
+
+    #[test]
+    fn a_shown_url_has_all_hosts_and_no_password() {
+        let shown = |url: &str| Url::from(url).to_string();
+        assert_eq!(shown("amqp://u:hunter2@a:1,b:2/%2f"), "amqp://u:***@a:1,b:2/%2f");
+        assert_eq!(shown("postgres://u:hunter2@a:1,b/x?y=1"), "postgres://u:***@a:1,b/x?y=1");
+        for url in [
+            "amqp://u:hunter2@a:x,b",
+            "amqp://u:hunter2@a,b:x",
+            "postgres://u@a,b/x?password=hunter2",
+            "amqp://u:hunter2@",
+        ] {
+            assert!(!shown(url).contains("hunter2"), "{}", shown(url));
+        }
+    }
 }

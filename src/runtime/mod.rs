@@ -9,7 +9,7 @@ mod key_reload;
 mod monitor;
 mod signals;
 
-use crate::config::{Layers, Settings};
+use crate::config::{Layers, Settings, Url};
 use crate::consumer::{self, LagTracker};
 use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
 use crate::queue::embedded::EmbeddedQueue;
@@ -229,7 +229,7 @@ fn start_producer(
     // All replicas of the producer have the same database URL, so they have the same cursor key.
     let cursors = CursorKey::new(settings.database.url.reveal());
     // A new password must not change this key: clients may still ask for operations from before.
-    let ids = IdKey::new(without_credentials(settings.database.url.reveal()).as_bytes());
+    let ids = IdKey::new(without_credentials(&settings.database.url).as_bytes());
     let access = ReloadableCredentials { layers, credentials };
     let http = start_http(settings, access, publisher, store.clone(), (cursors, ids), stop)?;
     monitor::start(rabbit.monitor(), store, stop, exporter)?;
@@ -305,11 +305,10 @@ fn require_schema(store: &dyn Store) -> Result<(), RunError> {
 }
 
 /// A URL without its user and password.
-fn without_credentials(url: &str) -> String {
-    let Ok(mut url) = url::Url::parse(url) else { return String::new() };
+fn without_credentials(url: &Url) -> String {
     // The scheme has a host, so both can be removed.
-    let _ = url.set_username("").and_then(|()| url.set_password(None));
-    url.into()
+    let url = url.map(|url| url.set_username("").and_then(|()| url.set_password(None)).ok());
+    url.map(|url| url.reveal().to_owned()).unwrap_or_default()
 }
 
 /// Reads the cursor key of the data folder. The first start creates it, so that cursors stay valid after a restart.

@@ -2,6 +2,10 @@
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
+/// In the error for a pooler that gives each transaction another session.
+pub(super) const TRANSACTION_POOLING: &str = "the pooler in front of PostgreSQL gives each transaction another session, \
+    but this program needs sessions: set pool_mode = session in PgBouncer, or connect to PostgreSQL itself";
+
 /// An error of the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -23,6 +27,9 @@ impl StoreError {
             return Self::Misconfigured(
                 "database.url asks for TLS, which this build does not have: build with --features tls".into(),
             );
+        }
+        if let Some(start) = error.find(TRANSACTION_POOLING) {
+            return Self::Misconfigured(error.get(start..).unwrap_or_default().to_owned());
         }
         Self::Unavailable(format!("no connection to the database: {}", one_line(&error)))
     }

@@ -5,9 +5,7 @@ use crate::telemetry::metrics::{
     CONNECTION_TIMEOUTS, CONNECTION_WAIT, CONNECTIONS, CONNECTIONS_LIMIT, CONNECTIONS_WAITING,
 };
 use diesel::r2d2::event::{CheckinEvent, CheckoutEvent, TimeoutEvent};
-use diesel::r2d2::{
-    ConnectionManager, CustomizeConnection, Error, HandleEvent, NopErrorHandler, Pool, PooledConnection, R2D2Connection,
-};
+use diesel::r2d2::{CustomizeConnection, HandleEvent, ManageConnection, NopErrorHandler, Pool, PooledConnection};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::time::Duration;
 
@@ -23,25 +21,25 @@ pub(super) enum Purpose {
 }
 
 /// A pool; clones share it.
-pub(super) struct Connections<C: R2D2Connection + 'static> {
-    pool: Pool<ConnectionManager<C>>,
+pub(super) struct Connections<M: ManageConnection> {
+    pool: Pool<M>,
     waiting: Gauge,
 }
 
-impl<C: R2D2Connection + 'static> Clone for Connections<C> {
+impl<M: ManageConnection> Clone for Connections<M> {
     fn clone(&self) -> Self {
         Self { pool: self.pool.clone(), waiting: self.waiting.clone() }
     }
 }
 
-impl<C: R2D2Connection + 'static> Connections<C> {
+impl<M: ManageConnection> Connections<M> {
     /// Creates a pool. It connects at the first use.
     pub(super) fn new(
         purpose: Purpose,
-        url: String,
+        manager: M,
         size: u32,
         timeout: Duration,
-        session: impl CustomizeConnection<C, Error>,
+        session: impl CustomizeConnection<M::Connection, M::Error>,
     ) -> Self {
         let (waiting, events) = match purpose {
             Purpose::Writes => metrics_of("writes", size),
@@ -55,12 +53,12 @@ impl<C: R2D2Connection + 'static> Connections<C> {
             .connection_customizer(Box::new(session))
             .error_handler(Box::new(NopErrorHandler))
             .event_handler(Box::new(events))
-            .build_unchecked(ConnectionManager::new(url));
+            .build_unchecked(manager);
         Self { pool, waiting }
     }
 
     /// Waits for a free or a new connection.
-    pub(super) fn get(&self) -> Result<PooledConnection<ConnectionManager<C>>, StoreError> {
+    pub(super) fn get(&self) -> Result<PooledConnection<M>, StoreError> {
         self.waiting.increment(1.0);
         let connection = self.pool.get();
         self.waiting.decrement(1.0);

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,7 @@ struct State {
     /// The delay of each chunk of data, in milliseconds.
     delay: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
+    opened: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -37,6 +38,7 @@ impl Proxy {
                 }
                 let Ok(server) = TcpStream::connect(&target) else { continue };
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
+                state.opened.fetch_add(1, Ordering::Relaxed);
                 let both = [client.try_clone().unwrap(), server.try_clone().unwrap()];
                 state.connections.lock().unwrap().extend(both);
                 for (from, to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
@@ -46,6 +48,16 @@ impl Proxy {
             }
         });
         proxy
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// How many connections were opened.
+    pub fn opened_connections(&self) -> usize {
+        self.state.opened.load(Ordering::Relaxed)
     }
 
     /// Replaces the host and the port of a URL with those of the proxy.

@@ -2,10 +2,12 @@
 
 use super::super::QueueError;
 use super::Broker;
+use super::endpoint::Endpoint;
 use amiquip::{Channel, Connection, ConnectionOptions, ConnectionTuning, Error};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use mio::net::TcpStream as MioStream;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -22,51 +24,47 @@ const CALL_BUFFER_SIZE: usize = 512;
 
 /// An open connection. The consumer on its channel must be dropped first.
 pub(super) struct BrokerConnection {
+    node: Arc<Endpoint>,
     channel: Option<Channel>,
     connection: Option<Connection>,
     watchdog: Watchdog,
 }
 
 impl BrokerConnection {
-    /// Connects, opens a channel and declares the queues.
+    /// Connects to a node, opens a channel and declares the queues. Tries one node after the other, each within
+    /// `broker.connect_timeout`.
     pub(super) fn open(broker: &Broker) -> Result<Self, QueueError> {
-        let endpoint = &broker.endpoint;
-        let unreachable =
-            |cause: &dyn std::fmt::Display| QueueError::Lost(format!("cannot connect to {endpoint}: {cause}"));
-
-        let addresses =
-            (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(|error| unreachable(&error))?;
-        let mut last_error = None;
-        let mut connected = None;
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, broker.connect_timeout) {
-                Ok(stream) => {
-                    connected = Some(stream);
-                    break;
+        let mut failures = Vec::new();
+        for node in broker.endpoints.in_random_order() {
+            match Self::open_node(broker, node.clone()) {
+                Ok(connection) => return Ok(connection),
+                // Another node has the same queues and users.
+                Err(error @ QueueError::Misconfigured(_)) => return Err(error),
+                Err(QueueError::Lost(why)) => {
+                    node.avoid();
+                    failures.push(why);
                 }
-                Err(error) => last_error = Some(error),
             }
         }
-        let stream = match (connected, last_error) {
-            (Some(stream), _) => stream,
-            (None, Some(error)) => return Err(unreachable(&error)),
-            (None, None) => return Err(unreachable(&"the name has no address")),
-        };
-        // Without this, each publish waits for the delayed TCP acknowledgement of the one before.
-        stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
+        failures.sort();
+        Err(QueueError::Lost(failures.join("; ")))
+    }
+
+    fn open_node(broker: &Broker, node: Arc<Endpoint>) -> Result<Self, QueueError> {
+        let unreachable = |cause: &dyn std::fmt::Display| lost(&format!("cannot connect to {node}: {cause}"));
+        let stream = connect(&node, broker.connect_timeout).map_err(|error| unreachable(&error))?;
         let watchdog = Watchdog::start(stream.try_clone().map_err(|error| unreachable(&error))?)
             .map_err(|error| unreachable(&error))?;
-
         let stream = MioStream::from_stream(stream).map_err(|error| unreachable(&error))?;
         let options = ConnectionOptions::default()
-            .auth(endpoint.auth.clone())
-            .virtual_host(endpoint.virtual_host.as_str())
+            .auth(node.auth.clone())
+            .virtual_host(node.virtual_host.as_str())
             .heartbeat(HEARTBEAT_SECONDS)
             .connection_timeout(Some(broker.connect_timeout))
             .information(Some("contacts".into()));
         let tuning = ConnectionTuning::default().mem_channel_bound(CALL_BUFFER_SIZE);
-        let opened = watchdog.run(CALL_TIMEOUT, || {
-            let mut connection = start(stream, endpoint, options, tuning)?;
+        let opened = watchdog.run(broker.connect_timeout, || {
+            let mut connection = start(stream, &node, options, tuning)?;
             let channel = connection.open_channel(None)?;
             Ok((connection, channel))
         });
@@ -80,9 +78,16 @@ impl BrokerConnection {
             }
             Err(error) => return Err(unreachable(&describe(&error))),
         };
-        let connection = Self { channel: Some(channel), connection: Some(connection), watchdog };
-        connection.call(|channel| broker.topology.declare(channel))?;
-        Ok(connection)
+        let connection = Self { node, channel: Some(channel), connection: Some(connection), watchdog };
+        match connection.call(|channel| broker.topology.declare(channel)) {
+            Ok(()) => Ok(connection),
+            Err(error) => Err(connection.into_cause(error)),
+        }
+    }
+
+    /// The node that it is connected to.
+    pub(super) fn node(&self) -> &Endpoint {
+        &self.node
     }
 
     /// The channel.
@@ -150,11 +155,19 @@ impl BrokerConnection {
         })
     }
 
-    /// Closes the connection and returns the cause of an error: the error of the close, if there is one.
+    /// Closes the connection and returns the cause of an error: the error of the close, if there is one. The next
+    /// connections try other nodes first.
     pub(super) fn into_cause(self, error: QueueError) -> QueueError {
-        match (&error, self.close()) {
-            (QueueError::Lost(_), Err(cause)) => cause,
-            _ => error,
+        let QueueError::Lost(why) = error else {
+            // The error matters more than the result of the close.
+            let _ = self.close();
+            return error;
+        };
+        let node = self.node.clone();
+        node.avoid();
+        match self.close() {
+            Err(QueueError::Lost(cause)) => lost(&format!("{node}: {cause}")),
+            Ok(()) | Err(QueueError::Misconfigured(_)) => lost(&format!("{node}: {why}")),
         }
     }
 }
@@ -166,10 +179,26 @@ impl Drop for BrokerConnection {
     }
 }
 
+/// Opens a TCP connection. A name may have several addresses.
+fn connect(node: &Endpoint, timeout: Duration) -> std::io::Result<TcpStream> {
+    let mut last_error = std::io::Error::other("the name has no address");
+    for address in (node.host.as_str(), node.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => {
+                // Without this, each publish waits for the delayed TCP acknowledgement of the one before.
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last_error = error,
+        }
+    }
+    Err(last_error)
+}
+
 #[cfg(not(feature = "tls"))]
 fn start(
     stream: MioStream,
-    endpoint: &super::Endpoint,
+    endpoint: &Endpoint,
     options: ConnectionOptions<amiquip::Auth>,
     tuning: ConnectionTuning,
 ) -> Result<Connection, Error> {
@@ -183,7 +212,7 @@ fn start(
 #[cfg(feature = "tls")]
 fn start(
     stream: MioStream,
-    endpoint: &super::Endpoint,
+    endpoint: &Endpoint,
     options: ConnectionOptions<amiquip::Auth>,
     tuning: ConnectionTuning,
 ) -> Result<Connection, Error> {

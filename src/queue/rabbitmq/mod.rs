@@ -16,7 +16,7 @@ use super::{BrowseHandler, DeadLetterQueue, Monitor, Publisher, Queue, QueueErro
 use crate::config::BrokerSettings;
 use crate::stop::Stop;
 use crate::telemetry::Component;
-use endpoint::Endpoint;
+use endpoint::Endpoints;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct RabbitMq {
 
 /// The settings of every connection.
 struct Broker {
-    endpoint: Endpoint,
+    endpoints: Endpoints,
     topology: Topology,
     connect_timeout: Duration,
 }
@@ -40,7 +40,7 @@ impl RabbitMq {
     pub fn new(settings: &BrokerSettings) -> Result<Self, QueueError> {
         Ok(Self {
             broker: Arc::new(Broker {
-                endpoint: Endpoint::parse(&settings.url)?,
+                endpoints: Endpoints::parse(&settings.url)?,
                 topology: Topology::new(&settings.prefix),
                 connect_timeout: settings.connect_timeout,
             }),

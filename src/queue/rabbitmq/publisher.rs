@@ -22,8 +22,9 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCHING_THRESHOLD: usize = 16;
 /// Short compared with the time that the messages in flight take.
 const BATCHING_DELAY: Duration = Duration::from_micros(500);
-/// If the maximum number of messages is in flight and the oldest waits longer than this, its confirm will never arrive.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// A node that confirms nothing for this time, although messages are in flight, may be cut off from the other nodes. The
+/// thread then connects again, to another node if it can.
+const MAX_SILENCE: Duration = Duration::from_secs(5);
 /// After a queue refused every message for this time, the thread opens a new connection to check whether it is still
 /// full. A full queue normally notifies each channel when it has space again. RabbitMQ 3.10 does not if its limit was
 /// removed.
@@ -73,6 +74,8 @@ struct InFlight {
     /// The delivery tag of the first entry of `pending`.
     first_tag: u64,
     pending: VecDeque<PendingConfirm>,
+    /// When the last confirm arrived, or the broker began to take messages again.
+    last_confirm: Option<Instant>,
     /// Whether a message was sent or confirmed since the last check.
     active: bool,
     /// Queues that refuse every message, and since when.
@@ -104,7 +107,7 @@ impl PublisherThread {
             let error = match BrokerConnection::open(&self.broker) {
                 Ok(connection) => {
                     connections.increment(1);
-                    tracing::info!(broker = %self.broker.endpoint, "publisher connected");
+                    tracing::info!(broker = %connection.node(), "publisher connected");
                     backoff.reset();
                     self.component.set_ready();
                     self.mailbox.connection_state.set_connected(true);
@@ -248,7 +251,7 @@ impl PublisherThread {
                     let queue = self.broker.topology.queue_name(queue);
                     return Err(lost(&format!("queue {queue} refuses every message; it may be full")));
                 }
-                if full && !blocked && in_flight.oldest().is_some_and(|sent| now - sent > CONFIRM_TIMEOUT) {
+                if !blocked && in_flight.silent_since().is_some_and(|since| now - since > MAX_SILENCE) {
                     return Err(lost("the broker has stopped confirming"));
                 }
                 next_tick = now + TICK;
@@ -310,6 +313,8 @@ impl PublisherThread {
             ConnectionBlockedNotification::Unblocked => {
                 tracing::info!("the broker takes messages again");
                 self.component.set_ready();
+                // Its confirms begin again from now.
+                in_flight.last_confirm = Some(Instant::now());
                 false
             }
         };
@@ -336,6 +341,7 @@ impl InFlight {
     fn handle_confirm(&mut self, confirm: Confirm, connection_state: &ConnectionState) {
         let now = Instant::now();
         self.active = true;
+        self.last_confirm = Some(now);
         let (payload, result) = match confirm {
             Confirm::Ack(payload) => (payload, Ok(())),
             Confirm::Nack(payload) => (payload, Err(PublishError::Refused)),
@@ -371,9 +377,10 @@ impl InFlight {
         refusing.find(|(_, since)| now.saturating_duration_since(**since) > MAX_REFUSAL).map(|(queue, _)| *queue)
     }
 
-    /// When the oldest message in flight was sent.
-    fn oldest(&self) -> Option<Instant> {
-        self.pending.front().map(|pending| pending.sent)
+    /// Since when the broker should have confirmed a message. `None` if nothing is in flight.
+    fn silent_since(&self) -> Option<Instant> {
+        let sent = self.pending.front()?.sent;
+        Some(self.last_confirm.map_or(sent, |confirmed| confirmed.max(sent)))
     }
 
     /// Sends a result for each message whose deadline has passed.

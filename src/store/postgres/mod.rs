@@ -1,9 +1,11 @@
 //! The store in PostgreSQL. Each step of a batch is one statement, and rows are locked in the order of their ids.
 
+mod connect;
 mod listing;
 mod rows;
 mod schema;
 mod statements;
+mod watchdog;
 
 use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch};
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
@@ -15,22 +17,20 @@ use crate::config::{DatabaseSettings, Url};
 use crate::domain::{
     Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, Outcome, Phone, Timestamp,
 };
+use connect::{Manager, statements};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::r2d2::CustomizeConnection;
+use diesel::r2d2::NopConnectionCustomizer;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{Estimate, Explain, ListContacts};
 use rows::{ContactRow, ContactStateRow, FinishedOperationRow, OperationRow};
 use schema::{contacts, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
-use std::time::Duration;
 use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-/// How long a batch waits for a locked row. Workers hold a lock for milliseconds.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many rows get a name key in one transaction.
 const NAME_KEYS_PER_STEP: i64 = 1000;
 /// The advisory lock of migrations. With it, two migrations at the same time wait for each other.
@@ -39,9 +39,9 @@ const MIGRATION_LOCK: i64 = 0x00C0_47AC_7500;
 /// A PostgreSQL database.
 #[derive(Clone)]
 pub struct Postgres {
-    writes: Connections<PgConnection>,
-    reads: Connections<PgConnection>,
-    checks: Connections<PgConnection>,
+    writes: Connections<Manager>,
+    reads: Connections<Manager>,
+    checks: Connections<Manager>,
 }
 
 /// The properties of a database that are checked.
@@ -69,31 +69,6 @@ struct ValueCountRow {
     count: i64,
     #[diesel(sql_type = BigInt)]
     scanned: i64,
-}
-
-/// The settings of every new connection.
-#[derive(Debug)]
-struct SessionSettings {
-    statement_timeout: Duration,
-}
-
-impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for SessionSettings {
-    fn on_acquire(&self, connection: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
-        // PostgreSQL plans a statement once per session. A plan from a time when the tables are small would read them
-        // sequentially until the session ends, even if they grow. All statements here have an index.
-        //
-        // The statements are short: to compile them or to start workers takes longer than it saves. A search for words
-        // that many names have needs memory for all their rows; with less, PostgreSQL compares whole pages again.
-        let timeout = self.statement_timeout.as_millis();
-        connection
-            .batch_execute(&format!(
-                "SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout}; \
-                 SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0; \
-                 SET work_mem = '32MB'; SET lock_timeout = {}",
-                LOCK_TIMEOUT.as_millis()
-            ))
-            .map_err(diesel::r2d2::Error::QueryError)
-    }
 }
 
 impl Postgres {
@@ -127,44 +102,31 @@ impl Postgres {
     }
 }
 
-fn pool(purpose: Purpose, url: &Url, settings: &DatabaseSettings) -> Result<Connections<PgConnection>, StoreError> {
-    let url = with_defaults(url, settings.connect_timeout)?;
-    let session = SessionSettings { statement_timeout: settings.statement_timeout };
-    Ok(Connections::new(purpose, url, settings.max_connections, settings.connect_timeout, session))
+fn pool(purpose: Purpose, url: &Url, settings: &DatabaseSettings) -> Result<Connections<Manager>, StoreError> {
+    let manager = Manager::new(url, settings.connect_timeout, settings.statement_timeout)?;
+    Ok(Connections::new(purpose, manager, settings.max_connections, settings.connect_timeout, NopConnectionCustomizer))
 }
 
-/// Adds parameters that detect a dead connection, unless the URL sets them. Source: libpq, "Parameter Key Words".
-fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreError> {
-    let mut parsed = url::Url::parse(url.reveal())
-        .map_err(|error| StoreError::Misconfigured(format!("database.url is not a URL: {error}")))?;
-    if !matches!(parsed.scheme(), "postgres" | "postgresql") {
-        return Err(StoreError::Misconfigured("database.url must begin with postgres://".into()));
+/// Runs `work` in a transaction and commits it.
+///
+/// The commit has no timeout on the server. If a synchronous standby does not answer, PostgreSQL would end the wait at
+/// `statement_timeout` and report success with a warning: "committed locally, but might not have been replicated". A
+/// failover would then lose the change. So only the deadline of [`watchdog`] ends the wait, and the result is unknown.
+/// Source: PostgreSQL, "Synchronous Replication" and `SyncRepWaitForLSN`.
+fn commit<T>(
+    connection: &mut PgConnection,
+    work: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.batch_execute("BEGIN")?;
+    let result = work(connection).and_then(|value| {
+        connection.batch_execute("SET LOCAL statement_timeout = 0; COMMIT")?;
+        Ok(value)
+    });
+    if result.is_err() {
+        // If this fails, the connection is lost, and the pool discards it before its next use.
+        let _ = connection.batch_execute("ROLLBACK");
     }
-    if !has_valid_percent_encoding(url.reveal()) {
-        return Err(StoreError::Misconfigured(
-            "database.url holds a % that is not followed by two hexadecimal digits".into(),
-        ));
-    }
-    let seconds = connect_timeout.as_secs().max(2).to_string();
-    for (name, value) in [
-        ("application_name", "contacts"),
-        ("connect_timeout", seconds.as_str()),
-        ("tcp_user_timeout", "10000"),
-        ("keepalives_idle", "10"),
-        ("keepalives_interval", "5"),
-        ("keepalives_count", "3"),
-    ] {
-        if !parsed.query_pairs().any(|(given, _)| given == name) {
-            parsed.query_pairs_mut().append_pair(name, value);
-        }
-    }
-    Ok(parsed.into())
-}
-
-/// Without this check, libpq rejects the URL with a message that contains the password.
-fn has_valid_percent_encoding(url: &str) -> bool {
-    let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-    url.split('%').skip(1).all(digits)
+    result
 }
 
 /// Another worker wrote the same row first. The next try sees that row.
@@ -259,6 +221,11 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
             return Err(lost_race("operation"));
         }
     }
+    if folded.created.is_empty() && folded.changed.is_empty() && folded.records.is_empty() {
+        // The effects were committed before, but perhaps a standby does not have them: a primary that restarts shows
+        // commits that were waiting for the standby. A commit without a WAL record would not wait for it.
+        diesel::sql_query("SELECT pg_logical_emit_message(true, 'contacts', '')").execute(connection)?;
+    }
     Ok(folded.outcomes)
 }
 
@@ -283,12 +250,14 @@ fn expected_rows(plan: &[String]) -> Option<u64> {
 
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        self.writes.get()?.transaction(|connection| apply_in(connection, batch))
+        commit(&mut *self.writes.get()?, |connection| apply_in(connection, batch))
     }
 
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
-        RecordOperations::failed(failed, chrono::Utc::now()).execute(&mut *self.writes.get()?)?;
-        Ok(())
+        commit(&mut *self.writes.get()?, |connection| {
+            RecordOperations::failed(failed, chrono::Utc::now()).execute(connection)?;
+            Ok(())
+        })
     }
 
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
@@ -421,6 +390,7 @@ impl Store for Postgres {
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
         let mut connection = self.writes.get()?;
         // A migration can take long, and so can the wait for another migration.
+        let limit = statements(&mut connection).and_then(|statements| statements.set_limit(None));
         connection.batch_execute(&format!(
             "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
         ))?;
@@ -431,6 +401,9 @@ impl Store for Postgres {
         connection.batch_execute(&format!(
             "SELECT pg_advisory_unlock({MIGRATION_LOCK}); RESET statement_timeout; RESET lock_timeout"
         ))?;
+        if let Some(statements) = statements(&mut connection) {
+            statements.set_limit(limit);
+        }
         result
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::{
 };
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::r2d2::CustomizeConnection;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection};
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -43,8 +43,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A SQLite database.
 #[derive(Clone)]
 pub struct Sqlite {
-    writes: Connections<SqliteConnection>,
-    reads: Connections<SqliteConnection>,
+    writes: Connections<ConnectionManager<SqliteConnection>>,
+    reads: Connections<ConnectionManager<SqliteConnection>>,
 }
 
 /// Whether the table of migrations exists: 1 or 0.
@@ -83,7 +83,8 @@ impl Sqlite {
     pub fn new(path: &Path) -> Result<Self, StoreError> {
         let path =
             path.to_str().ok_or_else(|| StoreError::Misconfigured("the path of the database is not UTF-8".into()))?;
-        let pool = |purpose, size| Connections::new(purpose, path.to_owned(), size, TIMEOUT, SessionSettings);
+        let pool =
+            |purpose, size| Connections::new(purpose, ConnectionManager::new(path), size, TIMEOUT, SessionSettings);
         Ok(Self { writes: pool(Purpose::Writes, 1), reads: pool(Purpose::Reads, READERS) })
     }
 }

@@ -1,0 +1,203 @@
+//! Connects to PostgreSQL: to one of several hosts, with a deadline for each statement.
+
+use super::super::error::{StoreError, TRANSACTION_POOLING};
+use super::watchdog::{Statements, Watchdog};
+use crate::config::Url;
+use diesel::connection::{Connection, SimpleConnection};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{Error, ManageConnection, R2D2Connection};
+use diesel::sql_types::{Nullable, Text};
+use socket2::Socket;
+use std::collections::HashSet;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a batch waits for a locked row. Workers hold a lock for milliseconds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Opens, checks and discards the connections of a pool.
+pub(super) struct Manager {
+    url: String,
+    ports: Vec<u16>,
+    several_hosts: bool,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+    watchdog: Watchdog,
+}
+
+impl Manager {
+    pub(super) fn new(url: &Url, connect_timeout: Duration, statement_timeout: Duration) -> Result<Self, StoreError> {
+        let hosts = url.for_each_host();
+        let port = |url: &Url| url::Url::parse(url.reveal()).ok().and_then(|url| url.port()).unwrap_or(5432);
+        Ok(Self {
+            url: with_defaults(url, connect_timeout)?,
+            ports: hosts.iter().map(port).collect(),
+            several_hosts: hosts.len() > 1,
+            connect_timeout,
+            statement_timeout,
+            watchdog: Watchdog::start()
+                .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?,
+        })
+    }
+
+    /// Sets the timeouts of the session. Fails if another process has used the session.
+    fn prepare(&self, connection: &mut PgConnection) -> QueryResult<()> {
+        // PostgreSQL plans a statement once per session. A plan from a time when the tables are small would read them
+        // sequentially until the session ends, even if they grow. All statements here have an index.
+        //
+        // The statements are short: to compile them or to start workers takes longer than it saves. A search for words
+        // that many names have needs memory for all their rows; with less, PostgreSQL compares whole pages again.
+        let timeout = self.statement_timeout.as_millis();
+        let settings = format!(
+            "SET statement_timeout = {timeout}; SET idle_in_transaction_session_timeout = {timeout}; \
+             SET enable_seqscan = off; SET jit = off; SET max_parallel_workers_per_gather = 0; \
+             SET work_mem = '32MB'; SET lock_timeout = {}; SET contacts.session = 'used'",
+            LOCK_TIMEOUT.as_millis()
+        );
+        // A new session does not have this mark, and a pooler that resets its sessions removes it.
+        let mark: SessionMark =
+            diesel::sql_query("SELECT current_setting('contacts.session', true) AS mark").get_result(connection)?;
+        if mark.mark.is_some_and(|mark| !mark.is_empty()) {
+            return Err(diesel::result::Error::QueryBuilderError(TRANSACTION_POOLING.into()));
+        }
+        connection.batch_execute(&settings)
+    }
+}
+
+#[derive(QueryableByName)]
+struct SessionMark {
+    #[diesel(sql_type = Nullable<Text>)]
+    mark: Option<String>,
+}
+
+impl ManageConnection for Manager {
+    type Connection = PgConnection;
+    type Error = Error;
+
+    fn connect(&self) -> Result<PgConnection, Error> {
+        let (mut connection, socket) = establish(&self.url, &self.ports)?;
+        connection.set_instrumentation(self.watchdog.watch(socket, self.statement_timeout));
+        self.prepare(&mut connection).map_err(Error::QueryError)?;
+        Ok(connection)
+    }
+
+    fn is_valid(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        let before = statements(connection).and_then(|statements| statements.set_limit(Some(self.connect_timeout)));
+        let result = connection.ping().map_err(Error::QueryError);
+        if let Some(statements) = statements(connection) {
+            statements.set_limit(before);
+        }
+        result
+    }
+
+    fn has_broken(&self, connection: &mut PgConnection) -> bool {
+        if statements(connection).is_some_and(|statements| statements.found_read_only()) {
+            let hosts = if self.several_hosts { "connecting to another host" } else { "connecting again" };
+            tracing::warn!("the database has become read-only: {hosts}");
+            return true;
+        }
+        std::thread::panicking() || connection.is_broken()
+    }
+}
+
+/// The watch of a connection.
+pub(super) fn statements(connection: &mut PgConnection) -> Option<&mut Statements> {
+    connection.instrumentation().downcast_mut()
+}
+
+/// Adds parameters that detect a dead connection and that choose a host, unless the URL sets them. Source: libpq,
+/// "Parameter Key Words".
+fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreError> {
+    if !has_valid_percent_encoding(url.reveal()) {
+        return Err(StoreError::Misconfigured(
+            "database.url holds a % that is not followed by two hexadecimal digits".into(),
+        ));
+    }
+    let seconds = connect_timeout.as_secs().max(2).to_string();
+    let mut defaults = vec![
+        ("application_name", "contacts"),
+        ("connect_timeout", seconds.as_str()),
+        ("tcp_user_timeout", "10000"),
+        ("keepalives_idle", "10"),
+        ("keepalives_interval", "5"),
+        ("keepalives_count", "3"),
+    ];
+    if url.for_each_host().len() > 1 {
+        defaults.extend([("target_session_attrs", "read-write"), ("load_balance_hosts", "random")]);
+    }
+    let mut is_postgres = false;
+    let changed = url.map(|url| {
+        is_postgres = matches!(url.scheme(), "postgres" | "postgresql");
+        for (name, value) in defaults {
+            if !url.query_pairs().any(|(given, _)| given == name) {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        Some(())
+    });
+    let Some(changed) = changed else {
+        return Err(StoreError::Misconfigured(
+            "database.url is not a URL; it looks like postgres://user:password@host:5432/database, with commas between \
+             several hosts"
+                .into(),
+        ));
+    };
+    if !is_postgres {
+        return Err(StoreError::Misconfigured("database.url must begin with postgres://".into()));
+    }
+    Ok(changed.reveal().to_owned())
+}
+
+/// Without this check, libpq rejects the URL with a message that contains the password.
+fn has_valid_percent_encoding(url: &str) -> bool {
+    let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    url.split('%').skip(1).all(digits)
+}
+
+/// Connects, and finds the socket of the connection. libpq does not show it, so it is the socket that is new.
+fn establish(url: &str, ports: &[u16]) -> Result<(PgConnection, Option<Socket>), Error> {
+    // One at a time, so that no other connection of this program is new, too.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let before: HashSet<PathBuf> = open_sockets().into_iter().map(|(_, name)| name).collect();
+    let connection = PgConnection::establish(url).map_err(Error::ConnectionError)?;
+    let mut new = open_sockets().into_iter().filter(|(_, name)| !before.contains(name));
+    let socket = new.find_map(|(number, _)| duplicate(number).filter(|socket| leads_to(socket, ports)));
+    if socket.is_none() {
+        tracing::debug!("the socket of the database connection is not known: it has no deadline on this side");
+    }
+    Ok((connection, socket))
+}
+
+/// The numbers and names of the sockets of this process. Linux names a socket after its inode: `socket:[12345]`. Empty on
+/// other systems.
+fn open_sockets() -> Vec<(RawFd, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let socket = |entry: std::fs::DirEntry| {
+        let name = std::fs::read_link(entry.path()).ok()?;
+        let is_socket = name.to_str()?.starts_with("socket:");
+        is_socket.then(|| Some((entry.file_name().to_str()?.parse().ok()?, name)))?
+    };
+    entries.flatten().filter_map(socket).collect()
+}
+
+/// A second descriptor of an open file of this process.
+fn duplicate(number: RawFd) -> Option<Socket> {
+    if number < 0 {
+        return None;
+    }
+    // SAFETY: the number is not -1, and the borrow ends in this statement. If another thread closes the file before, the
+    // system call fails or duplicates another file; the caller checks what it is.
+    #[expect(unsafe_code, reason = "no library shows the socket of a connection")]
+    let descriptor = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned();
+    descriptor.ok().map(Socket::from)
+}
+
+/// Whether the other end of a socket is a PostgreSQL server.
+fn leads_to(socket: &Socket, ports: &[u16]) -> bool {
+    let Ok(peer) = socket.peer_addr() else { return false };
+    let is_server = |path: &std::path::Path| path.to_string_lossy().contains(".s.PGSQL.");
+    peer.as_socket().is_some_and(|peer| ports.contains(&peer.port())) || peer.as_pathname().is_some_and(is_server)
+}

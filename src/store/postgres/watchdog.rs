@@ -1,0 +1,145 @@
+//! A deadline for each statement, on this side of the network.
+//!
+//! PostgreSQL's own `statement_timeout` does not help if the server, its disk or the network stops: then no answer comes
+//! at all. So a thread closes the socket of a connection whose statement is overdue. libpq then reports a lost
+//! connection. Neither libpq nor diesel has such a deadline.
+
+use diesel::connection::{Instrumentation, InstrumentationEvent};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use socket2::Socket;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How often the thread looks at the deadlines.
+const TICK: Duration = Duration::from_millis(200);
+/// A server that cancels a statement at its timeout needs a little time to say so.
+const MARGIN: Duration = Duration::from_millis(500);
+/// No statement runs.
+const IDLE: u64 = u64::MAX;
+
+/// The connections of one pool, and a thread that ends with this value.
+pub(super) struct Watchdog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    started: Instant,
+    sessions: Mutex<Vec<Weak<Session>>>,
+}
+
+impl Watchdog {
+    pub(super) fn start() -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { started: Instant::now(), sessions: Mutex::default() });
+        let watched = Arc::downgrade(&shared);
+        std::thread::Builder::new().name("sql-watchdog".into()).spawn(move || {
+            while let Some(shared) = watched.upgrade() {
+                shared.close_overdue();
+                drop(shared);
+                std::thread::sleep(TICK);
+            }
+        })?;
+        Ok(Self { shared })
+    }
+
+    /// Watches the statements of a new connection. Without its socket nothing can be closed.
+    pub(super) fn watch(&self, socket: Option<Socket>, statement_timeout: Duration) -> Statements {
+        let session = Arc::new(Session {
+            started: self.shared.started,
+            socket,
+            limit: AtomicU64::new(millis(statement_timeout + MARGIN)),
+            deadline: AtomicU64::new(IDLE),
+            read_only: AtomicBool::new(false),
+        });
+        let mut sessions = self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|session| session.strong_count() > 0);
+        sessions.push(Arc::downgrade(&session));
+        Statements(session)
+    }
+}
+
+impl Shared {
+    /// Closes the connections with an overdue statement. Then it also closes those without a statement: they lead to
+    /// the same server, and each would keep its next user waiting as long.
+    fn close_overdue(&self) {
+        let now = millis(self.started.elapsed());
+        let sessions: Vec<_> = {
+            let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.iter().filter_map(Weak::upgrade).collect()
+        };
+        let overdue = sessions.iter().filter(|session| session.deadline.load(Ordering::Relaxed) < now).count();
+        if overdue == 0 {
+            return;
+        }
+        tracing::warn!(statements = overdue, "the database did not answer in time: its connections are closed");
+        for session in sessions {
+            let deadline = session.deadline.load(Ordering::Relaxed);
+            if deadline < now || deadline == IDLE {
+                session.close();
+            }
+        }
+    }
+}
+
+/// One connection.
+struct Session {
+    started: Instant,
+    socket: Option<Socket>,
+    /// How long a statement may take, in milliseconds; [`IDLE`] for no limit.
+    limit: AtomicU64,
+    /// When the running statement is overdue, in milliseconds since `started`; [`IDLE`] if none runs.
+    deadline: AtomicU64,
+    /// The server refused a write because it is read-only, for example after a failover.
+    read_only: AtomicBool,
+}
+
+impl Session {
+    fn close(&self) {
+        if let Some(socket) = &self.socket {
+            // This fails if the socket is closed already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        // Closed once.
+        self.deadline.store(IDLE, Ordering::Relaxed);
+    }
+}
+
+/// Records when statements of a connection begin and end.
+pub(super) struct Statements(Arc<Session>);
+
+impl Statements {
+    /// Whether the server refused a write because it is read-only.
+    pub(super) fn found_read_only(&self) -> bool {
+        self.0.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Sets the time that each of the next statements may take; `None` for no limit. Returns the limit of before.
+    pub(super) fn set_limit(&self, limit: Option<Duration>) -> Option<Duration> {
+        let before = self.0.limit.swap(limit.map_or(IDLE, millis), Ordering::Relaxed);
+        (before != IDLE).then(|| Duration::from_millis(before))
+    }
+}
+
+impl Instrumentation for Statements {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartQuery { .. } => {
+                let limit = self.0.limit.load(Ordering::Relaxed);
+                let now = millis(self.0.started.elapsed());
+                self.0.deadline.store(now.saturating_add(limit), Ordering::Relaxed);
+            }
+            InstrumentationEvent::FinishQuery { error, .. } => {
+                self.0.deadline.store(IDLE, Ordering::Relaxed);
+                if let Some(DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) = error {
+                    self.0.read_only.store(true, Ordering::Relaxed);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(IDLE)
+}
