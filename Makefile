@@ -18,11 +18,11 @@ ACCEPT ?=
 # For `observe`: standalone or full.
 STACK ?= standalone
 
-# For `chaos` and `rabbitmq4`: the number of rounds, and the first seed.
+# For `chaos`, `cluster` and `rabbitmq4`: the number of rounds, and the first seed.
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test test-otlp test-image bench bench-counts chaos observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test test-otlp test-image bench bench-counts chaos cluster observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,13 @@ chaos: ## Run ROUNDS rounds of fault injection (default 100), starting at SEED, 
 	@urls=$$(CONTACTS_TEST_PRIVATE=1 tests/services up)
 	eval "$$urls"
 	export CONTACTS_CHAOS_OWN_SERVICES=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED)
+	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+cluster: ## Run ROUNDS rounds of fault injection on three broker nodes and two databases, in network namespaces (needs root)
+	@trap 'tests/cluster down' EXIT
+	urls=$$(tests/cluster up)
+	eval "$$urls"
+	export CONTACTS_CHAOS_CLUSTER=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED) CONTACTS_CHAOS_TARGET=$@
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
 
 bench: ## Measure the performance and compare it with other programs (about 20 minutes; options: ARGS=--help)

@@ -51,6 +51,8 @@ pub struct Traffic {
     pub finished_requests: AtomicUsize,
     known: Mutex<Vec<KnownContact>>,
     pub accepted: Mutex<BTreeMap<String, Accepted>>,
+    /// When a request was answered 202.
+    pub accept_times: Mutex<Vec<Instant>>,
     /// Requests that were answered 412.
     pub refused: AtomicUsize,
     /// Attempts that were answered 503 or not at all, and were repeated.
@@ -71,6 +73,7 @@ impl Traffic {
             finished_requests: AtomicUsize::new(0),
             known: Mutex::default(),
             accepted: Mutex::default(),
+            accept_times: Mutex::default(),
             refused: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
             slowest: Mutex::default(),
@@ -136,6 +139,7 @@ impl Traffic {
             self.send_until_answered(clients, &mut random, |client| client.send(method, &path, &headers, body));
         match answer.status {
             202 => {
+                self.accept_times.lock().unwrap().push(Instant::now());
                 let accepted = Accepted {
                     operation: answer.text("operation_id"),
                     contact: answer.text("contact_id"),

@@ -1,7 +1,7 @@
-//! Two producers and three consumers. Proxies are between them and the broker and the database.
+//! Two producers and three consumers. Unless the broker and the database are clusters themselves, proxies are between them.
 
 use super::clients::Traffic;
-use super::services::Services;
+use super::environment::Environment;
 use crate::support::{MAX_WAIT, Process, Proxy, Stack};
 use contacts::queue::QueueKind;
 use std::net::TcpListener;
@@ -19,10 +19,15 @@ struct ClusterMember {
     late_clock: bool,
 }
 
-pub struct Cluster {
-    pub stack: Stack,
+/// The proxies between the processes and their services.
+pub struct Proxies {
     pub broker: Proxy,
     pub database: Proxy,
+}
+
+pub struct Cluster {
+    pub stack: Stack,
+    proxies: Option<Proxies>,
     members: Vec<ClusterMember>,
     /// Unexpected exits, and operations that were not finished in time.
     pub violations: Vec<String>,
@@ -31,12 +36,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn start(services: Option<&Services>) -> Self {
-        let stack = services.map_or_else(Stack::new, Services::stack);
-        let broker = Proxy::to(stack.broker.address());
-        let database = Proxy::to(stack.database.address());
-        let (broker_url, database_url) =
-            (broker.rewrite_url(&stack.broker.url), database.rewrite_url(&stack.database.url));
+    pub fn start(environment: &Environment) -> Self {
+        let stack = environment.stack();
+        let proxies = environment.has_proxies().then(|| Proxies {
+            broker: Proxy::to(stack.broker.address()),
+            database: Proxy::to(stack.database.address()),
+        });
+        let (broker_url, database_url) = match &proxies {
+            Some(Proxies { broker, database }) => {
+                (broker.rewrite_url(&stack.broker.url), database.rewrite_url(&stack.database.url))
+            }
+            None => (stack.broker.url.clone(), stack.database.url.clone()),
+        };
         let free_address = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let producers = (0..PRODUCERS).map(|number| ClusterMember {
             role: "producer",
@@ -51,17 +62,22 @@ impl Cluster {
             late_clock: false,
         });
         let members = producers.chain(consumers).collect();
-        let mut cluster = Self { stack, broker, database, members, violations: Vec::new(), broker_url, database_url };
+        let mut cluster = Self { stack, proxies, members, violations: Vec::new(), broker_url, database_url };
         cluster.start_missing();
         for member in &mut cluster.members {
             member.process.as_mut().unwrap().wait_until_ready();
         }
-        if services.is_some() {
+        if !matches!(environment, Environment::Shared) {
             // RabbitMQ 3.10 may lose the log of a quorum queue if it is killed within a second of the queue's
             // declaration; see docs/RELIABILITY.md. Queues are declared only once, so the round starts later.
             std::thread::sleep(Duration::from_secs(3));
         }
         cluster
+    }
+
+    /// The proxies. Only faults that need them call this.
+    pub fn proxies(&self) -> &Proxies {
+        self.proxies.as_ref().expect("this environment has no proxies")
     }
 
     /// The addresses of the producers.
@@ -141,12 +157,12 @@ impl Cluster {
     }
 
     /// Removes every fault.
-    pub fn clear_faults(&mut self, services: Option<&Services>) {
-        if let Some(services) = services {
-            services.clear_faults();
+    pub fn clear_faults(&mut self, environment: &Environment) {
+        environment.clear_faults();
+        if let Some(Proxies { broker, database }) = &self.proxies {
+            broker.clear_faults();
+            database.clear_faults();
         }
-        self.broker.clear_faults();
-        self.database.clear_faults();
         self.start_missing();
     }
 

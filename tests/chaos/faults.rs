@@ -1,7 +1,9 @@
 //! The faults of a round.
 
 use super::clients::Traffic;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, STATEMENT_TIMEOUT};
+use super::environment::{Environment, Needs};
+use super::nodes::Nodes;
 use super::services::Services;
 use crate::support::eventually;
 use contacts::queue::QueueKind;
@@ -50,22 +52,59 @@ faults! {
     MemoryAlarm = "memory alarm of the broker for up to 3 s",
     KillDatabase = "database stopped immediately (SIGQUIT) and restarted",
     RestartDatabase = "database restarted",
+    KillNode = "a broker node killed (SIGKILL) and restarted",
+    KillLeader = "the leader of the work queue killed (SIGKILL) and restarted",
+    FreezeNode = "a broker node frozen for up to 9 s",
+    IsolateNode = "a broker node cut off from everybody for up to 9 s",
+    LeaderInMinority = "the leader cut off from the other nodes for up to 9 s, clients reach all",
+    FollowerInMinority = "another node cut off from the other nodes for up to 9 s, clients reach all",
+    DeafNode = "a node receives nothing from the others, which receive its packets, for up to 9 s",
+    MoveLeader = "leader of the work queue moved",
+    RollNodes = "rolling restart of all three broker nodes",
+    DiskAlarm = "disk alarm of one broker node for up to 3 s",
+    DrainNode = "a broker node in maintenance for up to 3 s",
+    KillAllNodes = "all three broker nodes killed at once and restarted",
+    LosePrimary = "primary killed, standby promoted, old primary back as standby",
+    LosePrimaryTwice = "two failovers, so that the old primary is primary again",
+    FreezePrimary = "primary frozen for up to 9 s",
+    IsolatePrimary = "primary cut off from everybody for up to 9 s",
+    LoseStandby = "synchronous standby gone for up to 9 s: commits hang",
+    LosePrimaryWithoutStandby = "standby cut off while commits hang, then the primary killed and the standby promoted",
+    RestartPrimaryWithoutStandby = "the same, but the primary was restarted before, so its unreplicated commits were visible",
+    ReadOnlyPrimary = "primary read-only for up to 3 s",
 }
 
 impl Fault {
-    pub const fn needs_own_services(self) -> bool {
+    pub const fn needs(self) -> Needs {
         use Fault::*;
-        matches!(
-            self,
-            ExhaustConnections
-                | KillBroker
-                | RestartBroker
-                | CloseConnections
-                | FullQueue
-                | MemoryAlarm
-                | KillDatabase
-                | RestartDatabase
-        )
+        match self {
+            KillProducer | KillConsumer | TerminateProducer | TerminateConsumer | FreezeProducer | FreezeConsumer
+            | TerminateBackends | LockRows | Deadlocks | StatementTimeouts | DeleteQueue => Needs::Nothing,
+            DisconnectBroker | StallBroker | SlowBroker | RefuseBroker | DisconnectDatabase | StallDatabase
+            | SlowDatabase | RefuseDatabase => Needs::Proxies,
+            ExhaustConnections | KillBroker | RestartBroker | CloseConnections | FullQueue | MemoryAlarm
+            | KillDatabase | RestartDatabase => Needs::PrivateServices,
+            KillNode
+            | KillLeader
+            | FreezeNode
+            | IsolateNode
+            | LeaderInMinority
+            | FollowerInMinority
+            | DeafNode
+            | MoveLeader
+            | RollNodes
+            | DiskAlarm
+            | DrainNode
+            | KillAllNodes
+            | LosePrimary
+            | LosePrimaryTwice
+            | FreezePrimary
+            | IsolatePrimary
+            | LoseStandby
+            | LosePrimaryWithoutStandby
+            | RestartPrimaryWithoutStandby
+            | ReadOnlyPrimary => Needs::Nodes,
+        }
     }
 
     /// Injects the fault. [`Cluster::clear_faults`] removes it.
@@ -74,7 +113,7 @@ impl Fault {
         cluster: &mut Cluster,
         traffic: &Traffic,
         random: &mut fastrand::Rng,
-        services: Option<&Services>,
+        environment: &Environment,
     ) {
         let duration = Duration::from_millis(random.u64(100..3_000));
         let sleep = std::thread::sleep;
@@ -85,35 +124,35 @@ impl Fault {
             Self::TerminateConsumer => cluster.terminate("consumer", random),
             Self::FreezeProducer => cluster.freeze("producer", random, duration),
             Self::FreezeConsumer => cluster.freeze("consumer", random, duration),
-            Self::DisconnectBroker => cluster.broker.close_connections(),
-            Self::DisconnectDatabase => cluster.database.close_connections(),
+            Self::DisconnectBroker => cluster.proxies().broker.close_connections(),
+            Self::DisconnectDatabase => cluster.proxies().database.close_connections(),
             Self::StallBroker => {
-                cluster.broker.stall(true);
+                cluster.proxies().broker.stall(true);
                 sleep(duration);
                 // Dropped packets are lost, so their connections must not continue.
-                cluster.broker.close_connections();
+                cluster.proxies().broker.close_connections();
             }
             Self::StallDatabase => {
-                cluster.database.stall(true);
+                cluster.proxies().database.stall(true);
                 sleep(duration);
-                cluster.database.close_connections();
+                cluster.proxies().database.close_connections();
             }
             Self::SlowBroker => {
-                cluster.broker.delay(Duration::from_millis(30));
+                cluster.proxies().broker.delay(Duration::from_millis(30));
                 sleep(duration);
             }
             Self::SlowDatabase => {
-                cluster.database.delay(Duration::from_millis(30));
+                cluster.proxies().database.delay(Duration::from_millis(30));
                 sleep(duration);
             }
             Self::RefuseBroker => {
-                cluster.broker.refuse_connections(true);
-                cluster.broker.close_connections();
+                cluster.proxies().broker.refuse_connections(true);
+                cluster.proxies().broker.close_connections();
                 sleep(duration);
             }
             Self::RefuseDatabase => {
-                cluster.database.refuse_connections(true);
-                cluster.database.close_connections();
+                cluster.proxies().database.refuse_connections(true);
+                cluster.proxies().database.close_connections();
                 sleep(duration);
             }
             Self::TerminateBackends => cluster.stack.database.terminate_sessions(),
@@ -138,16 +177,16 @@ impl Fault {
                      $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$; \
                      CREATE TRIGGER slow AFTER INSERT ON operations EXECUTE FUNCTION slow()",
                 );
-                sleep(super::cluster::STATEMENT_TIMEOUT + duration);
+                sleep(STATEMENT_TIMEOUT + duration);
                 cluster.stack.database.execute("DROP FUNCTION slow CASCADE");
             }
             Self::FullQueue => {
                 let queue = cluster.stack.broker.queue_name(QueueKind::Work);
-                services.unwrap().set_queue_limit(&queue, 1);
+                environment.services().set_queue_limit(&queue, 1);
                 // Running consumers would empty the queue by their prefetch.
                 cluster.kill_all("consumer");
                 sleep(duration);
-                services.unwrap().set_queue_limit(&queue, 1_000_000);
+                environment.services().set_queue_limit(&queue, 1_000_000);
             }
             Self::DeleteQueue => {
                 let queue = if random.bool() { QueueKind::Work } else { QueueKind::Retry };
@@ -156,7 +195,104 @@ impl Fault {
                 eventually("every accepted operation is finished", || cluster.all_finished(traffic).then_some(()));
                 cluster.stack.broker.delete_queue(queue);
             }
-            other => other.inject_into_services(services.unwrap(), duration),
+            other => match environment {
+                Environment::Nodes(nodes) => {
+                    let queue = cluster.stack.broker.queue_name(QueueKind::Work);
+                    other.inject_into_nodes(nodes, &queue, random, duration);
+                }
+                Environment::Shared | Environment::Private(_) => {
+                    other.inject_into_services(environment.services(), duration);
+                }
+            },
+        }
+    }
+
+    fn inject_into_nodes(self, nodes: &Nodes, queue: &str, random: &mut fastrand::Rng, time: Duration) {
+        let any = ["1", "2", "3"][random.usize(..3)];
+        // Longer than RabbitMQ and we need to notice it, at times.
+        let long = time * 3;
+        let broker = |node: &str, fault: &str| nodes.run(&["broker", node, fault]);
+        let database = |node: &str, fault: &str| nodes.run(&["database", node, fault]);
+        let standby = |primary: &str| if primary == "1" { "2" } else { "1" };
+        let sleep = std::thread::sleep;
+        // `settle` ends everything that does not end here.
+        match self {
+            Self::KillNode => broker(any, "kill"),
+            Self::KillLeader => broker(&nodes.leader(queue), "kill"),
+            Self::FreezeNode => {
+                broker(any, "freeze");
+                sleep(long);
+            }
+            Self::IsolateNode => {
+                broker(any, "isolate");
+                sleep(long);
+            }
+            Self::LeaderInMinority => {
+                broker(&nodes.leader(queue), "split");
+                sleep(long);
+            }
+            Self::FollowerInMinority => {
+                let leader = nodes.leader(queue);
+                let follower = ["1", "2", "3"].into_iter().find(|node| *node != leader).unwrap();
+                broker(follower, "split");
+                sleep(long);
+            }
+            Self::DeafNode => {
+                broker(any, "deaf");
+                sleep(long);
+            }
+            Self::MoveLeader => nodes.run(&["move-leader", queue]),
+            Self::RollNodes => nodes.run(&["brokers", "roll"]),
+            Self::DiskAlarm => {
+                broker(any, "disk-alarm");
+                sleep(time);
+            }
+            Self::DrainNode => {
+                broker(any, "drain");
+                sleep(time);
+            }
+            Self::KillAllNodes => {
+                nodes.run(&["brokers", "kill"]);
+                nodes.run(&["brokers", "start"]);
+            }
+            Self::LosePrimary => nodes.run(&["failover"]),
+            Self::LosePrimaryTwice => {
+                nodes.run(&["failover"]);
+                nodes.run(&["rejoin"]);
+                nodes.run(&["failover"]);
+            }
+            Self::FreezePrimary => {
+                database(&nodes.primary(), "freeze");
+                sleep(long);
+            }
+            Self::IsolatePrimary => {
+                database(&nodes.primary(), "isolate");
+                sleep(long);
+            }
+            Self::LoseStandby => {
+                database(standby(&nodes.primary()), "kill");
+                sleep(long);
+            }
+            Self::LosePrimaryWithoutStandby => {
+                database(standby(&nodes.primary()), "split");
+                sleep(STATEMENT_TIMEOUT + time);
+                nodes.run(&["failover"]);
+            }
+            Self::RestartPrimaryWithoutStandby => {
+                let primary = nodes.primary();
+                database(standby(&primary), "split");
+                sleep(STATEMENT_TIMEOUT + time);
+                database(&primary, "kill");
+                database(&primary, "start");
+                // The messages of the commits are delivered again.
+                sleep(STATEMENT_TIMEOUT + time);
+                nodes.run(&["failover"]);
+            }
+            Self::ReadOnlyPrimary => {
+                nodes.run(&["read-only", "on"]);
+                sleep(time);
+            }
+            other => panic!("{other:?} does not need a cluster"),
         }
     }
 

@@ -3,22 +3,24 @@
 //!
 //! One seed determines a round: the requests, the faults and their order. The number of finished requests determines
 //! when a fault starts, not the clock. Clients continue during faults. `make test` runs one round with a fixed seed.
-//! `make chaos` runs many rounds, with its own services for some faults, and writes the table in `docs/RELIABILITY.md`.
-//! A failed seed can be run again.
+//! `make chaos` runs many rounds, with its own services for some faults, and `make cluster` with three broker nodes and
+//! two databases. Both write their table in `docs/RELIABILITY.md`. A failed seed can be run again.
 
 mod clients;
 mod cluster;
+mod environment;
 mod faults;
 mod model;
+mod nodes;
 mod report;
 mod services;
 
 use clients::Traffic;
 use cluster::Cluster;
+use environment::{Environment, Needs};
 use faults::Fault;
-use report::Round;
-use services::Services;
-use std::time::Instant;
+use report::{InjectedFault, Round};
+use std::time::{Instant, SystemTime};
 
 /// How many requests of all clients are finished between two faults.
 const REQUESTS_BETWEEN_FAULTS: usize = 60;
@@ -31,32 +33,38 @@ fn random(seed: u64, purpose: u64) -> fastrand::Rng {
 }
 
 /// Runs one round and checks its result.
-fn run_round(seed: u64, faults: &[Fault], services: Option<&Services>) -> Round {
+fn run_round(seed: u64, faults: &[Fault], environment: &Environment) -> Round {
     let started = Instant::now();
-    let mut cluster = Cluster::start(services);
+    let mut cluster = Cluster::start(environment);
     let traffic = Traffic::new(seed, cluster.producers());
+    let mut injected = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| traffic.run());
         let mut random = random(seed, 1);
         traffic.wait_for(REQUESTS_BETWEEN_FAULTS);
         for fault in faults {
-            fault.inject(&mut cluster, &traffic, &mut random, services);
-            cluster.clear_faults(services);
+            let began = (Instant::now(), SystemTime::now());
+            fault.inject(&mut cluster, &traffic, &mut random, environment);
+            cluster.clear_faults(environment);
             traffic.wait_for(REQUESTS_BETWEEN_FAULTS);
+            injected.push(InjectedFault { kind: *fault, began, ended: (Instant::now(), SystemTime::now()) });
         }
         traffic.stop();
     });
     cluster.finish(&traffic);
     let violations = model::violations(&traffic, &cluster);
-    Round::new(seed, faults.to_vec(), &traffic, started.elapsed(), violations)
+    Round::new(seed, &injected, &traffic, &cluster, started.elapsed(), violations)
 }
 
-/// Random faults for one round. `own_services` allows faults that need their own services.
-fn random_faults(seed: u64, own_services: bool) -> Vec<Fault> {
+/// Random faults for one round, of the kinds that the environment allows.
+fn random_faults(seed: u64, environment: &Environment) -> Vec<Fault> {
     let mut random = random(seed, 2);
-    let kinds: Vec<Fault> =
-        Fault::ALL.iter().copied().filter(|fault| own_services || !fault.needs_own_services()).collect();
+    let kinds = possible_faults(environment);
     (0..FAULTS).map(|_| kinds[random.usize(..kinds.len())]).collect()
+}
+
+fn possible_faults(environment: &Environment) -> Vec<Fault> {
+    Fault::ALL.iter().copied().filter(|fault| environment.provides(fault.needs())).collect()
 }
 
 /// One round for `make test`, with the faults that break each promise most easily.
@@ -73,7 +81,7 @@ fn a_round_of_mixed_faults_keeps_the_promises() {
         RefuseBroker,
         StallDatabase,
     ];
-    run_round(20_261_122, &faults, None).assert_no_violations();
+    run_round(20_261_122, &faults, &Environment::Shared).assert_no_violations();
 }
 
 /// `make chaos`: `CONTACTS_CHAOS_ROUNDS` rounds, starting at seed `CONTACTS_CHAOS_SEED`. The first seeds run each fault
@@ -84,16 +92,19 @@ fn many_rounds() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let rounds = number("CONTACTS_CHAOS_ROUNDS").expect("CONTACTS_CHAOS_ROUNDS is the number of rounds");
     let first = number("CONTACTS_CHAOS_SEED").unwrap_or(1);
-    let services = Services::from_environment();
-    let is_possible = |fault: &&Fault| services.is_some() || !fault.needs_own_services();
-    let alone: Vec<Fault> = Fault::ALL.iter().filter(is_possible).copied().collect();
+    let environment = Environment::from_variables();
+    // In a cluster, the faults of nodes come first and alone; the other chaos targets have run the rest alone.
+    let alone: Vec<Fault> = possible_faults(&environment)
+        .into_iter()
+        .filter(|fault| environment.has_proxies() || fault.needs() == Needs::Nodes)
+        .collect();
     let mut rounds_run = Vec::new();
     for seed in (first..).take(usize::try_from(rounds).unwrap()) {
         let faults = match alone.get(usize::try_from(seed - 1).unwrap()) {
             Some(fault) => vec![*fault; 3],
-            None => random_faults(seed, services.is_some()),
+            None => random_faults(seed, &environment),
         };
-        let round = run_round(seed, &faults, services.as_ref());
+        let round = run_round(seed, &faults, &environment);
         println!("{round}");
         round.violations().for_each(|violation| println!("{violation}"));
         rounds_run.push(round);

@@ -1,17 +1,68 @@
 //! The results of rounds: a line for each round, and the table in `docs/RELIABILITY.md`.
 
 use super::clients::Traffic;
-use super::cluster::faketime_library;
+use super::cluster::{Cluster, faketime_library};
 use super::faults::Fault;
-use std::collections::BTreeMap;
+use diesel::QueryableByName;
+use diesel::sql_types::BigInt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A fault, and the time from its start to the start of the next one.
+pub struct InjectedFault {
+    pub kind: Fault,
+    pub began: (Instant, SystemTime),
+    pub ended: (Instant, SystemTime),
+}
+
+/// What a fault caused.
+struct Outage {
+    kind: Fault,
+    /// The longest time without a 202 answer.
+    without_accepts: Duration,
+    /// The longest time in which no operation was finished.
+    without_results: Duration,
+}
+
+#[derive(QueryableByName)]
+struct FinishedAt {
+    #[diesel(sql_type = BigInt)]
+    millis: i64,
+}
+
+/// The longest time between two of these times, from the start to the end.
+fn longest_gap<T: Copy + Ord>(times: &[T], began: T, ended: T, between: impl Fn(T, T) -> Duration) -> Duration {
+    let mut inside: Vec<T> = times.iter().copied().filter(|time| (began..ended).contains(time)).collect();
+    inside.extend([began, ended]);
+    inside.sort();
+    inside.windows(2).map(|pair| between(pair[0], pair[1])).max().unwrap_or_default()
+}
+
+fn outages(faults: &[InjectedFault], traffic: &Traffic, cluster: &Cluster) -> Vec<Outage> {
+    let accepted = traffic.accept_times.lock().unwrap().clone();
+    let finished: Vec<SystemTime> = cluster
+        .stack
+        .database
+        .rows::<FinishedAt>("SELECT floor(extract(epoch FROM completed_at) * 1000)::bigint AS millis FROM operations")
+        .iter()
+        .map(|row| UNIX_EPOCH + Duration::from_millis(u64::try_from(row.millis).unwrap()))
+        .collect();
+    let outage = |fault: &InjectedFault| Outage {
+        kind: fault.kind,
+        without_accepts: longest_gap(&accepted, fault.began.0, fault.ended.0, |from, to| to - from),
+        without_results: longest_gap(&finished, fault.began.1, fault.ended.1, |from, to| {
+            to.duration_since(from).unwrap_or_default()
+        }),
+    };
+    faults.iter().map(outage).collect()
+}
 
 /// The result of one round.
 pub struct Round {
     seed: u64,
-    faults: Vec<Fault>,
+    faults: Vec<Outage>,
     requests: usize,
     accepted: usize,
     refused: usize,
@@ -22,10 +73,17 @@ pub struct Round {
 }
 
 impl Round {
-    pub fn new(seed: u64, faults: Vec<Fault>, traffic: &Traffic, took: Duration, violations: Vec<String>) -> Self {
+    pub fn new(
+        seed: u64,
+        faults: &[InjectedFault],
+        traffic: &Traffic,
+        cluster: &Cluster,
+        took: Duration,
+        violations: Vec<String>,
+    ) -> Self {
         Self {
             seed,
-            faults,
+            faults: outages(faults, traffic, cluster),
             requests: traffic.finished_requests.load(Ordering::Relaxed),
             accepted: traffic.accepted.lock().unwrap().len(),
             refused: traffic.refused.load(Ordering::Relaxed),
@@ -50,7 +108,7 @@ impl Round {
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let faults: Vec<String> = self.faults.iter().map(|fault| format!("{fault:?}")).collect();
+        let faults: Vec<String> = self.faults.iter().map(Outage::to_string).collect();
         write!(
             f,
             "seed {}: {} accepted, {} refused (412), {} attempts repeated, slowest answer {:.1} s, {:.0} s, {}: {}",
@@ -63,6 +121,13 @@ impl fmt::Display for Round {
             if self.violations.is_empty() { "passed" } else { "FAILED" },
             faults.join(" ")
         )
+    }
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (accepts, results) = (self.without_accepts.as_secs_f64(), self.without_results.as_secs_f64());
+        write!(f, "{:?} ({accepts:.1} s, {results:.1} s)", self.kind)
     }
 }
 
@@ -84,16 +149,18 @@ pub fn write(rounds: &[Round]) {
 }
 
 fn table(rounds: &[Round]) -> String {
-    let mut by_fault: BTreeMap<Fault, (usize, usize, usize)> = BTreeMap::new();
+    let mut by_fault: BTreeMap<Fault, FaultRow> = BTreeMap::new();
     for round in rounds {
-        let mut kinds = round.faults.clone();
-        kinds.sort();
-        kinds.dedup();
+        let kinds: BTreeSet<Fault> = round.faults.iter().map(|outage| outage.kind).collect();
         for kind in kinds {
-            let (rounds, times, failed) = by_fault.entry(kind).or_default();
-            *rounds += 1;
-            *times += round.faults.iter().filter(|fault| **fault == kind).count();
-            *failed += usize::from(!round.violations.is_empty());
+            let row = by_fault.entry(kind).or_default();
+            row.rounds += 1;
+            row.failed += usize::from(!round.violations.is_empty());
+        }
+        for outage in &round.faults {
+            let row = by_fault.entry(outage.kind).or_default();
+            row.without_accepts.push(outage.without_accepts);
+            row.without_results.push(outage.without_results);
         }
     }
     let sum = |count: fn(&Round) -> usize| rounds.iter().map(count).sum::<usize>();
@@ -103,7 +170,8 @@ fn table(rounds: &[Round]) -> String {
         "{} rounds, seeds {} to {}, two producers, three consumers, {clock}: {} changes accepted, {} refused with 412, \
          {} attempts answered 503 or not at all and repeated, slowest answer {:.1} s, {} failed rounds (a change lost, applied \
          twice or with a wrong result, or a request that hung).\n\n\
-         | fault | times | rounds | failed rounds |\n| --- | --- | --- | --- |\n",
+         | fault | times | rounds | failed rounds | no write accepted for: median, worst | no write finished for: median, worst |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
         rounds.len(),
         rounds.first().map_or(0, |round| round.seed),
         rounds.last().map_or(0, |round| round.seed),
@@ -113,8 +181,24 @@ fn table(rounds: &[Round]) -> String {
         slowest.as_secs_f64(),
         sum(|round| usize::from(!round.violations.is_empty())),
     );
-    for (fault, (rounds, times, failed)) in by_fault {
-        table.push_str(&format!("| {} | {times} | {rounds} | {failed} |\n", fault.text()));
+    for (fault, FaultRow { rounds, failed, mut without_accepts, mut without_results }) in by_fault {
+        let times = without_accepts.len();
+        let (accepts, results) = (median_and_worst(&mut without_accepts), median_and_worst(&mut without_results));
+        table.push_str(&format!("| {} | {times} | {rounds} | {failed} | {accepts} | {results} |\n", fault.text()));
     }
     table
+}
+
+#[derive(Default)]
+struct FaultRow {
+    rounds: usize,
+    failed: usize,
+    without_accepts: Vec<Duration>,
+    without_results: Vec<Duration>,
+}
+
+fn median_and_worst(times: &mut [Duration]) -> String {
+    times.sort();
+    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    format!("{:.1} s, {:.1} s", median.as_secs_f64(), worst.as_secs_f64())
 }

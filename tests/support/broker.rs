@@ -32,8 +32,16 @@ impl Broker {
     }
 
     pub fn connect(&self) -> Connection {
-        Connection::insecure_open(&self.url)
+        self.try_connect()
             .unwrap_or_else(|error| panic!("RabbitMQ does not answer ({error}): run the tests with `make test`"))
+    }
+
+    /// Connects to the first node that answers.
+    fn try_connect(&self) -> Result<Connection, Error> {
+        let open = |node: &Url| Connection::insecure_open(&format!("{}?connection_timeout=5000", node.reveal()));
+        let mut nodes = Url::from(self.url.as_str()).for_each_host();
+        let last = nodes.pop().unwrap();
+        nodes.iter().find_map(|node| open(node).ok()).map_or_else(|| open(&last), Ok)
     }
 
     pub fn queue_name(&self, kind: QueueKind) -> String {
@@ -87,7 +95,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        let Ok(mut connection) = Connection::insecure_open(&self.url) else { return };
+        let Ok(mut connection) = self.try_connect() else { return };
         for kind in [QueueKind::Work, QueueKind::Retry, QueueKind::DeadLetter] {
             // RabbitMQ closes the channel if the queue does not exist, so each queue gets its own channel.
             let Ok(channel) = connection.open_channel(None) else { return };
