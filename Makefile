@@ -22,7 +22,7 @@ STACK ?= standalone
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test test-otlp test-image bench bench-counts chaos cluster observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test test-otlp test-image bench bench-counts chaos cluster upgrade recovery observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,17 @@ cluster: ## Run ROUNDS rounds of fault injection on three broker nodes and two d
 	eval "$$urls"
 	export CONTACTS_CHAOS_CLUSTER=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED) CONTACTS_CHAOS_TARGET=$@
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
+
+upgrade: ## Upgrade from the release before this version and back, under load
+	@export CONTACTS_TEST_PREVIOUS_RELEASE=$$(tests/previous-release)
+	urls=$$(tests/services up)
+	eval "$$urls"
+	cargo test --locked --test suite -- --ignored rolling:: --nocapture --test-threads 1
+
+recovery: ## Restore PostgreSQL to a time in the past, and find what was lost (needs its programs, for example by Debian's package)
+	@urls=$$(tests/services up)
+	eval "$$urls"
+	cargo test --locked --test suite -- --ignored recovery:: --nocapture
 
 bench: ## Measure the performance and compare it with other programs (about 20 minutes; options: ARGS=--help)
 	@urls=$$(tests/services up)

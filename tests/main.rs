@@ -28,6 +28,7 @@ mod phone_numbers;
 mod plans;
 mod poison;
 mod queues;
+mod recovery;
 mod roles;
 mod rolling;
 mod security;

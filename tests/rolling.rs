@@ -1,7 +1,9 @@
-//! A rolling update replaces one process after the other while clients write. No request fails and no change is lost.
+//! A rolling update replaces one process after the other while clients write. No request fails and no change is lost. The
+//! processes are all of this version, or (`make upgrade`) also of the release before it, in both directions.
 
-use crate::support::{Client, Process, Stack, eventually, person};
+use crate::support::{Broker, Client, Database, Process, Stack, eventually, person};
 use contacts::queue::QueueKind;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -120,25 +122,8 @@ impl Answers {
     }
 }
 
-#[test]
-fn a_rolling_update_fails_no_request_and_loses_no_change() {
-    let stack = Stack::new();
-    let producer = || {
-        let mut process = stack.start("producer");
-        process.wait_until_ready();
-        process
-    };
-    let consumer = || {
-        let mut process = stack.start("consumer");
-        process.wait_until_ready();
-        process
-    };
-    let balancer = Balancer::start();
-    let (answers, stop) = (Answers::default(), AtomicBool::new(false));
-    let mut producers = vec![producer(), producer()];
-    producers.iter().for_each(|producer| balancer.add(producer));
-    let mut consumers = vec![consumer()];
-
+/// Four clients create and update contacts until `stop`.
+fn run_clients(balancer: &Balancer, answers: &Answers, stop: &AtomicBool) {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -156,35 +141,11 @@ fn a_rolling_update_fails_no_request_and_loses_no_change() {
                 }
             });
         }
-        let _stop = StopOnDrop(&stop);
-        answers.wait_for_more(50);
-        // Scale out.
-        consumers.extend((0..3).map(|_| consumer()));
-        answers.wait_for_more(50);
-        // Migrate to the schema of the new version while the old version runs. The migration only adds.
-        stack.database.execute(
-            "ALTER TABLE contacts ADD COLUMN added_by_new_version text; \
-             INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')",
-        );
-        // Replace one producer after the other.
-        for _ in 0..2 {
-            let new = producer();
-            balancer.add(&new);
-            producers.push(new);
-            answers.wait_for_more(50);
-            let old = producers.remove(0);
-            balancer.drain(&old);
-            old.terminate();
-            answers.wait_for_more(50);
-        }
-        // Stop one consumer after the other, until only the newest is left.
-        consumers.push(consumer());
-        while consumers.len() > 1 {
-            consumers.remove(0).terminate();
-            answers.wait_for_more(20);
-        }
     });
+}
 
+/// Checks that every request was accepted, and that every change is applied.
+fn check(stack: &Stack, answers: &Answers) {
     let unexpected = answers.unexpected.lock().unwrap();
     assert!(
         unexpected.is_empty(),
@@ -198,4 +159,137 @@ fn a_rolling_update_fails_no_request_and_loses_no_change() {
     eventually("all changes are applied", || (usize::try_from(finished()).unwrap() == accepted.len()).then_some(()));
     assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     assert_eq!(stack.database.count("contacts WHERE name <> 'Bia'"), 0, "a contact is not updated");
+}
+
+fn started(mut process: Process) -> Process {
+    process.wait_until_ready();
+    process
+}
+
+/// Replaces the producers one after the other, without a failed request.
+fn replace_producers(
+    balancer: &Balancer,
+    answers: &Answers,
+    producers: &mut Vec<Process>,
+    start: &dyn Fn() -> Process,
+) {
+    for _ in 0..producers.len() {
+        let new = started(start());
+        balancer.add(&new);
+        producers.push(new);
+        answers.wait_for_more(50);
+        let old = producers.remove(0);
+        balancer.drain(&old);
+        old.terminate();
+        answers.wait_for_more(50);
+    }
+}
+
+#[test]
+fn a_rolling_update_fails_no_request_and_loses_no_change() {
+    let stack = Stack::new();
+    let balancer = Balancer::start();
+    let (answers, stop) = (Answers::default(), AtomicBool::new(false));
+    let mut producers: Vec<_> = (0..2).map(|_| started(stack.start("producer"))).collect();
+    producers.iter().for_each(|producer| balancer.add(producer));
+    let mut consumers = vec![started(stack.start("consumer"))];
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| run_clients(&balancer, &answers, &stop));
+        let _stop = StopOnDrop(&stop);
+        answers.wait_for_more(50);
+        // Scale out.
+        consumers.extend((0..3).map(|_| started(stack.start("consumer"))));
+        answers.wait_for_more(50);
+        // Migrate to the schema of the new version while the old version runs. The migration only adds.
+        stack.database.execute(
+            "ALTER TABLE contacts ADD COLUMN added_by_new_version text; \
+             INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')",
+        );
+        replace_producers(&balancer, &answers, &mut producers, &|| stack.start("producer"));
+        // Stop one consumer after the other, until only the newest is left.
+        consumers.push(started(stack.start("consumer")));
+        while consumers.len() > 1 {
+            consumers.remove(0).terminate();
+            answers.wait_for_more(20);
+        }
+    });
+    check(&stack, &answers);
+}
+
+/// `make upgrade`: the program of the release before this version.
+fn previous_release() -> String {
+    std::env::var("CONTACTS_TEST_PREVIOUS_RELEASE").expect("`make upgrade` sets the path of the previous release")
+}
+
+/// As docs/DEPLOY.md describes it: migrate, then the consumers, then the producers; and the way back, with the new schema.
+#[test]
+#[ignore = "needs the release before this version: `make upgrade` runs it"]
+fn an_upgrade_and_the_way_back_fail_no_request_and_lose_no_change() {
+    let previous = previous_release();
+    let stack = Stack { broker: Broker::new(), database: Database::new() };
+    let old = |role: &str| Process::from_command(Process::command_of(&previous, &[role], &stack.settings(&[])));
+    let migrated = old("migrate").wait();
+    assert!(migrated.success());
+    let balancer = Balancer::start();
+    let (answers, stop) = (Answers::default(), AtomicBool::new(false));
+    let mut producers: Vec<_> = (0..2).map(|_| started(old("producer"))).collect();
+    producers.iter().for_each(|producer| balancer.add(producer));
+    let mut consumers = vec![started(old("consumer"))];
+    let replace_consumers = |consumers: &mut Vec<Process>, start: &dyn Fn() -> Process| {
+        consumers.push(started(start()));
+        // Both versions take messages.
+        answers.wait_for_more(50);
+        consumers.remove(0).terminate();
+        answers.wait_for_more(50);
+    };
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| run_clients(&balancer, &answers, &stop));
+        let _stop = StopOnDrop(&stop);
+        answers.wait_for_more(50);
+        let (status, log) = Process::run(&["migrate"], &stack.settings(&[]));
+        assert!(status.success(), "{log}");
+        answers.wait_for_more(50);
+        replace_consumers(&mut consumers, &|| stack.start("consumer"));
+        replace_producers(&balancer, &answers, &mut producers, &|| stack.start("producer"));
+        // The way back. The schema stays new.
+        replace_producers(&balancer, &answers, &mut producers, &|| old("producer"));
+        replace_consumers(&mut consumers, &|| old("consumer"));
+        // Forward again.
+        replace_consumers(&mut consumers, &|| stack.start("consumer"));
+        replace_producers(&balancer, &answers, &mut producers, &|| stack.start("producer"));
+    });
+    check(&stack, &answers);
+}
+
+/// Messages that the release before does not know wait in its dead letter queue, and the new version applies them.
+#[test]
+#[ignore = "needs the release before this version: `make upgrade` runs it"]
+fn what_the_previous_release_cannot_apply_waits_for_the_new_one() {
+    let previous = previous_release();
+    let stack = Stack::new();
+    let mut producer = started(stack.start("producer"));
+    let client = producer.client();
+    let old = Process::from_command(Process::command_of(&previous, &["consumer"], &stack.settings(&[])));
+    let old = started(old);
+    let created = client.create("Ana");
+    let contact = created.text("contact_id");
+    let merge_patch = [("content-type", "application/merge-patch+json")];
+    let path = format!("/contacts/{contact}");
+    let patched = client.send("PATCH", &path, &merge_patch, Some(br#"{"name":"Bia"}"#)).unwrap();
+    assert_eq!(patched.status, 202, "{patched:?}");
+    // A contact without an e-mail address is new, too.
+    let without_email = client.write("POST", "/contacts", &[], &json!({"name": "Caio", "phone": "11987654321"}));
+    assert_eq!(without_email.status, 202, "{without_email:?}");
+    eventually("both are dead-lettered", || (stack.broker.depth(QueueKind::DeadLetter) == 2).then_some(()));
+    old.terminate();
+    let new = started(stack.start("consumer"));
+    let (status, log) = Process::run(&["dlq-drain", "replay", "--all", "--yes"], &stack.settings(&[]));
+    assert!(status.success(), "{log}");
+    eventually("both are applied", || {
+        (stack.database.count("contacts WHERE name IN ('Bia', 'Caio')") == 2).then_some(())
+    });
+    assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
+    new.terminate();
 }

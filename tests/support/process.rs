@@ -36,7 +36,12 @@ impl Process {
 
     /// The command that [`Self::start`] starts.
     pub fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_contacts"));
+        Self::command_of(env!("CARGO_BIN_EXE_contacts"), arguments, settings)
+    }
+
+    /// The same command of another build of the program.
+    pub fn command_of(program: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
