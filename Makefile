@@ -22,7 +22,7 @@ STACK ?= standalone
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test test-otlp test-image bench bench-counts chaos cluster upgrade recovery observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test test-otlp test-image bench bench-counts chaos cluster upgrade recovery matrix observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ recovery: ## Restore PostgreSQL to a time in the past, and find what was lost (n
 	@urls=$$(tests/services up)
 	eval "$$urls"
 	cargo test --locked --test suite -- --ignored recovery:: --nocapture
+
+matrix: ## Run the tests with each combination of three versions of RabbitMQ and PostgreSQL (needs root and Debian)
+	@tests/matrix
 
 bench: ## Measure the performance and compare it with other programs (about 20 minutes; options: ARGS=--help)
 	@urls=$$(tests/services up)
