@@ -54,11 +54,11 @@ faults! {
     RestartDatabase = "database restarted",
     KillNode = "a broker node killed (SIGKILL) and restarted",
     KillLeader = "the leader of the work queue killed (SIGKILL) and restarted",
-    FreezeNode = "a broker node frozen for up to 9 s",
-    IsolateNode = "a broker node cut off from everybody for up to 9 s",
-    LeaderInMinority = "the leader cut off from the other nodes for up to 9 s, clients reach all",
-    FollowerInMinority = "another node cut off from the other nodes for up to 9 s, clients reach all",
-    DeafNode = "a node receives nothing from the others, which receive its packets, for up to 9 s",
+    FreezeNode = "a broker node frozen for up to 6 s",
+    IsolateNode = "a broker node cut off from everybody for up to 6 s",
+    LeaderInMinority = "the leader cut off from the other nodes for up to 6 s, clients reach all",
+    FollowerInMinority = "another node cut off from the other nodes for up to 6 s, clients reach all",
+    DeafNode = "a node receives nothing from the others, which receive its packets, for up to 6 s",
     MoveLeader = "leader of the work queue moved",
     RollNodes = "rolling restart of all three broker nodes",
     DiskAlarm = "disk alarm of one broker node for up to 3 s",
@@ -66,9 +66,9 @@ faults! {
     KillAllNodes = "all three broker nodes killed at once and restarted",
     LosePrimary = "primary killed, standby promoted, old primary back as standby",
     LosePrimaryTwice = "two failovers, so that the old primary is primary again",
-    FreezePrimary = "primary frozen for up to 9 s",
-    IsolatePrimary = "primary cut off from everybody for up to 9 s",
-    LoseStandby = "synchronous standby gone for up to 9 s: commits hang",
+    FreezePrimary = "primary frozen for up to 6 s",
+    IsolatePrimary = "primary cut off from everybody for up to 6 s",
+    LoseStandby = "synchronous standby gone for up to 6 s: commits hang",
     LosePrimaryWithoutStandby = "standby cut off while commits hang, then the primary killed and the standby promoted",
     RestartPrimaryWithoutStandby = "the same, but the primary was restarted before, so its unreplicated commits were visible",
     ReadOnlyPrimary = "primary read-only for up to 3 s",
@@ -210,7 +210,7 @@ impl Fault {
     fn inject_into_nodes(self, nodes: &Nodes, queue: &str, random: &mut fastrand::Rng, time: Duration) {
         let any = ["1", "2", "3"][random.usize(..3)];
         // Longer than RabbitMQ and we need to notice it, at times.
-        let long = time * 3;
+        let long = time * 2;
         let broker = |node: &str, fault: &str| nodes.run(&["broker", node, fault]);
         let database = |node: &str, fault: &str| nodes.run(&["database", node, fault]);
         let standby = |primary: &str| if primary == "1" { "2" } else { "1" };

@@ -24,8 +24,10 @@ use std::time::{Instant, SystemTime};
 
 /// How many requests of all clients are finished between two faults.
 const REQUESTS_BETWEEN_FAULTS: usize = 60;
-/// Faults in a round of random faults.
-const FAULTS: usize = 6;
+/// Faults in a round of random faults, and in a round of one kind of fault.
+const FAULTS: (usize, usize) = (6, 3);
+/// The same in a cluster, whose faults take longer.
+const FAULTS_OF_NODES: (usize, usize) = (3, 2);
 
 /// A random number generator that depends only on a seed and a purpose.
 fn random(seed: u64, purpose: u64) -> fastrand::Rng {
@@ -60,7 +62,11 @@ fn run_round(seed: u64, faults: &[Fault], environment: &Environment) -> Round {
 fn random_faults(seed: u64, environment: &Environment) -> Vec<Fault> {
     let mut random = random(seed, 2);
     let kinds = possible_faults(environment);
-    (0..FAULTS).map(|_| kinds[random.usize(..kinds.len())]).collect()
+    (0..faults_in_a_round(environment).0).map(|_| kinds[random.usize(..kinds.len())]).collect()
+}
+
+fn faults_in_a_round(environment: &Environment) -> (usize, usize) {
+    if environment.has_proxies() { FAULTS } else { FAULTS_OF_NODES }
 }
 
 fn possible_faults(environment: &Environment) -> Vec<Fault> {
@@ -101,7 +107,7 @@ fn many_rounds() {
     let mut rounds_run = Vec::new();
     for seed in (first..).take(usize::try_from(rounds).unwrap()) {
         let faults = match alone.get(usize::try_from(seed - 1).unwrap()) {
-            Some(fault) => vec![*fault; 3],
+            Some(fault) => vec![*fault; faults_in_a_round(&environment).1],
             None => random_faults(seed, &environment),
         };
         let round = run_round(seed, &faults, &environment);
