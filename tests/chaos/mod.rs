@@ -9,6 +9,7 @@
 mod clients;
 mod cluster;
 mod faults;
+mod history;
 mod model;
 mod report;
 mod services;
@@ -48,6 +49,7 @@ fn run_round(seed: u64, faults: &[Fault], services: Option<&Services>) -> Round 
     });
     cluster.finish(&traffic);
     let violations = model::violations(&traffic, &cluster);
+    history::write(seed, &traffic.history.operations());
     Round::new(seed, faults.to_vec(), &traffic, started.elapsed(), violations)
 }
 
