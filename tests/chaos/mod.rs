@@ -1,11 +1,12 @@
 //! Fault injection: real processes, random clients and random faults. A model checks the result against the promises in
-//! `docs/RELIABILITY.md`.
+//! `docs/RELIABILITY.md`. An independent checker judges the history of all requests.
 //!
 //! One seed determines a round: the requests, the faults and their order. The number of finished requests determines
 //! when a fault starts, not the clock. Clients continue during faults. `make test` runs one round with a fixed seed.
 //! `make chaos` runs many rounds, with its own services for some faults, and writes the table in `docs/RELIABILITY.md`.
 //! A failed seed can be run again.
 
+mod checker;
 mod clients;
 mod cluster;
 mod faults;
@@ -48,9 +49,12 @@ fn run_round(seed: u64, faults: &[Fault], services: Option<&Services>) -> Round 
         traffic.stop();
     });
     cluster.finish(&traffic);
-    let violations = model::violations(&traffic, &cluster);
-    history::write(seed, &traffic.history.operations());
-    Round::new(seed, faults.to_vec(), &traffic, started.elapsed(), violations)
+    let mut violations = model::violations(&traffic, &cluster);
+    let history = traffic.history.operations();
+    let file = history::write(seed, &history);
+    let findings = checker::check(&history);
+    violations.extend(findings.violations.iter().map(|violation| format!("{violation}; see {}", file.display())));
+    Round::new(seed, faults.to_vec(), &traffic, started.elapsed(), findings.checked, violations)
 }
 
 /// Random faults for one round. `own_services` allows faults that need their own services.
