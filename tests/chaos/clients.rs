@@ -1,18 +1,24 @@
 //! Random clients. They create, update and delete a few contacts, repeat each request until it is answered, and record
-//! the accepted requests.
+//! the accepted requests. Other clients read the contacts and the results. The history has all of it.
 
+use super::history::{Action, History, Outcome};
 use super::random;
-use crate::support::{Answer, Client, MAX_WAIT, person};
-use std::collections::BTreeMap;
+use crate::support::{Answer, Client, MAX_WAIT, eventually, person};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-const CLIENTS: u64 = 8;
+const CLIENTS: usize = 8;
+/// Clients that only read contacts.
+const READERS: usize = 2;
+/// All clients, with the one that asks for results.
+const PROCESSES: usize = CLIENTS + READERS + 1;
 /// How many contacts exist at one time. Few, so that clients change the same contacts.
 const MAX_CONTACTS: usize = 8;
 /// The longest pause of a client between two requests.
 const MAX_PAUSE_MILLIS: u64 = 80;
+const MAX_READER_PAUSE_MILLIS: u64 = 20;
 /// The longest time for an answer. The API's limit is 3 s here; the rest is a margin for a slow machine.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(15);
 
@@ -53,6 +59,9 @@ pub struct Traffic {
     pub accepted: Mutex<BTreeMap<String, Accepted>>,
     /// When a request was answered 202.
     pub accept_times: Mutex<Vec<Instant>>,
+    pub history: History,
+    /// Every client that changes contacts has stopped.
+    changes_end: AtomicBool,
     /// Requests that were answered 412.
     pub refused: AtomicUsize,
     /// Attempts that were answered 503 or not at all, and were repeated.
@@ -74,6 +83,8 @@ impl Traffic {
             known: Mutex::default(),
             accepted: Mutex::default(),
             accept_times: Mutex::default(),
+            history: History::default(),
+            changes_end: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
             repeated: AtomicUsize::new(0),
             slowest: Mutex::default(),
@@ -101,23 +112,105 @@ impl Traffic {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Runs the clients until [`Self::stop`].
+    /// Runs the clients until [`Self::stop`], and until the results of all changes are known.
     pub fn run(&self) {
         std::thread::scope(|scope| {
-            for _ in 0..CLIENTS {
-                scope.spawn(|| {
-                    let clients: Vec<Client> = self.addresses.iter().map(|address| Client::new(address)).collect();
-                    while !self.stop.load(Ordering::Relaxed) {
-                        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-                        self.request(number, &clients);
-                        self.finished_requests.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
+            scope.spawn(|| self.ask_for_results());
+            for reader in CLIENTS..CLIENTS + READERS {
+                scope.spawn(move || self.read_contacts(reader));
             }
+            std::thread::scope(|scope| {
+                for client in 0..CLIENTS {
+                    scope.spawn(move || self.change_contacts(client));
+                }
+            });
+            self.changes_end.store(true, Ordering::Relaxed);
         });
     }
 
-    fn request(&self, number: usize, clients: &[Client]) {
+    fn clients(&self) -> Vec<Client> {
+        self.addresses.iter().map(|address| Client::new(address)).collect()
+    }
+
+    fn change_contacts(&self, mut process: usize) {
+        let clients = self.clients();
+        while !self.stop.load(Ordering::Relaxed) {
+            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+            self.request(number, process, &clients);
+            self.finished_requests.fetch_add(1, Ordering::Relaxed);
+            process += PROCESSES;
+        }
+    }
+
+    fn read_contacts(&self, process: usize) {
+        let (clients, mut random) = (self.clients(), random(self.seed, 100 + process as u64));
+        while !self.stop.load(Ordering::Relaxed) {
+            let known = self.known.lock().unwrap();
+            let contact = (!known.is_empty()).then(|| known[random.usize(..known.len())].contact.clone());
+            drop(known);
+            if let Some(contact) = contact {
+                self.read_contact(process, &contact, &clients[random.usize(..clients.len())]);
+            }
+            std::thread::sleep(Duration::from_millis(random.u64(..MAX_READER_PAUSE_MILLIS)));
+        }
+    }
+
+    /// Reads a contact once. Returns whether it was answered.
+    fn read_contact(&self, process: usize, contact: &str, client: &Client) -> bool {
+        let number = self.history.invoke(process, Action::Read, Some(contact.to_owned()), None);
+        let outcome = match client.send("GET", &format!("/contacts/{contact}"), &[], None) {
+            Ok(answer) if answer.status == 200 => {
+                Outcome::Found { version: Some(answer.header("etag").trim_matches('"').to_owned()) }
+            }
+            Ok(answer) if answer.status == 404 => Outcome::Found { version: None },
+            Ok(answer) if answer.status != 503 => {
+                self.record_violation(format!("GET of a contact was answered {answer:?}"));
+                Outcome::NotRead
+            }
+            Ok(_) | Err(_) => Outcome::NotRead,
+        };
+        let is_answered = outcome != Outcome::NotRead;
+        self.history.finish(number, outcome);
+        is_answered
+    }
+
+    /// Asks for the result of each accepted change until it is known. At the end, reads every contact once more.
+    fn ask_for_results(&self) {
+        let (clients, mut random) = (self.clients(), random(self.seed, 100));
+        let mut end = None;
+        loop {
+            if self.changes_end.load(Ordering::Relaxed) {
+                end.get_or_insert_with(|| Instant::now() + MAX_WAIT);
+            }
+            let pending = self.history.pending();
+            if end.is_some_and(|end| pending.is_empty() || Instant::now() > end) {
+                break;
+            }
+            for (number, operation) in pending {
+                let answer =
+                    clients[random.usize(..clients.len())].send("GET", &format!("/operations/{operation}"), &[], None);
+                match answer {
+                    Ok(answer) if answer.status == 200 => {
+                        result(&answer).into_iter().for_each(|outcome| self.history.finish(number, outcome));
+                    }
+                    Ok(answer) if answer.status != 503 => {
+                        self.record_violation(format!("GET of an operation was answered {answer:?}"));
+                    }
+                    // The process or the database is not available.
+                    Ok(_) | Err(_) => break,
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let contacts: BTreeSet<String> =
+            self.accepted.lock().unwrap().values().map(|accepted| accepted.contact.clone()).collect();
+        for contact in contacts {
+            let mut read = || self.read_contact(PROCESSES - 1, &contact, &clients[random.usize(..clients.len())]);
+            eventually("a contact can be read", || read().then_some(()));
+        }
+    }
+
+    fn request(&self, number: usize, process: usize, clients: &[Client]) {
         let mut random = random(self.seed, 1_000 + number as u64);
         let (kind, target, expects) = self.choose_request(&mut random);
         let name = format!("Ana {number}");
@@ -127,14 +220,15 @@ impl Traffic {
         let mut headers = vec![("idempotency-key", key.as_str())];
         headers.extend(tag.as_deref().map(|tag| ("if-match", tag)));
         let body = person(&name).to_string();
-        let (method, body) = match kind {
-            RequestKind::Create => ("POST", Some(body.as_bytes())),
-            RequestKind::Update => ("PUT", Some(body.as_bytes())),
-            RequestKind::Delete => ("DELETE", None),
+        let (action, method, body) = match kind {
+            RequestKind::Create => (Action::Create, "POST", Some(body.as_bytes())),
+            RequestKind::Update => (Action::Update, "PUT", Some(body.as_bytes())),
+            RequestKind::Delete => (Action::Delete, "DELETE", None),
         };
         if body.is_some() {
             headers.push(("content-type", "application/json"));
         }
+        let recorded = self.history.invoke(process, action, target.map(|known| known.contact), expects.clone());
         let answer =
             self.send_until_answered(clients, &mut random, |client| client.send(method, &path, &headers, body));
         match answer.status {
@@ -147,12 +241,16 @@ impl Traffic {
                     name,
                     expects,
                 };
+                self.history.accept(recorded, accepted.operation.clone(), accepted.contact.clone());
                 self.update_known_contacts(&accepted);
                 if let Some(other) = self.accepted.lock().unwrap().insert(accepted.operation.clone(), accepted) {
                     self.record_violation(format!("two requests got operation {}", other.operation));
                 }
             }
-            412 if expects.is_some() => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
+            412 if expects.is_some() => {
+                self.history.finish(recorded, Outcome::Refused);
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
             _ => self.record_violation(format!("{method} {path} was answered {answer:?}")),
         }
         std::thread::sleep(Duration::from_millis(random.u64(..MAX_PAUSE_MILLIS)));
@@ -223,5 +321,17 @@ impl Traffic {
 
     fn record_violation(&self, violation: String) {
         self.violations.lock().unwrap().push(violation);
+    }
+}
+
+/// The outcome that the answer to a `GET /operations/{id}` shows, or `None` if the change is pending.
+fn result(answer: &Answer) -> Option<Outcome> {
+    let accepted_millis =
+        || chrono::DateTime::parse_from_rfc3339(&answer.text("accepted_at")).unwrap().timestamp_millis();
+    match answer.text("status").as_str() {
+        "applied" => Some(Outcome::Applied { accepted_millis: accepted_millis() }),
+        "superseded" => Some(Outcome::Superseded { accepted_millis: accepted_millis() }),
+        "failed" => Some(Outcome::Failed { reason: answer.text("reason") }),
+        _ => None,
     }
 }

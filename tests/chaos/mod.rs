@@ -1,15 +1,17 @@
 //! Fault injection: real processes, random clients and random faults. A model checks the result against the promises in
-//! `docs/RELIABILITY.md`.
+//! `docs/RELIABILITY.md`. An independent checker judges the history of all requests.
 //!
 //! One seed determines a round: the requests, the faults and their order. The number of finished requests determines
 //! when a fault starts, not the clock. Clients continue during faults. `make test` runs one round with a fixed seed.
 //! `make chaos` runs many rounds, with its own services for some faults, and `make cluster` with three broker nodes and
 //! two databases. Both write their table in `docs/RELIABILITY.md`. A failed seed can be run again.
 
+mod checker;
 mod clients;
 mod cluster;
 mod environment;
 mod faults;
+mod history;
 mod model;
 mod nodes;
 mod report;
@@ -54,8 +56,12 @@ fn run_round(seed: u64, faults: &[Fault], environment: &Environment) -> Round {
         traffic.stop();
     });
     cluster.finish(&traffic);
-    let violations = model::violations(&traffic, &cluster);
-    Round::new(seed, &injected, &traffic, &cluster, started.elapsed(), violations)
+    let mut violations = model::violations(&traffic, &cluster);
+    let history = traffic.history.operations();
+    let file = history::write(seed, &history);
+    let findings = checker::check(&history);
+    violations.extend(findings.violations.iter().map(|violation| format!("{violation}; see {}", file.display())));
+    Round::new(seed, &injected, &traffic, &cluster, started.elapsed(), findings.checked, violations)
 }
 
 /// Random faults for one round, of the kinds that the environment allows.

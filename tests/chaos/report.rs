@@ -69,6 +69,8 @@ pub struct Round {
     repeated: usize,
     slowest: Duration,
     took: Duration,
+    /// Operations that the checker of the history judged.
+    checked: usize,
     violations: Vec<String>,
 }
 
@@ -79,6 +81,7 @@ impl Round {
         traffic: &Traffic,
         cluster: &Cluster,
         took: Duration,
+        checked: usize,
         violations: Vec<String>,
     ) -> Self {
         Self {
@@ -90,6 +93,7 @@ impl Round {
             repeated: traffic.repeated.load(Ordering::Relaxed),
             slowest: *traffic.slowest.lock().unwrap(),
             took,
+            checked,
             violations,
         }
     }
@@ -111,11 +115,13 @@ impl fmt::Display for Round {
         let faults: Vec<String> = self.faults.iter().map(Outage::to_string).collect();
         write!(
             f,
-            "seed {}: {} accepted, {} refused (412), {} attempts repeated, slowest answer {:.1} s, {:.0} s, {}: {}",
+            "seed {}: {} accepted, {} refused (412), {} attempts repeated, {} operations checked, slowest answer {:.1} s, \
+             {:.0} s, {}: {}",
             self.seed,
             self.accepted,
             self.refused,
             self.repeated,
+            self.checked,
             self.slowest.as_secs_f64(),
             self.took.as_secs_f64(),
             if self.violations.is_empty() { "passed" } else { "FAILED" },
@@ -168,8 +174,8 @@ fn table(rounds: &[Round]) -> String {
     let clock = if faketime_library().is_some() { "one producer's clock 5 s behind" } else { "all clocks correct" };
     let mut table = format!(
         "{} rounds, seeds {} to {}, two producers, three consumers, {clock}: {} changes accepted, {} refused with 412, \
-         {} attempts answered 503 or not at all and repeated, slowest answer {:.1} s, {} failed rounds (a change lost, applied \
-         twice or with a wrong result, or a request that hung).\n\n\
+         {} operations judged by the checker, {} attempts answered 503 or not at all and repeated, slowest answer \
+         {:.1} s, {} failed rounds (a change lost, applied twice or with a wrong result, or a request that hung).\n\n\
          | fault | times | rounds | failed rounds | no write accepted for: median, worst | no write finished for: median, worst |\n\
          | --- | --- | --- | --- | --- | --- |\n",
         rounds.len(),
@@ -177,6 +183,7 @@ fn table(rounds: &[Round]) -> String {
         rounds.last().map_or(0, |round| round.seed),
         sum(|round| round.accepted),
         sum(|round| round.refused),
+        sum(|round| round.checked),
         sum(|round| round.repeated),
         slowest.as_secs_f64(),
         sum(|round| usize::from(!round.violations.is_empty())),
