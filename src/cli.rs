@@ -78,6 +78,46 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Copy the data of a standalone to a new folder.
+    ///
+    /// The standalone may run. The copy holds every change that was accepted before this command began. The folder gets
+    /// its name when it is complete. It contains personal data.
+    #[command(after_help = "Examples:\n  \
+        contacts backup /var/backups/contacts/2026-08-01\n  \
+        contacts backup monday --data-dir /var/lib/contacts\n\n\
+        Exit codes:\n  \
+        0   the backup is complete\n  \
+        1   failure: there is no backup, and the data folder is unchanged\n  \
+        64  wrong command line\n  \
+        78  wrong settings")]
+    Backup {
+        /// The new folder. It must be empty or not exist.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+        /// The data folder of the standalone (setting standalone.data_dir).
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<String>,
+    },
+    /// Put a backup into an empty data folder.
+    ///
+    /// This checks the backup first. Then start the standalone on the data folder. Changes that were accepted after the
+    /// backup began are not in it.
+    #[command(after_help = "Examples:\n  \
+        contacts restore /var/backups/contacts/2026-08-01\n  \
+        contacts restore monday --data-dir /var/lib/contacts\n\n\
+        Exit codes:\n  \
+        0   the data folder is complete\n  \
+        1   failure: nothing was restored\n  \
+        64  wrong command line\n  \
+        78  wrong settings, or the backup is of a newer version of this program")]
+    Restore {
+        /// A folder that `contacts backup` made.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+        /// The data folder of the standalone (setting standalone.data_dir). It must be empty or not exist.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<String>,
+    },
     /// List, show, replay, export, fix and discard dead-lettered messages.
     ///
     /// A dead-lettered message is a change that was accepted and could not be applied. Without a subcommand, this
@@ -225,6 +265,9 @@ fn layers(
         Command::Standalone { listen, data_dir } => {
             layers.flag("http.listen", listen.as_ref()).flag("standalone.data_dir", data_dir.as_ref())
         }
+        Command::Backup { data_dir, .. } | Command::Restore { data_dir, .. } => {
+            layers.flag("standalone.data_dir", data_dir.as_ref())
+        }
         _ => layers,
     })
 }
@@ -238,6 +281,8 @@ fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Comple
         Command::Prune { older_than, batch, data_dir } => {
             runtime::prune(settings, *older_than, *batch, data_dir.as_deref())?;
         }
+        Command::Backup { folder, .. } => runtime::backup(settings, folder)?,
+        Command::Restore { folder, .. } => runtime::restore(settings, folder)?,
         Command::DlqDrain { operation, output, data_dir } => {
             let operation = operation.clone().unwrap_or_default();
             return runtime::dlq(settings, data_dir.as_deref(), *output, &operation);

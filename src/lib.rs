@@ -3,9 +3,11 @@
 //! `docs/ARCHITECTURE.md` describes the modules and which modules each may use. `tests/architecture.rs` checks it.
 
 pub mod backoff;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod consumer;
+pub mod data_folder;
 pub mod dlq;
 pub mod domain;
 pub mod formats;

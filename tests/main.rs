@@ -12,6 +12,7 @@
 
 mod api;
 mod architecture;
+mod backup;
 mod browser;
 mod bulk;
 mod chaos;

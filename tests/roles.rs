@@ -179,6 +179,8 @@ fn help_reads_well() {
         &["standalone"],
         &["migrate"],
         &["prune"],
+        &["backup"],
+        &["restore"],
         &["dlq-drain"],
         &["dlq-drain", "list"],
         &["dlq-drain", "replay"],

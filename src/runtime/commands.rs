@@ -1,7 +1,9 @@
-//! The commands that are no roles: migrate, prune, dlq-drain, import, export, api-key, healthcheck.
+//! The commands that are no roles: migrate, prune, backup, restore, dlq-drain, import, export, api-key, healthcheck.
 
-use super::{DATABASE, RunError, signals};
+use super::{RunError, signals};
+use crate::backup::{self, BackupError, Step, Summary};
 use crate::config::{ApiKey, LogSettings, Scopes, Settings};
+use crate::data_folder::{self, DATABASE};
 use crate::dlq::{self, DlqError};
 use crate::domain::SHORTEST_RETENTION;
 use crate::queue::embedded::EmbeddedDeadLetters;
@@ -15,7 +17,7 @@ use crate::telemetry::{self, Health};
 use crate::transfer::{self, TransferError, TransferOutcome};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::TimeDelta;
+use chrono::{SecondsFormat, TimeDelta};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -43,6 +45,7 @@ pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Op
     let horizon = chrono::Utc::now()
         .checked_sub_signed(age)
         .ok_or_else(|| RunError::Failed("--older-than is too long".into()))?;
+    data_dir.map_or(Ok(()), data_folder::require_restored)?;
     let store = open_store(settings, data_dir)?;
     store.check()?;
     store.set_pruned_before(horizon)?;
@@ -92,6 +95,7 @@ pub fn dlq(
     let (component, max_waiting) = (health.component("queue"), settings.broker.max_waiting);
     let (queue, publisher, thread): (Box<dyn DeadLetterQueue>, _, _) = match data_dir {
         Some(folder) => {
+            data_folder::require_restored(folder)?;
             let (queue, publisher, thread) = EmbeddedDeadLetters::open(folder, max_waiting, component, &stop)?;
             (Box::new(queue), publisher, thread)
         }
@@ -133,6 +137,50 @@ pub fn dlq(
         Some(Cause::Failed(reason)) => Err(RunError::Failed(reason)),
         Some(Cause::Requested) | None => Ok(result?),
     }
+}
+
+impl From<BackupError> for RunError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Usage(reason) => Self::Usage(reason),
+            BackupError::Newer(reason) => Self::Misconfigured(reason),
+            BackupError::Failed(reason) => Self::Failed(reason),
+        }
+    }
+}
+
+/// Copies the data folder of a standalone to a new folder and prints what the copy holds.
+pub fn backup(settings: &Settings, target: &Path) -> Result<(), RunError> {
+    let data = &settings.standalone.data_dir;
+    let (summary, duration) = with_progress(|stop, report| backup::create(data, target, stop, report))?;
+    print_line(format_args!("{} is a complete backup of {} ({summary})", target.display(), data.display()));
+    print_line(format_args!("it took {duration:.1?}"));
+    Ok(())
+}
+
+/// Puts a backup into the empty data folder of a standalone and prints what it holds.
+pub fn restore(settings: &Settings, from: &Path) -> Result<(), RunError> {
+    let data = &settings.standalone.data_dir;
+    let (summary, duration) = with_progress(|stop, report| backup::restore(from, data, stop, report))?;
+    print_line(format_args!("{} has the backup {} ({summary})", data.display(), from.display()));
+    let begun_at = summary.begun_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    print_line(format_args!("it took {duration:.1?}; changes accepted after {begun_at} are not in it"));
+    Ok(())
+}
+
+/// Prints each step. The first signal stops the work after its step.
+fn with_progress(
+    work: impl FnOnce(&Stop, &mut dyn FnMut(Step)) -> Result<Summary, BackupError>,
+) -> Result<(Summary, Duration), RunError> {
+    let (stop, started) = (Stop::default(), Instant::now());
+    signals::watch_in_thread(stop.clone())?;
+    let summary = work(&stop, &mut |step| print_line(format_args!("{step}")))?;
+    Ok((summary, started.elapsed()))
+}
+
+/// Standard output may be closed.
+fn print_line(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 impl From<TransferError> for RunError {

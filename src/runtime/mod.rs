@@ -11,6 +11,7 @@ mod signals;
 
 use crate::config::{Layers, Settings, Url};
 use crate::consumer::{self, LagTracker};
+use crate::data_folder::{self, CURSOR_KEY, DATABASE, DataFolderError};
 use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::rabbitmq::RabbitMq;
@@ -23,20 +24,15 @@ use crate::telemetry::metrics::{BUILD_INFO, LOG_LINES_DROPPED, MetricsExporter};
 use crate::telemetry::spans::{self, SpansError};
 use crate::telemetry::{self, Health, LogError, Logs};
 use actix_web::dev::{Server, ServerHandle};
-pub use commands::{api_key, dlq, export, healthcheck, import, migrate, prune};
-use std::fs::{self, DirBuilder, File, TryLockError};
+pub use commands::{api_key, backup, dlq, export, healthcheck, import, migrate, prune, restore};
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// The file name of the database in the data folder.
-const DATABASE: &str = "contacts.db";
-/// The file name of the cursor key in the data folder.
-const CURSOR_KEY: &str = "cursor.key";
 
 /// What a process does until a signal stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +112,12 @@ impl From<LogError> for RunError {
 impl From<SpansError> for RunError {
     fn from(error: SpansError) -> Self {
         Self::Misconfigured(error.to_string())
+    }
+}
+
+impl From<DataFolderError> for RunError {
+    fn from(error: DataFolderError) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 
@@ -262,7 +264,7 @@ fn start_standalone(
 ) -> Result<Running, RunError> {
     let credentials = load_credentials(settings)?;
     let folder = &settings.standalone.data_dir;
-    let lock = open_data_folder(folder)?;
+    let lock = data_folder::open(folder)?;
     let store = Sqlite::new(&folder.join(DATABASE))?;
     for migration in store.migrate(Direction::Up)? {
         tracing::info!(migration, "migrated");
@@ -378,23 +380,4 @@ fn start_http(
          -d '{{\"name\":\"Ana Souza\",\"phone\":\"(11) 98765-4321\",\"email\":\"ana@example.com\"}}'"
     );
     Ok(handle)
-}
-
-/// Creates the data folder, for its owner only, and locks it: two processes with one queue would deliver messages
-/// twice.
-fn open_data_folder(folder: &Path) -> Result<File, RunError> {
-    let failed = |error: std::io::Error| RunError::Failed(format!("data folder {}: {error}", folder.display()));
-    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
-        return Err(failed(error));
-    }
-    let lock =
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(RunError::Failed(format!(
-            "data folder {} is used by another process: stop that process, or choose another folder with --data-dir",
-            folder.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
 }

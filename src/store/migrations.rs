@@ -44,6 +44,27 @@ where
     }
 }
 
+/// Fails if a migration is applied that this version does not know.
+pub(super) fn check_not_newer<C>(connection: &mut C, migrations: &EmbeddedMigrations) -> Result<(), StoreError>
+where
+    C: Connection,
+    C::Backend: Backend,
+    SqlQuery: for<'q> LoadQuery<'q, C, AppliedMigration>,
+{
+    let applied: Vec<AppliedMigration> = sql_query(format!("SELECT version FROM {TABLE}")).load(connection)?;
+    let known = names::<C::Backend>(migrations)?;
+    let is_unknown = |applied: &&AppliedMigration| {
+        !known.iter().any(|(version, _)| *version == MigrationVersion::from(applied.version.as_str()))
+    };
+    match applied.iter().find(is_unknown) {
+        None => Ok(()),
+        Some(newer) => Err(StoreError::Misconfigured(format!(
+            "the schema is of a newer version of contacts (this version does not know migration {})",
+            newer.version
+        ))),
+    }
+}
+
 /// Runs all pending migrations, or reverts the newest migration.
 pub(super) fn migrate<DB: Backend>(
     connection: &mut (impl MigrationHarness<DB> + MigrationConnection),

@@ -9,7 +9,7 @@ use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Integer, SmallInt};
+use diesel::sql_types::{BigInt, Bool, Integer, SmallInt, Text};
 use diesel::sqlite::SqliteConnection;
 use std::path::Path;
 
@@ -97,6 +97,13 @@ impl From<Row> for StoredMessage {
     }
 }
 
+/// A line of the result of a check by SQLite.
+#[derive(QueryableByName)]
+struct CheckResult {
+    #[diesel(sql_type = Text)]
+    quick_check: String,
+}
+
 /// A connection to the queue file.
 pub(super) struct QueueFile {
     connection: SqliteConnection,
@@ -138,6 +145,31 @@ impl QueueFile {
             .immediate_transaction(|connection| connection.batch_execute(SCHEMA))
             .map_err(|error| cannot(&error))?;
         Ok(Self { connection })
+    }
+
+    /// Opens an existing file to copy or check it, and changes nothing.
+    pub(super) fn open_to_copy(path: &Path) -> Result<Self, QueueError> {
+        let path = path.to_str().ok_or_else(|| failed("the path is not UTF-8"))?;
+        let mut connection = SqliteConnection::establish(path).map_err(failed)?;
+        connection.batch_execute("PRAGMA busy_timeout = 10000;").map_err(failed)?;
+        Ok(Self { connection })
+    }
+
+    /// Writes what one transaction sees to an empty file.
+    pub(super) fn copy_to(&mut self, target: &str) -> Result<(), QueueError> {
+        let statement = diesel::sql_query("VACUUM INTO ?1").bind::<Text, _>(target);
+        statement.execute(&mut self.connection).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Fails if SQLite finds the file damaged.
+    pub(super) fn check(&mut self) -> Result<(), QueueError> {
+        let results: Vec<CheckResult> =
+            diesel::sql_query("PRAGMA quick_check(1)").load(&mut self.connection).map_err(failed)?;
+        match results.into_iter().map(|result| result.quick_check).find(|result| result != "ok") {
+            Some(damage) => Err(failed(format!("it is damaged: {damage}"))),
+            None => Ok(()),
+        }
     }
 
     /// Runs changes in one transaction.

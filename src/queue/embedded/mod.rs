@@ -4,6 +4,7 @@
 //! Other processes may read the file and add messages. Only one process may take messages, which the lock of the data
 //! folder guarantees.
 
+mod copy;
 mod dead_letters;
 mod file;
 mod monitor;
@@ -13,6 +14,7 @@ mod writer;
 use super::{BrowseHandler, DeadLetterQueue, Monitor, Publisher, Queue, QueueError, SessionHandler, mailbox};
 use crate::stop::Stop;
 use crate::telemetry::Component;
+pub use copy::{QueueContents, check_copy, copy};
 use file::QueueFile;
 use source::{Dispatcher, EmbeddedSource};
 use std::fs::{OpenOptions, TryLockError};
@@ -23,7 +25,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The name of the file in the data folder.
-const FILE: &str = "queue.db";
+pub const FILE: &str = "queue.db";
 
 /// The embedded queue.
 pub struct EmbeddedQueue {

@@ -1,6 +1,7 @@
 //! The store in SQLite, for `contacts standalone`: one writer and several readers (WAL). A commit returns after its
 //! data is on disk.
 
+mod copy;
 mod listing;
 mod rows;
 mod schema;
@@ -14,6 +15,7 @@ use super::{
 use crate::domain::{
     Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, Outcome, Phone, Status, Timestamp,
 };
+pub use copy::{DatabaseContents, check_copy, copy, require_known_schema};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection};
@@ -52,6 +54,17 @@ pub struct Sqlite {
 struct MigrationTables {
     #[diesel(sql_type = BigInt)]
     tables: i64,
+}
+
+impl MigrationTables {
+    fn count(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+        let found: Self = diesel::sql_query(format!(
+            "SELECT count(*) AS tables FROM sqlite_master WHERE type = 'table' AND name = '{}'",
+            migrations::TABLE
+        ))
+        .get_result(connection)?;
+        Ok(found.tables)
+    }
 }
 
 /// A value of a list of duplicates.
@@ -285,12 +298,8 @@ impl Store for Sqlite {
 
     fn check(&self) -> Result<(), StoreError> {
         let mut connection = self.reads.get()?;
-        let found: MigrationTables = diesel::sql_query(format!(
-            "SELECT count(*) AS tables FROM sqlite_master WHERE type = 'table' AND name = '{}'",
-            migrations::TABLE
-        ))
-        .get_result(&mut connection)?;
-        migrations::check(&mut *connection, found.tables > 0, &MIGRATIONS)
+        let exists = MigrationTables::count(&mut connection)? > 0;
+        migrations::check(&mut *connection, exists, &MIGRATIONS)
     }
 
     fn probe(&self) -> Result<(), StoreError> {
