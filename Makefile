@@ -74,6 +74,7 @@ cluster: ## Run ROUNDS rounds of fault injection on three broker nodes and two d
 	urls=$$(tests/cluster up)
 	eval "$$urls"
 	export CONTACTS_CHAOS_CLUSTER=1 CONTACTS_CHAOS_ROUNDS=$(ROUNDS) CONTACTS_CHAOS_SEED=$(SEED) CONTACTS_CHAOS_TARGET=$@
+	cargo test --locked --test suite -- --ignored --exact failover::a_pooler_with_sessions_works_and_one_without_is_refused
 	cargo test --locked --test suite -- --ignored --exact chaos::many_rounds --nocapture
 
 upgrade: ## Upgrade from the release before this version and back, under load

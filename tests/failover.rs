@@ -1,6 +1,6 @@
 //! Several hosts of the broker and of the database: a host that fails, freezes or becomes read-only is left for another.
 
-use crate::support::{Broker, Database, MAX_WAIT, Proxy, create, eventually, new_contact, update};
+use crate::support::{Broker, Database, MAX_WAIT, Process, Proxy, create, eventually, new_contact, update};
 use contacts::config::{DatabaseSettings, Url};
 use contacts::domain::{Attempt, Command, ContactId};
 use contacts::message::Message;
@@ -175,4 +175,42 @@ fn a_read_only_session_is_left_and_nothing_is_rejected() {
     eventually("the pool with two hosts connects", || of_two_hosts.check().ok());
     drop((store, of_two_hosts));
     database.execute(&format!("DROP ROLE {role}"));
+}
+
+/// `make cluster` runs it, because it needs a PgBouncer.
+#[test]
+#[ignore = "needs PgBouncer: `make cluster` runs it"]
+fn a_pooler_with_sessions_works_and_one_without_is_refused() {
+    let pooler = std::env::var("CONTACTS_TEST_POOLER_URL").expect("`make cluster` sets the URL of PgBouncer");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster");
+    let run =
+        |arguments: &[&str]| assert!(std::process::Command::new(&script).args(arguments).status().unwrap().success());
+    // PgBouncer ignores the parameter that chooses the schema of a test, so this test has its own database.
+    let broker = Broker::new();
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    Database::new().execute(&format!("CREATE DATABASE {name}"));
+    let url = pooler.replace("/postgres", &format!("/{name}"));
+    let settings = [
+        ("CONTACTS__BROKER__URL", broker.url.as_str()),
+        ("CONTACTS__BROKER__PREFIX", broker.prefix.as_str()),
+        ("CONTACTS__DATABASE__URL", url.as_str()),
+    ];
+
+    run(&["pooler", "start", "transaction"]);
+    for role in ["migrate", "consumer", "producer"] {
+        let (status, log) = Process::run(&[role], &settings);
+        assert_eq!(status.code(), Some(78), "{role}: {log}");
+        assert!(log.contains("set pool_mode = session in PgBouncer"), "{role}: {log}");
+    }
+    run(&["pooler", "start", "session"]);
+    let (status, log) = Process::run(&["migrate"], &settings);
+    assert!(status.success(), "{log}");
+    let (mut producer, mut consumer) =
+        (Process::start(&["producer"], &settings), Process::start(&["consumer"], &settings));
+    consumer.wait_until_ready();
+    producer.wait_until_ready();
+    let client = producer.client();
+    let operation = client.create("Ana").text("operation_id");
+    assert_eq!(client.finished_operation(&operation)["status"], "applied");
+    run(&["pooler", "stop"]);
 }

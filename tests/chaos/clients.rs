@@ -50,7 +50,7 @@ struct KnownContact {
 pub struct Traffic {
     seed: u64,
     addresses: Vec<String>,
-    /// Each attempt to send a request holds the lock for reading.
+    /// Each request holds the lock for reading.
     attempts: RwLock<()>,
     stop: AtomicBool,
     next_number: AtomicUsize,
@@ -102,7 +102,7 @@ impl Traffic {
         }
     }
 
-    /// Waits for the running attempts. No new attempt starts until the returned guard is dropped.
+    /// Waits for the running requests. No new request starts until the returned guard is dropped.
     pub fn pause(&self) -> RwLockWriteGuard<'_, ()> {
         self.attempts.write().unwrap()
     }
@@ -157,6 +157,7 @@ impl Traffic {
 
     /// Reads a contact once. Returns whether it was answered.
     fn read_contact(&self, process: usize, contact: &str, client: &Client) -> bool {
+        let _request = self.attempts.read().unwrap();
         let number = self.history.invoke(process, Action::Read, Some(contact.to_owned()), None);
         let outcome = match client.send("GET", &format!("/contacts/{contact}"), &[], None) {
             Ok(answer) if answer.status == 200 => {
@@ -187,6 +188,7 @@ impl Traffic {
                 break;
             }
             for (number, operation) in pending {
+                let _request = self.attempts.read().unwrap();
                 let answer =
                     clients[random.usize(..clients.len())].send("GET", &format!("/operations/{operation}"), &[], None);
                 match answer {

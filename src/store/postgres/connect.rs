@@ -12,6 +12,7 @@ use socket2::Socket;
 use std::collections::HashSet;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Manager {
     connect_timeout: Duration,
     statement_timeout: Duration,
     watchdog: Watchdog,
+    /// Whether a second connection has shown that each connection has its own session.
+    has_sessions: AtomicBool,
 }
 
 impl Manager {
@@ -37,12 +40,13 @@ impl Manager {
             several_hosts: hosts.len() > 1,
             connect_timeout,
             statement_timeout,
+            has_sessions: AtomicBool::new(false),
             watchdog: Watchdog::start()
                 .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?,
         })
     }
 
-    /// Sets the timeouts of the session. Fails if another process has used the session.
+    /// Sets the timeouts of the session.
     fn prepare(&self, connection: &mut PgConnection) -> QueryResult<()> {
         // PostgreSQL plans a statement once per session. A plan from a time when the tables are small would read them
         // sequentially until the session ends, even if they grow. All statements here have an index.
@@ -56,13 +60,19 @@ impl Manager {
              SET work_mem = '32MB'; SET lock_timeout = {}; SET contacts.session = 'used'",
             LOCK_TIMEOUT.as_millis()
         );
-        // A new session does not have this mark, and a pooler that resets its sessions removes it.
-        let mark: SessionMark =
-            diesel::sql_query("SELECT current_setting('contacts.session', true) AS mark").get_result(connection)?;
-        if mark.mark.is_some_and(|mark| !mark.is_empty()) {
-            return Err(diesel::result::Error::QueryBuilderError(TRANSACTION_POOLING.into()));
-        }
+        require_own_session(connection)?;
         connection.batch_execute(&settings)
+    }
+}
+
+/// Fails if another connection has used this session. A new session does not have the mark that [`Manager::prepare`] sets,
+/// and a pooler that resets its sessions removes it.
+fn require_own_session(connection: &mut PgConnection) -> QueryResult<()> {
+    let session: SessionMark =
+        diesel::sql_query("SELECT current_setting('contacts.session', true) AS mark").get_result(connection)?;
+    match session.mark.as_deref() {
+        None | Some("") => Ok(()),
+        Some(_) => Err(diesel::result::Error::QueryBuilderError(TRANSACTION_POOLING.into())),
     }
 }
 
@@ -80,6 +90,12 @@ impl ManageConnection for Manager {
         let (mut connection, socket) = establish(&self.url, &self.ports)?;
         connection.set_instrumentation(self.watchdog.watch(socket, self.statement_timeout));
         self.prepare(&mut connection).map_err(Error::QueryError)?;
+        if !self.has_sessions.load(Ordering::Relaxed) {
+            // A pooler that shares sessions gives the second connection the session that the first one has just used.
+            let (mut second, _) = establish(&self.url, &self.ports)?;
+            require_own_session(&mut second).map_err(Error::QueryError)?;
+            self.has_sessions.store(true, Ordering::Relaxed);
+        }
         Ok(connection)
     }
 
