@@ -107,28 +107,6 @@ fn pool(purpose: Purpose, url: &Url, settings: &DatabaseSettings) -> Result<Conn
     Ok(Connections::new(purpose, manager, settings.max_connections, settings.connect_timeout, NopConnectionCustomizer))
 }
 
-/// Runs `work` in a transaction and commits it.
-///
-/// The commit has no timeout on the server. If a synchronous standby does not answer, PostgreSQL would end the wait at
-/// `statement_timeout` and report success with a warning: "committed locally, but might not have been replicated". A
-/// failover would then lose the change. So only the deadline of [`watchdog`] ends the wait, and the result is unknown.
-/// Source: PostgreSQL, "Synchronous Replication" and `SyncRepWaitForLSN`.
-fn commit<T>(
-    connection: &mut PgConnection,
-    work: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    connection.batch_execute("BEGIN")?;
-    let result = work(connection).and_then(|value| {
-        connection.batch_execute("SET LOCAL statement_timeout = 0; COMMIT")?;
-        Ok(value)
-    });
-    if result.is_err() {
-        // If this fails, the connection is lost, and the pool discards it before its next use.
-        let _ = connection.batch_execute("ROLLBACK");
-    }
-    result
-}
-
 /// Another worker wrote the same row first. The next try sees that row.
 fn lost_race(row: &str) -> StoreError {
     StoreError::Unavailable(format!("another worker has just written the same {row}"))
@@ -178,6 +156,8 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
     let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(ContactId::uuid).collect();
     let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(OperationId::uuid).collect();
 
+    // The locks are in the WAL. So the commit waits for a synchronous standby, also if the batch only repeats changes: a
+    // primary that restarts shows changes that its standby does not have.
     let states: Vec<ContactStateRow> = contacts::table
         .filter(contacts::id.eq_any(contact_ids))
         .order(contacts::id)
@@ -221,11 +201,6 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
             return Err(lost_race("operation"));
         }
     }
-    if folded.created.is_empty() && folded.changed.is_empty() && folded.records.is_empty() {
-        // The effects were committed before, but perhaps a standby does not have them: a primary that restarts shows
-        // commits that were waiting for the standby. A commit without a WAL record would not wait for it.
-        diesel::sql_query("SELECT pg_logical_emit_message(true, 'contacts', '')").execute(connection)?;
-    }
     Ok(folded.outcomes)
 }
 
@@ -250,14 +225,12 @@ fn expected_rows(plan: &[String]) -> Option<u64> {
 
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        commit(&mut *self.writes.get()?, |connection| apply_in(connection, batch))
+        self.writes.get()?.transaction(|connection| apply_in(connection, batch))
     }
 
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
-        commit(&mut *self.writes.get()?, |connection| {
-            RecordOperations::failed(failed, chrono::Utc::now()).execute(connection)?;
-            Ok(())
-        })
+        RecordOperations::failed(failed, chrono::Utc::now()).execute(&mut *self.writes.get()?)?;
+        Ok(())
     }
 
     fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
