@@ -111,8 +111,8 @@ endurance: ## Test each role without its broker or database for SECONDS (default
 	CONTACTS_ENDURANCE_SECONDS=$(SECONDS) CONTACTS_ENDURANCE_LINES=100000 cargo test --locked --test suite -- endurance --nocapture
 
 rabbitmq4: ## Run the tests and ROUNDS rounds of fault injection on RabbitMQ 4, in a separate Debian 13 (needs root)
-	@tests/debian-root target/debian13 trixie rabbitmq-server
-	export CONTACTS_TEST_PRIVATE=1 CONTACTS_TEST_BROKER_ROOT=$(CURDIR)/target/debian13/root
+	@tests/debian-root target/debian-trixie trixie rabbitmq-server
+	export CONTACTS_TEST_PRIVATE=1 CONTACTS_TEST_BROKER_ROOT=$(CURDIR)/target/debian-trixie/root
 	export CONTACTS_TEST_STATE=$(CURDIR)/target/services4
 	trap 'tests/services down' EXIT
 	urls=$$(tests/services up)
