@@ -2,7 +2,7 @@
 
 use super::super::error::{StoreError, TRANSACTION_POOLING};
 use super::watchdog::{Statements, Watchdog};
-use crate::config::Url;
+use crate::config::{DatabaseSettings, Url};
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -31,11 +31,13 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    pub(super) fn new(url: &Url, connect_timeout: Duration, statement_timeout: Duration) -> Result<Self, StoreError> {
+    /// `must_write`: whether the connections must lead to a host that accepts writes.
+    pub(super) fn new(url: &Url, settings: &DatabaseSettings, must_write: bool) -> Result<Self, StoreError> {
+        let DatabaseSettings { connect_timeout, statement_timeout, .. } = *settings;
         let hosts = url.for_each_host();
         let port = |url: &Url| url::Url::parse(url.reveal()).ok().and_then(|url| url.port()).unwrap_or(5432);
         Ok(Self {
-            url: with_defaults(url, connect_timeout)?,
+            url: with_defaults(url, connect_timeout, must_write)?,
             ports: hosts.iter().map(port).collect(),
             several_hosts: hosts.len() > 1,
             connect_timeout,
@@ -44,6 +46,16 @@ impl Manager {
             watchdog: Watchdog::start()
                 .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?,
         })
+    }
+
+    /// Whether the server has become read-only. With one host there is no other to report: the worker says that it waits.
+    fn must_leave(&self, connection: &mut PgConnection) -> bool {
+        let report = || {
+            if self.several_hosts {
+                tracing::warn!("the database has become read-only: connecting to another host");
+            }
+        };
+        statements(connection).is_some_and(|statements| self.watchdog.must_leave(statements, report))
     }
 
     /// Sets the timeouts of the session.
@@ -100,6 +112,9 @@ impl ManageConnection for Manager {
     }
 
     fn is_valid(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        if self.must_leave(connection) {
+            return Err(Error::QueryError(diesel::result::Error::BrokenTransactionManager));
+        }
         let before = statements(connection).and_then(|statements| statements.set_limit(Some(self.connect_timeout)));
         let result = connection.ping().map_err(Error::QueryError);
         if let Some(statements) = statements(connection) {
@@ -109,12 +124,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, connection: &mut PgConnection) -> bool {
-        if statements(connection).is_some_and(|statements| statements.found_read_only()) {
-            let hosts = if self.several_hosts { "connecting to another host" } else { "connecting again" };
-            tracing::warn!("the database has become read-only: {hosts}");
-            return true;
-        }
-        std::thread::panicking() || connection.is_broken()
+        self.must_leave(connection) || std::thread::panicking() || connection.is_broken()
     }
 }
 
@@ -125,7 +135,7 @@ pub(super) fn statements(connection: &mut PgConnection) -> Option<&mut Statement
 
 /// Adds parameters that detect a dead connection and that choose a host, unless the URL sets them. Source: libpq,
 /// "Parameter Key Words".
-fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreError> {
+fn with_defaults(url: &Url, connect_timeout: Duration, must_write: bool) -> Result<String, StoreError> {
     if !has_valid_percent_encoding(url.reveal()) {
         return Err(StoreError::Misconfigured(
             "database.url holds a % that is not followed by two hexadecimal digits".into(),
@@ -141,7 +151,10 @@ fn with_defaults(url: &Url, connect_timeout: Duration) -> Result<String, StoreEr
         ("keepalives_count", "3"),
     ];
     if url.for_each_host().len() > 1 {
-        defaults.extend([("target_session_attrs", "read-write"), ("load_balance_hosts", "random")]);
+        defaults.push(("load_balance_hosts", "random"));
+        if must_write {
+            defaults.push(("target_session_attrs", "read-write"));
+        }
     }
     let mut is_postgres = false;
     let changed = url.map(|url| {

@@ -103,7 +103,8 @@ impl Postgres {
 }
 
 fn pool(purpose: Purpose, url: &Url, settings: &DatabaseSettings) -> Result<Connections<Manager>, StoreError> {
-    let manager = Manager::new(url, settings.connect_timeout, settings.statement_timeout)?;
+    let must_write = !matches!(purpose, Purpose::Reads);
+    let manager = Manager::new(url, settings, must_write)?;
     Ok(Connections::new(purpose, manager, settings.max_connections, settings.connect_timeout, NopConnectionCustomizer))
 }
 

@@ -27,11 +27,14 @@ pub(super) struct Watchdog {
 struct Shared {
     started: Instant,
     sessions: Mutex<Vec<Weak<Session>>>,
+    /// How often the server was found read-only. Connections of before are left.
+    generation: AtomicU64,
 }
 
 impl Watchdog {
     pub(super) fn start() -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { started: Instant::now(), sessions: Mutex::default() });
+        let shared =
+            Arc::new(Shared { started: Instant::now(), sessions: Mutex::default(), generation: AtomicU64::new(0) });
         let watched = Arc::downgrade(&shared);
         std::thread::Builder::new().name("sql-watchdog".into()).spawn(move || {
             while let Some(shared) = watched.upgrade() {
@@ -51,11 +54,28 @@ impl Watchdog {
             limit: AtomicU64::new(millis(statement_timeout + MARGIN)),
             deadline: AtomicU64::new(IDLE),
             read_only: AtomicBool::new(false),
+            generation: self.shared.generation.load(Ordering::Relaxed),
         });
         let mut sessions = self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|session| session.strong_count() > 0);
         sessions.push(Arc::downgrade(&session));
         Statements(session)
+    }
+}
+
+impl Watchdog {
+    /// Whether a connection must be left, because the server has become read-only. Then all connections of the pool must,
+    /// and `report` is called once for all of them.
+    pub(super) fn must_leave(&self, statements: &Statements, report: impl FnOnce()) -> bool {
+        let Session { generation, read_only, .. } = &*statements.0;
+        if !read_only.load(Ordering::Relaxed) {
+            return *generation != self.shared.generation.load(Ordering::Relaxed);
+        }
+        let next = generation.saturating_add(1);
+        if self.shared.generation.compare_exchange(*generation, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            report();
+        }
+        true
     }
 }
 
@@ -92,6 +112,8 @@ struct Session {
     deadline: AtomicU64,
     /// The server refused a write because it is read-only, for example after a failover.
     read_only: AtomicBool,
+    /// The generation of its pool when it was opened.
+    generation: u64,
 }
 
 impl Session {
@@ -109,11 +131,6 @@ impl Session {
 pub(super) struct Statements(Arc<Session>);
 
 impl Statements {
-    /// Whether the server refused a write because it is read-only.
-    pub(super) fn found_read_only(&self) -> bool {
-        self.0.read_only.load(Ordering::Relaxed)
-    }
-
     /// Sets the time that each of the next statements may take; `None` for no limit. Returns the limit of before.
     pub(super) fn set_limit(&self, limit: Option<Duration>) -> Option<Duration> {
         let before = self.0.limit.swap(limit.map_or(IDLE, millis), Ordering::Relaxed);
