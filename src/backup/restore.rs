@@ -33,6 +33,12 @@ pub fn restore(backup: &Path, data: &Path, stop: &Stop, report: &mut dyn FnMut(S
     sync(data)?;
     fs::remove_dir(&part).map_err(cannot("remove", &part))?;
     sync(data)?;
+    // The folder itself may be new, and the folders above it.
+    let absolute = std::path::absolute(data).map_err(cannot("use", data))?;
+    for folder in absolute.ancestors().skip(1) {
+        // Not every folder above may be opened by this user. Those are not new.
+        let _ = sync(folder);
+    }
     Ok(summary)
 }
 

@@ -20,6 +20,9 @@ impl TemporaryFolder {
         };
         let parent = parent(target);
         let metadata = |path: &Path| fs::metadata(path).map_err(cannot("use", path));
+        if fs::symlink_metadata(target).is_ok_and(|target| target.is_symlink()) {
+            return Err(BackupError::Failed(format!("{} is a link: name a new folder", target.display())));
+        }
         match fs::read_dir(target) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             opened => {

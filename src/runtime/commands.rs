@@ -27,7 +27,11 @@ use std::time::{Duration, Instant};
 fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
     Ok(match (data_dir, settings.database.url.reveal().strip_prefix("sqlite:")) {
         (Some(folder), _) => Box::new(Sqlite::new(&folder.join(DATABASE))?),
-        (None, Some(path)) => Box::new(Sqlite::new(Path::new(path))?),
+        (None, Some(path)) => {
+            let folder = Path::new(path).parent().unwrap_or(Path::new("."));
+            data_folder::require_restored(folder).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            Box::new(Sqlite::new(Path::new(path))?)
+        }
         (None, None) => Box::new(Postgres::new(&settings.database)?),
     })
 }

@@ -230,8 +230,8 @@ fn start_producer(
     let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("queue"), stop.clone())?;
     // All replicas of the producer have the same database URL, so they have the same cursor key.
     let cursors = CursorKey::new(settings.database.url.reveal());
-    // A new password must not change this key: clients may still ask for operations from before.
-    let ids = IdKey::new(without_credentials(&settings.database.url).as_bytes());
+    // A new password or another host must not change this key: clients may still ask for operations from before.
+    let ids = IdKey::new(database_name(&settings.database.url).as_bytes());
     let access = ReloadableCredentials { layers, credentials };
     let http = start_http(settings, access, publisher, store.clone(), (cursors, ids), stop)?;
     monitor::start(rabbit.monitor(), store, stop, exporter)?;
@@ -306,11 +306,14 @@ fn require_schema(store: &dyn Store) -> Result<(), RunError> {
     }
 }
 
-/// A URL without its user and password.
-fn without_credentials(url: &Url) -> String {
-    // The scheme has a host, so both can be removed.
-    let url = url.map(|url| url.set_username("").and_then(|()| url.set_password(None)).ok());
-    url.map(|url| url.reveal().to_owned()).unwrap_or_default()
+/// The name of the database in its URL.
+fn database_name(url: &Url) -> String {
+    let mut name = String::new();
+    let _ = url.map(|url| {
+        name = url.path().to_owned();
+        Some(())
+    });
+    name
 }
 
 /// Reads the cursor key of the data folder. The first start creates it, so that cursors stay valid after a restart.

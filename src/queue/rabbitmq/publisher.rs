@@ -66,6 +66,10 @@ impl Notifications {
         // The caller receives whatever is ready. After a timeout it checks the deadlines.
         let _ = select.ready_timeout(TICK);
     }
+
+    fn are_empty(&self) -> bool {
+        self.confirms.is_empty() && self.blocked.is_empty()
+    }
 }
 
 /// The messages in flight: published and not confirmed yet. The broker numbers them with delivery tags, from 1.
@@ -251,7 +255,9 @@ impl PublisherThread {
                     let queue = self.broker.topology.queue_name(queue);
                     return Err(lost(&format!("queue {queue} refuses every message; it may be full")));
                 }
-                if !blocked && in_flight.silent_since().is_some_and(|since| now - since > MAX_SILENCE) {
+                let is_silent = in_flight.silent_since().is_some_and(|since| now - since > MAX_SILENCE);
+                // What arrived while this thread was sending is not handled yet.
+                if is_silent && !blocked && notifications.are_empty() {
                     return Err(lost("the broker has stopped confirming"));
                 }
                 next_tick = now + TICK;

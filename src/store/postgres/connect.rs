@@ -13,9 +13,13 @@ use std::collections::HashSet;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
+/// The shortest connect timeout of libpq.
+const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait until another connection of this process is open.
+const MAX_TURN: Duration = Duration::from_secs(1);
 /// How long a batch waits for a locked row. Workers hold a lock for milliseconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Opens, checks and discards the connections of a pool.
@@ -24,10 +28,14 @@ pub(super) struct Manager {
     ports: Vec<u16>,
     several_hosts: bool,
     connect_timeout: Duration,
+    /// How long it may take to open a connection, with all hosts.
+    open_timeout: Duration,
     statement_timeout: Duration,
     watchdog: Watchdog,
     /// Whether a second connection has shown that each connection has its own session.
     has_sessions: AtomicBool,
+    /// Whether a socket was not found.
+    has_unknown_socket: AtomicBool,
 }
 
 impl Manager {
@@ -36,16 +44,31 @@ impl Manager {
         let DatabaseSettings { connect_timeout, statement_timeout, .. } = *settings;
         let hosts = url.for_each_host();
         let port = |url: &Url| url::Url::parse(url.reveal()).ok().and_then(|url| url.port()).unwrap_or(5432);
+        // A host that does not answer takes `connect_timeout`; then the login and the first statements follow.
+        let open_timeout = connect_timeout.max(MIN_CONNECT_TIMEOUT) * (u32::try_from(hosts.len()).unwrap_or(1) + 1);
         Ok(Self {
             url: with_defaults(url, connect_timeout, must_write)?,
             ports: hosts.iter().map(port).collect(),
             several_hosts: hosts.len() > 1,
             connect_timeout,
+            open_timeout,
             statement_timeout,
             has_sessions: AtomicBool::new(false),
+            has_unknown_socket: AtomicBool::new(false),
             watchdog: Watchdog::start()
                 .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?,
         })
+    }
+
+    /// Opens a connection with a deadline for its statements.
+    fn establish(&self) -> Result<PgConnection, Error> {
+        let (connection, socket) = establish(&self.url, &self.ports, &self.watchdog, self.open_timeout);
+        let mut connection = connection.map_err(Error::ConnectionError)?;
+        if socket.is_none() && !self.has_unknown_socket.swap(true, Ordering::Relaxed) {
+            tracing::debug!("the socket of a database connection is not known: its statements have no deadline here");
+        }
+        connection.set_instrumentation(self.watchdog.watch(socket, self.statement_timeout));
+        Ok(connection)
     }
 
     /// Whether the server has become read-only. With one host there is no other to report: the worker says that it waits.
@@ -99,12 +122,13 @@ impl ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<PgConnection, Error> {
-        let (mut connection, socket) = establish(&self.url, &self.ports)?;
-        connection.set_instrumentation(self.watchdog.watch(socket, self.statement_timeout));
+        let mut connection = self.establish()?;
         self.prepare(&mut connection).map_err(Error::QueryError)?;
-        if !self.has_sessions.load(Ordering::Relaxed) {
-            // A pooler that shares sessions gives the second connection the session that the first one has just used.
-            let (mut second, _) = establish(&self.url, &self.ports)?;
+        // A pooler that shares sessions gives the second connection the session that the first one has just used. If the
+        // second cannot be opened, the next connection checks it again.
+        if !self.has_sessions.load(Ordering::Relaxed)
+            && let Ok(mut second) = self.establish()
+        {
             require_own_session(&mut second).map_err(Error::QueryError)?;
             self.has_sessions.store(true, Ordering::Relaxed);
         }
@@ -186,18 +210,51 @@ fn has_valid_percent_encoding(url: &str) -> bool {
 }
 
 /// Connects, and finds the socket of the connection. libpq does not show it, so it is the socket that is new.
-fn establish(url: &str, ports: &[u16]) -> Result<(PgConnection, Option<Socket>), Error> {
-    // One at a time, so that no other connection of this program is new, too.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+fn establish(
+    url: &str,
+    ports: &[u16],
+    watchdog: &Watchdog,
+    limit: Duration,
+) -> (ConnectionResult<PgConnection>, Option<Socket>) {
+    let _turn = wait_for_turn();
     let before: HashSet<PathBuf> = open_sockets().into_iter().map(|(_, name)| name).collect();
-    let connection = PgConnection::establish(url).map_err(Error::ConnectionError)?;
-    let mut new = open_sockets().into_iter().filter(|(_, name)| !before.contains(name));
-    let socket = new.find_map(|(number, _)| duplicate(number).filter(|socket| leads_to(socket, ports)));
-    if socket.is_none() {
-        tracing::debug!("the socket of the database connection is not known: it has no deadline on this side");
+    let ports = ports.to_vec();
+    let find = move || {
+        let is_new = |(_, name): &(RawFd, PathBuf)| !before.contains(name);
+        let mut new: Vec<Socket> =
+            open_sockets().into_iter().filter(is_new).filter_map(|(number, _)| duplicate(number)).collect();
+        if new.len() > 1 {
+            new.retain(|socket| leads_to(socket, &ports));
+        }
+        // Two are not one: another connection was opened at the same time.
+        if new.len() == 1 { new.pop() } else { None }
+    };
+    let find = Arc::new(find);
+    let connection = watchdog.while_opening(
+        limit,
+        {
+            let find = find.clone();
+            move || find()
+        },
+        || PgConnection::establish(url),
+    );
+    let socket = connection.is_ok().then(|| find()).flatten();
+    (connection, socket)
+}
+
+/// One connection is opened at a time, so that no other is new, too. But a host that does not answer must not keep the other
+/// connections waiting.
+fn wait_for_turn() -> Option<MutexGuard<'static, ()>> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let started = Instant::now();
+    loop {
+        match TURN.try_lock() {
+            Ok(turn) => return Some(turn),
+            Err(TryLockError::Poisoned(turn)) => return Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) if started.elapsed() > MAX_TURN => return None,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+        }
     }
-    Ok((connection, socket))
 }
 
 /// The numbers and names of the sockets of this process. Linux names a socket after its inode: `socket:[12345]`. Empty on

@@ -53,6 +53,13 @@ struct DatabaseProperties {
     utf8: bool,
 }
 
+/// Commits that wait for a standby.
+#[derive(QueryableByName)]
+struct WaitingCommits {
+    #[diesel(sql_type = BigInt)]
+    waiting: i64,
+}
+
 /// A contact that exists, or none.
 #[derive(QueryableByName)]
 struct ExistingRow {
@@ -111,6 +118,20 @@ fn pool(purpose: Purpose, url: &Url, settings: &DatabaseSettings) -> Result<Conn
 /// Another worker wrote the same row first. The next try sees that row.
 fn lost_race(row: &str) -> StoreError {
     StoreError::Unavailable(format!("another worker has just written the same {row}"))
+}
+
+/// Fails if a commit has waited long for a synchronous standby. A batch that is rolled back, as in a probe, does not wait. A
+/// waiting commit does not notice that its client has left, so each further batch would leave one more session.
+fn require_no_waiting_commits(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let waiting: WaitingCommits = diesel::sql_query(
+        "SELECT count(*) AS waiting FROM pg_stat_activity WHERE usename = current_user AND wait_event = 'SyncRep' \
+         AND query_start < clock_timestamp() - interval '1 second'",
+    )
+    .get_result(connection)?;
+    match waiting.waiting {
+        0 => Ok(()),
+        count => Err(StoreError::Unavailable(format!("{count} commits wait for the synchronous standby"))),
+    }
 }
 
 fn horizon(connection: &mut PgConnection) -> QueryResult<Option<Timestamp>> {
@@ -320,6 +341,7 @@ impl Store for Postgres {
 
     fn probe(&self) -> Result<(), StoreError> {
         self.check()?;
+        require_no_waiting_commits(&mut *self.writes.get()?)?;
         let batch = probe_batch()?;
         ProbeRollback::into_result(self.writes.get()?.transaction(|connection| {
             apply_in(connection, &batch).map_err(ProbeRollback::Failed)?;

@@ -29,21 +29,49 @@ struct Shared {
     sessions: Mutex<Vec<Weak<Session>>>,
     /// How often the server was found read-only. Connections of before are left.
     generation: AtomicU64,
+    /// The connection that is being opened.
+    opening: Mutex<Option<Opening>>,
+}
+
+/// A connection that is being opened. Its socket is not known yet.
+struct Opening {
+    deadline: Instant,
+    find: Box<dyn Fn() -> Option<Socket> + Send>,
 }
 
 impl Watchdog {
     pub(super) fn start() -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { started: Instant::now(), sessions: Mutex::default(), generation: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            started: Instant::now(),
+            sessions: Mutex::default(),
+            generation: AtomicU64::new(0),
+            opening: Mutex::default(),
+        });
         let watched = Arc::downgrade(&shared);
         std::thread::Builder::new().name("sql-watchdog".into()).spawn(move || {
             while let Some(shared) = watched.upgrade() {
                 shared.close_overdue();
+                shared.close_opening();
                 drop(shared);
                 std::thread::sleep(TICK);
             }
         })?;
         Ok(Self { shared })
+    }
+
+    /// Runs `open`, which opens a connection. After `limit`, closes the socket that `find` finds. libpq has a timeout for
+    /// the login, but a pooler may accept it and then let the first statement wait.
+    pub(super) fn while_opening<T>(
+        &self,
+        limit: Duration,
+        find: impl Fn() -> Option<Socket> + Send + 'static,
+        open: impl FnOnce() -> T,
+    ) -> T {
+        let opening = Opening { deadline: Instant::now() + limit, find: Box::new(find) };
+        *self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner) = Some(opening);
+        let result = open();
+        *self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        result
     }
 
     /// Watches the statements of a new connection. Without its socket nothing can be closed.
@@ -98,6 +126,22 @@ impl Shared {
             if deadline < now || deadline == IDLE {
                 session.close();
             }
+        }
+    }
+}
+
+impl Shared {
+    fn close_opening(&self) {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Opening { deadline, find }) = &*opening
+            && *deadline < Instant::now()
+        {
+            if let Some(socket) = find() {
+                tracing::warn!("the database did not open a connection in time: it is closed");
+                // This fails if the socket is closed already.
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+            *opening = None;
         }
     }
 }
