@@ -2,6 +2,8 @@
 
 use crate::support::{Broker, Client, Database, Process, Stack, eventually, person};
 use contacts::queue::QueueKind;
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -31,14 +33,34 @@ impl Requests {
     }
 }
 
-/// The recipe: the operations that the producers' logs say were accepted, and that SQL does not know. What waits in a
-/// queue is among them, until it is applied.
-fn accepted_and_unknown(logs: &[&Process], client: &Client) -> BTreeSet<String> {
-    let accepted = logs.iter().flat_map(|process| process.log_lines("request"));
-    let accepted = accepted
-        .filter(|line| line["status"] == 202)
-        .filter_map(|line| Some(line["operation_id"].as_str()?.to_owned()));
-    accepted.filter(|operation| client.get(&format!("/operations/{operation}")).json()["status"] == "pending").collect()
+/// The recipe of the runbook: runs its script with the logs of these processes. Returns the lost and the failed operations.
+fn lost_and_failed(logs: &[&Process], client: &Client) -> (BTreeSet<String>, BTreeSet<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("logs")).unwrap();
+    for (number, process) in logs.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("logs/{number}.log")), process.log()).unwrap();
+    }
+    let url = format!("http://{}", client.address());
+    let output = Command::new("bash")
+        .args(["-euc", &script()])
+        .current_dir(folder.path())
+        .envs([("URL", url.as_str()), ("KEY", "none")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.lines().map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    assert_eq!(list("unknown.txt"), BTreeSet::new());
+    (list("lost.txt"), list("failed.txt"))
+}
+
+/// The script in docs/OPERATIONS.md.
+fn script() -> String {
+    let document = include_str!("../docs/OPERATIONS.md");
+    let after = document.split_once("<!-- tests/recovery.rs runs this -->\n```sh\n").unwrap().1;
+    after.split_once("```").unwrap().0.to_owned()
 }
 
 fn started(mut process: Process) -> Process {
@@ -55,21 +77,44 @@ fn changes_that_were_lost_with_the_queue_are_found_and_repeated() {
     let requests = Requests::new(40);
     let applied = requests.send(&client, 0..20);
     applied.iter().for_each(|operation| drop(client.finished_operation(operation)));
-    consumer.terminate();
-    let lost: BTreeSet<String> = requests.send(&client, 20..40).into_iter().collect();
+    // A change that failed: its message is in the dead letter queue.
+    let nobody = client.write("POST", "/contacts", &[("prefer", "wait=30")], &person("Bia"));
+    assert_eq!(nobody.status, 201, "{nobody:?}");
+    let nobody = format!("/contacts/{}", nobody.json()["id"].as_str().unwrap());
+    assert_eq!(client.send("DELETE", &nobody, &[("prefer", "wait=30")], None).unwrap().status, 204);
+    let failed = client.write("PUT", &nobody, &[], &person("Caio")).text("operation_id");
+    assert_eq!(client.finished_operation(&failed)["status"], "failed");
+    let old_consumer = consumer;
+    old_consumer.signal("STOP");
+    let mut lost: BTreeSet<String> = requests.send(&client, 20..40).into_iter().collect();
+    let without_key = client.create("Davi").text("operation_id");
+    lost.insert(without_key.clone());
 
     // The disk of the queues is gone. The new broker is empty.
     [QueueKind::Work, QueueKind::Retry, QueueKind::DeadLetter]
         .into_iter()
         .for_each(|queue| stack.broker.delete_queue(queue));
     let consumer = started(stack.start("consumer"));
-    assert_eq!(accepted_and_unknown(&[&producer], &client), lost);
+    // The service may now have another address of the same database.
+    let moved = stack.database.url.replace("127.0.0.1", "localhost");
+    let mut reader = started(stack.start_with("producer", &[("CONTACTS__DATABASE__URL", moved.as_str())]));
+    let reader = reader.client();
+    let logs = [&producer, &old_consumer];
+    assert_eq!(lost_and_failed(&logs, &reader), (lost, BTreeSet::from([failed.clone()])));
 
     let repeated = requests.send(&client, 0..40);
     repeated.iter().for_each(|operation| drop(client.finished_operation(operation)));
-    assert_eq!(accepted_and_unknown(&[&producer], &client), BTreeSet::new());
-    assert_eq!(stack.database.count("contacts"), 40, "each request took effect once");
+    let still_lost = BTreeSet::from([without_key]);
+    assert_eq!(lost_and_failed(&logs, &reader), (still_lost, BTreeSet::from([failed])));
+    assert_eq!(stack.database.count("contacts WHERE deleted_at IS NULL"), 40, "each request took effect once");
     consumer.terminate();
+    drop(old_consumer);
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
 }
 
 /// A PostgreSQL server of this test, with an archive of its WAL.
@@ -188,7 +233,7 @@ fn changes_that_a_restored_database_does_not_have_are_found_and_repeated() {
     server.start(&[]);
     let stack = Stack::with(Broker::new(), Database::with_url(&server.url()));
     let mut producer = started(stack.start("producer"));
-    let consumer = started(stack.start("consumer"));
+    let mut consumer = started(stack.start("consumer"));
     let client = producer.client();
     let requests = Requests::new(60);
     let finish =
@@ -209,10 +254,22 @@ fn changes_that_a_restored_database_does_not_have_are_found_and_repeated() {
     };
     fail();
     let restore_to = server.sql("SELECT now()");
-    let lost = requests.send(&client, 20..40);
+    let mut lost = requests.send(&client, 20..40);
+    // The changes of an import are only in the log of the consumer.
+    let import = || {
+        let csv = [("content-type", "text/csv"), ("idempotency-key", "people.csv")];
+        let answer = client.send("POST", "/contacts/import", &csv, Some(b"name;phone\nElis;11987654321\n")).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let version = "version::text AS version FROM contacts WHERE name = 'Elis'";
+        let rows = || stack.database.rows::<Version>(&format!("SELECT {version}"));
+        eventually("the import is applied", || Some(rows().pop()?.version))
+    };
+    lost.push(import());
     finish(&lost);
     let failed_later = fail();
-    consumer.terminate();
+    consumer.signal("TERM");
+    consumer.wait();
+    let logs = [&producer, &consumer];
     requests.send(&client, 40..60);
     let last = server.folder.join("archive").join(server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())"));
     server.sql("SELECT pg_switch_wal()");
@@ -228,20 +285,22 @@ fn changes_that_a_restored_database_does_not_have_are_found_and_repeated() {
     server.start(&[&restore, &format!("recovery_target_time={restore_to}"), "recovery_target_action=promote"]);
     assert_eq!(stack.database.count("contacts WHERE deleted_at IS NULL"), 20);
 
-    let consumer = started(stack.start("consumer"));
+    let new_consumer = started(stack.start("consumer"));
     // What waited in the queue is applied. What was applied after the time of the restore is lost.
     let missing: BTreeSet<String> = lost.into_iter().chain([failed_later]).collect();
     eventually("only the changes of the lost time are missing", || {
-        (accepted_and_unknown(&[&producer], &client) == missing).then_some(())
+        (lost_and_failed(&logs, &client).0 == missing).then_some(())
     });
     // The message of the change that failed is still in the dead letter queue. A replay records its result again.
     let (_, log) = Process::run(&["dlq-drain", "replay", "--all", "--yes", "--no-canary"], &stack.settings(&[]));
     assert!(log.contains("contact_deleted"), "{log}");
     finish(&requests.send(&client, 0..60));
-    assert_eq!(accepted_and_unknown(&[&producer], &client), BTreeSet::new());
-    assert_eq!(stack.database.count("contacts WHERE deleted_at IS NULL"), 60, "each request took effect once");
-    consumer.terminate();
-    drop(producer);
+    import();
+    let (lost, failed) = lost_and_failed(&logs, &client);
+    assert_eq!((lost, failed.len()), (BTreeSet::new(), 2));
+    assert_eq!(stack.database.count("contacts WHERE deleted_at IS NULL"), 61, "each request took effect once");
+    new_consumer.terminate();
+    drop((producer, consumer));
     drop(stack);
 }
 

@@ -16,6 +16,13 @@ pub fn create(data: &Path, target: &Path, stop: &Stop, report: &mut dyn FnMut(St
     let begun_at = chrono::Utc::now();
     require_data(data)?;
     let folder = TemporaryFolder::create(target)?;
+    let canonical = |path: &Path| path.canonicalize().map_err(cannot("use", path));
+    if canonical(folder.path())?.starts_with(canonical(data)?) {
+        return Err(BackupError::Failed(format!(
+            "{} is in the data folder: a backup must be in another place, best on another disk",
+            target.display()
+        )));
+    }
     let mut begin = |step| {
         require_not_stopped(stop)?;
         report(step);

@@ -83,6 +83,9 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let mut text = String::new();
         match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !folder.exists() => {
+                return Err(BackupError::Failed(format!("the backup {} does not exist", folder.display())));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(BackupError::Failed(format!(
                     "{} is no complete backup: it has no {MANIFEST}; name a folder that `contacts backup` made",
@@ -117,7 +120,10 @@ impl Manifest {
     /// Copies a file of the backup to disk. Fails if it is not what the backup wrote.
     pub(super) fn copy(&self, name: &str, from: &Path, to: &Path) -> Result<(), BackupError> {
         let (source, target) = (from.join(name), to.join(name));
-        let mut file = File::open(&source).map_err(cannot("read", &source))?;
+        let mut file = File::open(&source).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => BackupError::Failed(format!("{} is missing: use another backup", source.display())),
+            _ => cannot("read", &source)(error),
+        })?;
         let mut copy = new_file(&target)?;
         let digest = digest(&mut file, |chunk| copy.write_all(chunk)).map_err(cannot("copy", &source))?;
         if self.files.get(name) != Some(&digest) {

@@ -19,6 +19,7 @@ use crate::stop::Stop;
 use crate::store::sqlite;
 use std::fmt;
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -126,11 +127,22 @@ fn sync(path: &Path) -> Result<(), BackupError> {
 fn require_data(folder: &Path) -> Result<(), BackupError> {
     data_folder::require_restored(folder)?;
     for name in [embedded::FILE, DATABASE] {
-        if !folder.join(name).is_file() {
-            return Err(BackupError::Failed(format!(
-                "{} is no data folder of a standalone: it has no {name}; name the folder with --data-dir",
-                folder.display()
-            )));
+        let path = folder.join(name);
+        match File::open(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(BackupError::Failed(format!(
+                    "{} is no data folder of a standalone: it has no {name}; name the folder with --data-dir",
+                    folder.display()
+                )));
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(BackupError::Failed(format!(
+                    "cannot read {}: {error}; run this command as the user of the standalone",
+                    path.display()
+                )));
+            }
+            Err(error) => return Err(cannot("read", &path)(error)),
         }
     }
     Ok(())

@@ -19,6 +19,9 @@ impl TemporaryFolder {
             return Err(BackupError::Usage(format!("{} is no name of a new folder", target.display())));
         };
         let parent = parent(target);
+        if !parent.exists() {
+            return Err(BackupError::Failed(format!("folder {} does not exist: create it", parent.display())));
+        }
         let metadata = |path: &Path| fs::metadata(path).map_err(cannot("use", path));
         if fs::symlink_metadata(target).is_ok_and(|target| target.is_symlink()) {
             return Err(BackupError::Failed(format!("{} is a link: name a new folder", target.display())));

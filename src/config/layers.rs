@@ -234,6 +234,9 @@ mod tests {
             ("CONTACTS__BROKER__MAX_WAITING", "18446744073709551615", "broker.max_waiting"),
             ("CONTACTS__BROKER__URL", "http://host", "broker.url"),
             ("CONTACTS__DATABASE__URL", "amqp://host", "database.url"),
+            ("CONTACTS__BROKER__URL", "amqp://u:p@a:5672,amqp://b:5672/%2f", "broker.url must have one scheme"),
+            ("CONTACTS__BROKER__URL", "amqp://u:p@a:5672, b:5672/%2f", "broker.url must have one scheme"),
+            ("CONTACTS__DATABASE__URL", "postgres://a,,b/contacts", "database.url must have one scheme"),
             ("CONTACTS__DATABASE__MAX_CONNECTIONS", "2", "database.max_connections"),
             ("CONTACTS__HTTP__API_KEYS_FILE", "/nowhere/at/all", "CONTACTS__HTTP__API_KEYS_FILE"),
         ] {

@@ -410,6 +410,12 @@ impl Settings {
             if url.is_some_and(|url| !allowed.iter().any(|scheme| url.reveal().starts_with(scheme))) {
                 return Err(format!("{name} must begin with {}", allowed.join(" or ")));
             }
+            if url.is_some_and(Url::has_wrong_list) {
+                return Err(format!(
+                    "{name} must have one scheme and then its hosts, with commas and without blanks: \
+                     scheme://user:password@a:1234,b:1234/name"
+                ));
+            }
         }
         if usize::from(self.consumer.prefetch) < self.consumer.batch_max {
             return Err(format!(

@@ -62,6 +62,13 @@ impl Url {
         hosts.split(',').map(|host| Self(format!("{before}{host}{after}"))).collect()
     }
 
+    /// Whether it looks like a list of hosts that is written in another way.
+    pub(super) fn has_wrong_list(&self) -> bool {
+        let hosts: Vec<&str> = HostList::of(&self.0).hosts.split(',').collect();
+        let is_wrong = |host: &&str| host.is_empty() || host.ends_with(':') || host.contains(char::is_whitespace);
+        hosts.len() > 1 && hosts.iter().any(|host| is_wrong(&host))
+    }
+
     /// Changes the URL as a URL with one host, and keeps its list of hosts. `None` if it is not a URL.
     pub fn map(&self, change: impl FnOnce(&mut url::Url) -> Option<()>) -> Option<Self> {
         let all: Vec<url::Url> =
