@@ -66,7 +66,7 @@ impl Url {
     pub(super) fn has_wrong_list(&self) -> bool {
         let hosts: Vec<&str> = HostList::of(&self.0).hosts.split(',').collect();
         let is_wrong = |host: &&str| host.is_empty() || host.ends_with(':') || host.contains(char::is_whitespace);
-        hosts.len() > 1 && hosts.iter().any(|host| is_wrong(&host))
+        hosts.len() > 1 && hosts.iter().any(is_wrong)
     }
 
     /// Changes the URL as a URL with one host, and keeps its list of hosts. `None` if it is not a URL.
