@@ -15,6 +15,8 @@ use std::time::Duration;
 const HEARTBEAT_SECONDS: u16 = 10;
 /// The timeout of a call that waits for an answer of the broker.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The shortest timeout of the declarations on a new connection. A node without a majority may never answer them.
+const MIN_DECLARE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The timeout of closing a connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The timeout of closing if the broker must process all earlier calls first. That can take long for a large queue.
@@ -79,7 +81,11 @@ impl BrokerConnection {
             Err(error) => return Err(unreachable(&describe(&error))),
         };
         let connection = Self { node, channel: Some(channel), connection: Some(connection), watchdog };
-        match connection.call(|channel| broker.topology.declare(channel)) {
+        let declared = connection.channel().and_then(|channel| {
+            let timeout = broker.connect_timeout.max(MIN_DECLARE_TIMEOUT);
+            connection.watchdog.run(timeout, || broker.topology.declare(channel))
+        });
+        match declared {
             Ok(()) => Ok(connection),
             Err(error) => Err(connection.into_cause(error)),
         }
