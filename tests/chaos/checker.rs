@@ -37,12 +37,31 @@ enum Judgement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Contact {
     Absent,
-    /// `millis` is the time in the stamp.
-    Live {
-        version: Version,
-        millis: i64,
-    },
+    Live { version: Version, stamp: Stamp },
     Deleted,
+}
+
+/// What a client knows of a stamp, in milliseconds. A stamp is at least the time of acceptance. It can be later: it is
+/// greater than each stamp that the same process made before, also for a request that read the clock later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Stamp {
+    earliest: i64,
+    latest: i64,
+}
+
+impl Stamp {
+    const CREATED: Self = Self { earliest: 0, latest: 0 };
+
+    /// The stamp of a change that was accepted at this time. It was made while the request ran.
+    fn of(operation: &Operation, accepted_millis: i64) -> Self {
+        let ran_nanos = operation.accepted.map_or(0, |accepted| accepted.saturating_sub(operation.invoked));
+        let ran_millis = i64::try_from(ran_nanos.div_ceil(1_000_000)).unwrap_or(i64::MAX);
+        Self { earliest: accepted_millis, latest: accepted_millis.saturating_add(ran_millis) }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self { earliest: self.earliest.max(other.earliest), latest: self.latest.max(other.latest) }
+    }
 }
 
 /// An operation with its result.
@@ -60,10 +79,10 @@ enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChangeResult {
     Applied {
-        millis: i64,
+        stamp: Stamp,
     },
     Superseded {
-        millis: i64,
+        stamp: Stamp,
     },
     ContactDeleted,
     /// Failed with `version_conflict`, or answered 412.
@@ -89,22 +108,24 @@ fn next(contact: Contact, own: Version, step: Step, is_finished: impl Fn(Version
     };
     match (contact, action, result) {
         // Any update wins over the create.
-        (Contact::Absent, Action::Create, Applied { .. }) => Some(Contact::Live { version: own, millis: 0 }),
+        (Contact::Absent, Action::Create, Applied { .. }) => {
+            Some(Contact::Live { version: own, stamp: Stamp::CREATED })
+        }
         // Every other change waits for the create.
         (Contact::Absent, ..) => None,
-        (Contact::Live { version, millis: current }, Action::Update | Action::Delete, _) => {
+        (Contact::Live { version, stamp: current }, Action::Update | Action::Delete, _) => {
             let allowed = match (expects, result) {
                 (None, Applied { .. }) if action == Action::Delete => true,
-                // Stamps with the same millisecond differ in their counters, which no client can see.
-                (None, Applied { millis }) => millis >= current,
-                (None, Superseded { millis }) => action == Action::Update && millis <= current,
+                // No client can see the counter of a stamp, and its time only roughly.
+                (None, Applied { stamp }) => stamp.latest >= current.earliest,
+                (None, Superseded { stamp }) => action == Action::Update && stamp.earliest <= current.latest,
                 (Some(expected), Applied { .. }) => expected == version,
                 (Some(expected), VersionConflict) => expected != version && is_finished(expected),
                 _ => false,
             };
             allowed.then_some(match result {
                 Applied { .. } if action == Action::Delete => Contact::Deleted,
-                Applied { millis } => Contact::Live { version: own, millis: millis.max(current) },
+                Applied { stamp } => Contact::Live { version: own, stamp: stamp.max(current) },
                 _ => contact,
             })
         }
@@ -182,8 +203,8 @@ impl Steps {
                 expected != version && state.is_done(expected)
             }
             // Stamps do not decrease.
-            (Contact::Live { millis: current, .. }, Step::Change { action, result: Applied { millis }, .. }) => {
-                action == Action::Create || (action == Action::Update && millis < current)
+            (Contact::Live { stamp: current, .. }, Step::Change { action, result: Applied { stamp }, .. }) => {
+                action == Action::Create || (action == Action::Update && stamp.latest < current.earliest)
             }
             (Contact::Live { .. }, _) => false,
             (Contact::Deleted, Step::Read(found)) => found.is_some(),
@@ -230,8 +251,12 @@ fn judge(operations: &[&Operation]) -> Judgement {
     for operation in operations {
         let Some((finished, outcome)) = &operation.finished else { return Judgement::NotDecided };
         let result = match outcome {
-            Outcome::Applied { accepted_millis: millis } => ChangeResult::Applied { millis: *millis },
-            Outcome::Superseded { accepted_millis: millis } => ChangeResult::Superseded { millis: *millis },
+            Outcome::Applied { accepted_millis } => {
+                ChangeResult::Applied { stamp: Stamp::of(operation, *accepted_millis) }
+            }
+            Outcome::Superseded { accepted_millis } => {
+                ChangeResult::Superseded { stamp: Stamp::of(operation, *accepted_millis) }
+            }
             Outcome::Refused => ChangeResult::VersionConflict,
             Outcome::Failed { reason } if reason == "version_conflict" => ChangeResult::VersionConflict,
             Outcome::Failed { reason } if reason == "contact_deleted" => ChangeResult::ContactDeleted,
@@ -420,6 +445,23 @@ mod tests {
         ]);
     }
 
+    fn exactly(millis: i64) -> Stamp {
+        Stamp { earliest: millis, latest: millis }
+    }
+
+    /// Seen in a round on a busy machine: a process made the stamp of a request after that of one that had read the clock
+    /// later.
+    #[test]
+    fn a_stamp_may_be_later_than_the_acceptance_while_the_request_ran() {
+        let history = |ran_millis: u64| {
+            let first = update("v1", 5, [2, 90_000_000]);
+            let first = Operation { accepted: Some(2 + ran_millis * 1_000_000), ..first };
+            vec![create([0, 1]), first, superseded(8, update("v2", 0, [3, 95_000_000]))]
+        };
+        assert_possible(&history(3));
+        assert_impossible(&history(2));
+    }
+
     #[test]
     fn updates_of_the_same_millisecond_may_be_in_either_order() {
         for last in ["v1", "v2"] {
@@ -502,7 +544,11 @@ mod tests {
 
     #[test]
     fn a_search_that_takes_too_long_is_not_decided() {
-        let change = |action, millis| Step::Change { action, expects: None, result: ChangeResult::Applied { millis } };
+        let change = |action, millis| Step::Change {
+            action,
+            expects: None,
+            result: ChangeResult::Applied { stamp: exactly(millis) },
+        };
         let mut steps = vec![change(Action::Create, 0)];
         // All stamps are equal, so every order is possible until the read.
         steps.extend((1..10).map(|_| change(Action::Update, 100)));
@@ -561,8 +607,8 @@ mod tests {
         let version = random.bool().then(|| random.usize(..=max_version));
         let millis = random.i64(..6);
         let results = [
-            ChangeResult::Applied { millis },
-            ChangeResult::Superseded { millis },
+            ChangeResult::Applied { stamp: exactly(millis) },
+            ChangeResult::Superseded { stamp: exactly(millis) },
             ChangeResult::VersionConflict,
             ChangeResult::ContactDeleted,
         ];
