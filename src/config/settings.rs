@@ -205,7 +205,7 @@ pub struct DatabaseSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_url: Option<Url>,
     /// The most connections of one process to each database. In addition, one connection is used only to check the
-    /// database. Default 8.
+    /// database, and each pool opens one more when it starts. Default 8.
     pub max_connections: u32,
     /// How long to wait for a connection. Default `5s`.
     #[serde(with = "humantime_serde")]

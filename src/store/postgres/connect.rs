@@ -22,6 +22,7 @@ const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_TURN: Duration = Duration::from_secs(1);
 /// How long a batch waits for a locked row. Workers hold a lock for milliseconds.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Opens, checks and discards the connections of a pool.
 pub(super) struct Manager {
     url: String,
