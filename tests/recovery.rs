@@ -1,14 +1,20 @@
 //! What is lost with a disk, and how it comes back: the recipes of docs/OPERATIONS.md, "Backup and restore".
 
-use crate::support::{Broker, Client, Database, Process, Stack, eventually, person};
+use crate::support::{Broker, Client, Database, Process, Stack, create, eventually, new_contact, person};
+use contacts::config::DatabaseSettings;
+use contacts::domain::Attempt;
 use contacts::queue::QueueKind;
+use contacts::store::postgres::Postgres;
+use contacts::store::{Direction, Store, StoreError};
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A client that can repeat its requests: each has its own `Idempotency-Key`.
@@ -302,6 +308,37 @@ fn changes_that_a_restored_database_does_not_have_are_found_and_repeated() {
     new_consumer.terminate();
     drop((producer, consumer));
     drop(stack);
+}
+
+/// While the synchronous standby is gone, each commit leaves a session that waits, and a batch that is rolled back does not
+/// notice it. So the probe must, or a consumer would fill the server with such sessions.
+#[test]
+#[ignore = "needs the programs of PostgreSQL: `make recovery` runs it"]
+fn a_probe_fails_while_commits_wait_for_the_standby() {
+    let mut server = Server::create();
+    server.start(&[]);
+    // Not dropped: in a failing test that would wait for the standby. The server removes its data.
+    let database = ManuallyDrop::new(Database::with_url(&server.url()));
+    let settings = DatabaseSettings { statement_timeout: Duration::from_secs(1), ..database.settings() };
+    let store = Postgres::new(&settings).unwrap();
+    store.migrate(Direction::Up).unwrap();
+    store.probe().unwrap();
+    // Nobody has this name, so every commit waits.
+    server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    server.sql("SELECT pg_reload_conf()");
+    eventually("the setting is in effect", || (server.sql("SHOW synchronous_standby_names") == "nobody").then_some(()));
+    let contact = new_contact();
+    let attempt = Attempt { command: create(contact, "Ana"), replays: 0, last_attempt: true, must_fail: None };
+    let applied = store.apply(std::slice::from_ref(&attempt));
+    assert!(matches!(applied, Err(StoreError::Unavailable(_))), "the result is unknown: {applied:?}");
+    let probed = store.probe();
+    assert!(matches!(&probed, Err(StoreError::Unavailable(why)) if why.contains("standby")), "{probed:?}");
+
+    server.sql("ALTER SYSTEM RESET synchronous_standby_names");
+    server.sql("SELECT pg_reload_conf()");
+    eventually("commits work again", || store.probe().ok());
+    store.apply(&[attempt]).unwrap();
+    assert_eq!(database.count("operations"), 1, "the change took effect once");
 }
 
 /// Creates an empty file that PostgreSQL may remove.
