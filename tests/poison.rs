@@ -130,7 +130,7 @@ fn start(
 }
 
 /// Publishes valid commands with one poison command among them. Returns the valid commands and the poison command.
-fn publish_with_poison(stack: &Stack) -> (Vec<Command>, Command) {
+fn publish_with_poison(stack: &Stack, pack_max: usize) -> (Vec<Command>, Command) {
     let poison = create(new_contact(), POISON_NAME);
     let mut commands = Vec::new();
     for number in 0..60 {
@@ -141,7 +141,7 @@ fn publish_with_poison(stack: &Stack) -> (Vec<Command>, Command) {
     }
     let mut messages: Vec<Message> = commands.iter().map(Message::new).collect();
     messages.insert(70, Message::new(&poison));
-    stack.publish(messages);
+    stack.publish_in_packs(messages, pack_max);
     (commands, poison)
 }
 
@@ -159,10 +159,16 @@ fn assert_only_poison_failed(stack: &Stack, commands: &[Command], poison: &Comma
 
 #[test]
 fn a_message_that_makes_the_worker_panic_fails_alone() {
+    for pack_max in [1, 64] {
+        only_the_message_that_panics_fails(pack_max);
+    }
+}
+
+fn only_the_message_that_panics_fails(pack_max: usize) {
     let stack = Stack::new();
     let stop = Stop::default();
     let threads = start_with_crashing_store(&stack.broker.settings(), &stack.database.settings(), Crash::Panic, &stop);
-    let (commands, poison) = publish_with_poison(&stack);
+    let (commands, poison) = publish_with_poison(&stack, pack_max);
     eventually("all operations are finished", || {
         (stack.database.count("operations") > commands.len() as i64 && stack.broker.depth(QueueKind::DeadLetter) > 0)
             .then_some(())
@@ -195,8 +201,17 @@ fn child_consumer_with_a_store_that_aborts() {
 
 #[test]
 fn a_message_that_kills_its_process_fails_alone() {
+    only_the_message_that_kills_fails(1);
+}
+
+#[test]
+fn a_message_in_a_pack_that_kills_its_process_fails_alone() {
+    only_the_message_that_kills_fails(64);
+}
+
+fn only_the_message_that_kills_fails(pack_max: usize) {
     let stack = Stack::new();
-    let (commands, poison) = publish_with_poison(&stack);
+    let (commands, poison) = publish_with_poison(&stack, pack_max);
     let start = || {
         ProcessCommand::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "poison::child_consumer_with_a_store_that_aborts", "--nocapture"])
@@ -218,8 +233,39 @@ fn a_message_that_kills_its_process_fails_alone() {
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!((4..=12).contains(&deaths), "{deaths}");
+    assert!((4..=14).contains(&deaths), "{deaths}");
     assert_only_poison_failed(&stack, &commands, &poison, "delivery_limit");
+}
+
+#[test]
+fn a_redelivered_pack_is_split_before_anything_of_it_is_applied() {
+    let stack = Stack::new();
+    let commands: Vec<_> = (0..20).map(|_| create(new_contact(), "Ana")).collect();
+    stack.publish_in_packs(commands.iter().map(Message::new), 64);
+    // A consumer that fails with the pack in hand.
+    let rabbit = RabbitMq::new(&stack.broker.settings()).unwrap();
+    let mut packed = 0;
+    let mut fail = |source: &mut dyn Source| {
+        while packed == 0 {
+            let batch = source.take(100, Duration::from_secs(1))?.unwrap_or_default();
+            packed = batch.iter().filter(|delivery| delivery.packed).count();
+        }
+        Err(QueueError::Lost("on purpose".into()))
+    };
+    assert!(rabbit.session(100, &mut fail).is_err());
+    let mut consumer = stack.start("consumer");
+    consumer.wait_until_ready();
+    eventually("all are applied", || (stack.database.count("contacts") == 20).then_some(()));
+    assert!(packed > 10, "{packed}");
+    let admin = consumer.admin();
+    let has = |outcome: &str, count: usize| {
+        let line = format!("contacts_consumer_messages_total{{outcome=\"{outcome}\"}} {count}");
+        admin.get("/metrics").body.lines().any(|other| other == line).then_some(())
+    };
+    eventually("each was published alone", || has("postponed", packed));
+    eventually("all were counted", || has("applied", 20));
+    assert!(has("duplicate", 0).is_some());
+    assert!(stack.dead_letters().is_empty());
 }
 
 /// A queue that records the highest redelivery count of its deliveries.

@@ -1,6 +1,7 @@
 //! Tests of the queue interface. Each test runs against both implementations: RabbitMQ and the embedded queue.
 
 use crate::support::{Broker, all_dead_letters, eventually};
+use contacts::config::BrokerSettings;
 use contacts::message::{Header, Message};
 use contacts::queue::embedded::EmbeddedDeadLetters;
 use contacts::queue::rabbitmq::RabbitMq;
@@ -34,10 +35,11 @@ struct TestRabbitMq {
 }
 
 impl TestRabbitMq {
-    fn with_broker(broker: Broker) -> Self {
-        let rabbit = RabbitMq::new(&broker.settings()).unwrap();
+    fn with_broker(broker: Broker, pack_max: usize) -> Self {
+        let settings = BrokerSettings { pack_max, ..broker.settings() };
+        let rabbit = RabbitMq::new(&settings).unwrap();
         let component = Health::default().component("queue");
-        let (publisher, _thread) = rabbit.publisher(&broker.settings(), component.clone(), Stop::default()).unwrap();
+        let (publisher, _thread) = rabbit.publisher(&settings, component.clone(), Stop::default()).unwrap();
         eventually("the publisher is connected", || component.reason().is_none().then_some(()));
         Self { broker, queue: Arc::new(rabbit), publisher }
     }
@@ -45,7 +47,7 @@ impl TestRabbitMq {
 
 impl TestQueue for TestRabbitMq {
     fn open() -> Self {
-        Self::with_broker(Broker::new())
+        Self::with_broker(Broker::new(), 1)
     }
     fn queue(&self) -> &Arc<dyn Queue> {
         &self.queue
@@ -57,7 +59,30 @@ impl TestQueue for TestRabbitMq {
         Box::new(RabbitMq::new(&self.broker.settings()).unwrap())
     }
     fn reopen(self) -> Self {
-        Self::with_broker(self.broker)
+        Self::with_broker(self.broker, 1)
+    }
+}
+
+/// RabbitMQ with packs of up to [`PACK_MAX`] messages.
+struct PackedRabbitMq(TestRabbitMq);
+
+const PACK_MAX: usize = 7;
+
+impl TestQueue for PackedRabbitMq {
+    fn open() -> Self {
+        Self(TestRabbitMq::with_broker(Broker::new(), PACK_MAX))
+    }
+    fn queue(&self) -> &Arc<dyn Queue> {
+        self.0.queue()
+    }
+    fn publisher(&self) -> &Publisher {
+        self.0.publisher()
+    }
+    fn dead_letters(&self) -> Box<dyn DeadLetterQueue> {
+        self.0.dead_letters()
+    }
+    fn reopen(self) -> Self {
+        Self(TestRabbitMq::with_broker(self.0.broker, PACK_MAX))
     }
 }
 
@@ -166,7 +191,7 @@ fn confirmed_messages_arrive_unchanged_and_in_order<Q: TestQueue>() {
     assert_empty(&test_queue);
 }
 
-fn unacknowledged_messages_are_redelivered<Q: TestQueue>() {
+fn acknowledged_messages_are_not_redelivered<Q: TestQueue>() {
     let test_queue = Q::open();
     publish(&test_queue, QueueKind::Work, (0..6).map(message));
     let mut work = |source: &mut dyn contacts::queue::Source| {
@@ -363,21 +388,31 @@ fn large_and_empty_messages_arrive_unchanged<Q: TestQueue>() {
 }
 
 macro_rules! conformance {
-    ($($name:ident),* $(,)?) => {
-        mod rabbitmq {
-            $(#[test] fn $name() { super::$name::<super::TestRabbitMq>(); })*
-        }
-        mod embedded {
-            $(#[test] fn $name() { super::$name::<super::TestEmbedded>(); })*
+    ($module:ident: $test_queue:ty; $($name:ident),* $(,)?) => {
+        mod $module {
+            $(#[test] fn $name() { super::$name::<$test_queue>(); })*
         }
     };
 }
 
-conformance! {
+macro_rules! conformance_of_all {
+    ($($name:ident),* $(,)?) => {
+        conformance! {
+            rabbitmq: super::TestRabbitMq;
+            $($name),*, acknowledged_messages_are_not_redelivered, messages_survive_a_restart
+        }
+        conformance! {
+            embedded: super::TestEmbedded;
+            $($name),*, acknowledged_messages_are_not_redelivered, messages_survive_a_restart
+        }
+        // A part of a pack cannot be acknowledged.
+        conformance! { packed: super::PackedRabbitMq; $($name),* }
+    };
+}
+
+conformance_of_all! {
     confirmed_messages_arrive_unchanged_and_in_order,
-    unacknowledged_messages_are_redelivered,
     a_failed_session_returns_its_messages_to_the_queue,
-    messages_survive_a_restart,
     a_retried_message_arrives_after_its_delay,
     browsed_dead_letters_stay_in_the_queue,
     browsing_removes_only_the_given_dead_letters,
@@ -388,6 +423,65 @@ conformance! {
 }
 
 // Tests of RabbitMQ only.
+
+#[test]
+fn messages_that_wait_together_are_packed() {
+    let broker = Broker::new();
+    let settings = BrokerSettings { pack_max: PACK_MAX, ..broker.settings() };
+    let rabbit = RabbitMq::new(&settings).unwrap();
+    // The messages are in the mailbox before the connection is open.
+    let (publisher, _thread) =
+        rabbit.publisher(&settings, Health::default().component("queue"), Stop::default()).unwrap();
+    let large = Message { body: vec![b'x'; 40_000], ..message(70) };
+    let no_json = Message { body: b"{".to_vec(), ..message(71) };
+    let sent: Vec<Message> = (0..70).map(message).chain([large, no_json]).chain((72..79).map(message)).collect();
+    let batch = sent.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
+    assert!(publisher.publish_all(batch, TIMEOUT).iter().all(Result::is_ok));
+    let depth = || broker.depth(QueueKind::Work);
+    eventually("the queue has the packs and the two other messages", || (depth() == 10 + 2 + 1).then_some(()));
+    let test_queue = TestRabbitMq::with_broker(broker, 1);
+    let taken = take(&test_queue, sent.len());
+    assert_eq!(taken.iter().filter(|delivery| !delivery.packed).count(), 2);
+    assert_eq!(taken.into_iter().map(|delivery| delivery.message).collect::<Vec<_>>(), sent);
+}
+
+#[test]
+fn a_pack_is_acknowledged_or_redelivered_as_a_whole() {
+    let broker = Broker::new();
+    let settings = BrokerSettings { pack_max: PACK_MAX, ..broker.settings() };
+    let rabbit = RabbitMq::new(&settings).unwrap();
+    // The messages are in the mailbox before the connection is open, so there are two full packs.
+    let (publisher, _thread) =
+        rabbit.publisher(&settings, Health::default().component("queue"), Stop::default()).unwrap();
+    let sent: Vec<Message> = (0..2 * PACK_MAX).map(message).collect();
+    let batch = sent.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
+    assert!(publisher.publish_all(batch, TIMEOUT).iter().all(Result::is_ok));
+    eventually("the queue has two packs", || (broker.depth(QueueKind::Work) == 2).then_some(()));
+    let test_queue = TestRabbitMq::with_broker(broker, 1);
+    // All but the last message are taken and acknowledged.
+    let part = take(&test_queue, 2 * PACK_MAX - 1);
+    assert!(part.iter().all(|delivery| delivery.packed && !delivery.is_redelivered_pack()));
+    let again = take(&test_queue, PACK_MAX);
+    assert!(again.iter().all(Delivery::is_redelivered_pack));
+    assert_eq!(again.into_iter().map(|delivery| delivery.message).collect::<Vec<_>>(), sent[PACK_MAX..]);
+    assert_empty(&test_queue);
+}
+
+#[test]
+fn every_message_of_an_unroutable_pack_is_an_error() {
+    let broker = Broker::new();
+    let test_queue = TestRabbitMq::with_broker(broker, PACK_MAX);
+    test_queue.broker.delete_queue(QueueKind::Work);
+    let batch = (0..40).map(|number| (QueueKind::Work, message(number), Duration::ZERO));
+    let results = test_queue.publisher.publish_all(batch, TIMEOUT);
+    assert!(results.contains(&Err(PublishError::Unroutable)), "{results:?}");
+    // The queue is declared again at the first return, so the last messages may be confirmed.
+    let confirmed = results.iter().filter(|result| result.is_ok()).count();
+    if confirmed > 0 {
+        take(&test_queue, confirmed);
+    }
+    assert_empty(&test_queue);
+}
 
 #[test]
 fn an_unroutable_message_is_an_error_and_the_deleted_queue_is_declared_again() {

@@ -176,9 +176,11 @@ pub struct BrokerSettings {
     /// How long opening a connection to a node may take. Default `5s`.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// The most messages that are published and not yet confirmed. Default 4096.
+    /// The most changes that are published and not yet confirmed. Default 4096.
     pub max_in_flight: usize,
-    /// The most messages that wait to be published. The API answers further writes with 503 at once. Default 4096.
+    /// The most changes in one message of the work queue. 1 publishes each change as a message of its own. Default 64.
+    pub pack_max: usize,
+    /// The most changes that wait to be published. The API answers further writes with 503 at once. Default 4096.
     pub max_waiting: usize,
 }
 
@@ -189,6 +191,7 @@ impl Default for BrokerSettings {
             prefix: String::new(),
             connect_timeout: Duration::from_secs(5),
             max_in_flight: 4096,
+            pack_max: 64,
             max_waiting: 4096,
         }
     }
@@ -247,9 +250,9 @@ impl Default for StandaloneSettings {
 pub struct ConsumerSettings {
     /// Workers, each with its own connections to the queue and to SQL. `standalone` has one. Default 2.
     pub workers: usize,
-    /// The most messages in one transaction. Default 1024.
+    /// The most changes in one transaction. Default 1024.
     pub batch_max: usize,
-    /// The most unacknowledged messages of a worker; at least `batch_max`. Default 2048.
+    /// The most unacknowledged messages of a worker. Each holds up to `broker.pack_max` changes. Default 256.
     pub prefetch: u16,
     /// How long a worker keeps its messages while SQL is unavailable. Then it defers them. Default `10s`.
     #[serde(with = "humantime_serde")]
@@ -258,7 +261,7 @@ pub struct ConsumerSettings {
 
 impl Default for ConsumerSettings {
     fn default() -> Self {
-        Self { workers: 2, batch_max: 1_024, prefetch: 2_048, hold: Duration::from_secs(10) }
+        Self { workers: 2, batch_max: 1_024, prefetch: 256, hold: Duration::from_secs(10) }
     }
 }
 
@@ -318,6 +321,9 @@ pub struct LogSettings {
     /// Log a line for each request and each batch, at level `info`, with its trace id and operation ids. Default
     /// `true`.
     pub traffic: bool,
+    /// The share of the requests that get a line, from 0 to 1. A request that failed (status 400 or higher) or took longer
+    /// than a second always gets one. Default 1.
+    pub traffic_sample: f64,
     /// A folder for log files in addition to standard error: JSON, a new file each day (UTC). Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
@@ -327,7 +333,7 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Auto, traffic: true, dir: None, keep: 7 }
+        Self { level: "info".into(), format: LogFormat::Auto, traffic: true, traffic_sample: 1.0, dir: None, keep: 7 }
     }
 }
 
@@ -364,7 +370,9 @@ impl Settings {
             ("consumer.workers", self.consumer.workers, 1..=256),
             // SQLite allows at most 32766 values in a statement; the ids of a batch must fit.
             ("consumer.batch_max", self.consumer.batch_max, 1..=8_000),
+            ("consumer.prefetch", self.consumer.prefetch.into(), 1..=65_535),
             ("broker.max_in_flight", self.broker.max_in_flight, 1..=1_000_000),
+            ("broker.pack_max", self.broker.pack_max, 1..=1_000),
             ("broker.max_waiting", self.broker.max_waiting, 1..=1_000_000),
             ("database.max_connections", self.database.max_connections as usize, 1..=10_000),
             ("retry.max_attempts", self.retry.max_attempts as usize, 1..=1_000_000),
@@ -417,12 +425,6 @@ impl Settings {
                 ));
             }
         }
-        if usize::from(self.consumer.prefetch) < self.consumer.batch_max {
-            return Err(format!(
-                "consumer.prefetch ({}) must be at least consumer.batch_max ({})",
-                self.consumer.prefetch, self.consumer.batch_max
-            ));
-        }
         if self.database.max_connections as usize <= self.consumer.workers {
             return Err(format!(
                 "database.max_connections ({}) must be greater than consumer.workers ({}): each worker needs one connection",
@@ -431,6 +433,9 @@ impl Settings {
         }
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
             return Err("log.level must be error, warn, info, debug or trace".into());
+        }
+        if !(0.0..=1.0).contains(&self.log.traffic_sample) {
+            return Err("log.traffic_sample must be from 0 to 1".into());
         }
         if !(0.0..=1.0).contains(&self.trace.sample_ratio) {
             return Err("trace.sample_ratio must be from 0 to 1".into());

@@ -73,6 +73,10 @@ impl<'a> BatchApplier<'a> {
         let mut dispositions: Vec<Option<Disposition>> = Vec::with_capacity(batch.len());
         for ((delivery, decoded), message_span) in batch.iter().zip(decoded).zip(message_spans) {
             let headers = &delivery.message.headers;
+            if delivery.is_redelivered_pack() {
+                dispositions.push(Some(Disposition::Split));
+                continue;
+            }
             match decoded {
                 Ok(_) if delivery.redeliveries >= REDELIVERY_LIMIT && headers.requeues() < REQUEUE_LIMIT => {
                     dispositions.push(Some(Disposition::RedeliveredTooOften));

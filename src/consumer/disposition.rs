@@ -8,6 +8,8 @@ pub(super) enum Disposition {
     Decided(Outcome, String),
     /// SQL works, but not for this command now: its row may be locked. It is published to the retry queue unchanged.
     Deferred,
+    /// It was redelivered in a pack. It is published to the retry queue as a message of its own.
+    Split,
     /// It reached the redelivery limit, but not the requeue limit. It is requeued.
     RedeliveredTooOften,
 }

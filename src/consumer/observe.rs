@@ -130,7 +130,7 @@ const fn outcome_index(disposition: &Disposition) -> usize {
         Disposition::Decided(Outcome::Superseded, _) => 1,
         Disposition::Decided(Outcome::Duplicate, _) => 2,
         Disposition::Decided(Outcome::Wait(_), _) => 3,
-        Disposition::Deferred | Disposition::RedeliveredTooOften => DEFERRED,
+        Disposition::Deferred | Disposition::Split | Disposition::RedeliveredTooOften => DEFERRED,
         Disposition::Decided(Outcome::Failed(_), _) => 5,
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// The timeout of one attempt to publish.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many messages are published at once. All workers together must not fill the mailbox of the publisher.
+const MAX_PUBLISHED: usize = 1_024;
 
 impl Shared {
     /// Publishes the messages that are not finished. Afterwards the worker may acknowledge the whole batch.
@@ -21,7 +23,7 @@ impl Shared {
             let mut message = delivery.message.clone();
             let queue = match disposition {
                 Disposition::Decided(Outcome::Applied | Outcome::Superseded | Outcome::Duplicate, _) => continue,
-                Disposition::Deferred => QueueKind::Retry,
+                Disposition::Deferred | Disposition::Split => QueueKind::Retry,
                 Disposition::RedeliveredTooOften => {
                     message.headers.record_requeue();
                     tracing::warn!(
@@ -66,14 +68,18 @@ impl Shared {
     fn publish(&self, mut pending: Vec<(QueueKind, Message)>) -> Result<(), Unfinished> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while !pending.is_empty() {
-            let batch = pending.iter().map(|(queue, message)| (*queue, message.clone(), self.retry.delay));
-            let results = self.publisher.publish_all(batch, PUBLISH_TIMEOUT);
             let mut last_error = None;
-            pending = pending
-                .into_iter()
-                .zip(results)
-                .filter_map(|(message, result)| result.err().map(|error| (last_error = Some(error), message).1))
-                .collect();
+            let mut unfinished = Vec::new();
+            for part in pending.chunks(MAX_PUBLISHED) {
+                let batch = part.iter().map(|(queue, message)| (*queue, message.clone(), self.retry.delay));
+                let results = self.publisher.publish_all(batch, PUBLISH_TIMEOUT);
+                for ((queue, message), result) in part.iter().zip(results) {
+                    let Err(error) = result else { continue };
+                    last_error = Some(error);
+                    unfinished.push((*queue, message.clone()));
+                }
+            }
+            pending = unfinished;
             if let Some(error) = last_error {
                 tracing::debug!(%error, messages = pending.len(), "batch cannot be settled yet");
                 if self.stop.sleep(backoff.next_wait()) {

@@ -142,6 +142,10 @@ impl Worker {
             // After a cancel, the worker still handles the messages that arrived. Otherwise they would count as
             // redelivered.
             let Some(mut batch) = source.take(max, IDLE)? else { return Ok(end.unwrap_or(SessionEnd::Renewed)) };
+            if mode == Mode::Quarantine && batch.iter().any(|delivery| delivery.packed) {
+                // The prefetch is one, so these are the other messages of the same pack.
+                batch.extend(source.take(self.shared.consumer.batch_max, Duration::ZERO)?.into_iter().flatten());
+            }
             // True for an empty batch, too: an empty queue has no redelivered message.
             let none_redelivered = batch.iter().all(|delivery| delivery.redeliveries == 0);
             if mode == Mode::Quarantine && none_redelivered && end.is_none() {
@@ -178,14 +182,20 @@ impl Worker {
         Ok(SessionEnd::Deferred)
     }
 
-    /// Applies and settles a batch. Redelivered messages come last, each in a transaction of its own.
+    /// Applies and settles a batch. Redelivered messages come last, each in a transaction of its own. Redelivered packs
+    /// are split.
     fn process(&self, batch: &mut [Delivery]) -> Result<(), Unfinished> {
         self.shared.metrics.batch_size.record(batch.len() as f64);
-        batch.sort_by_key(|delivery| delivery.redeliveries);
-        let first_redelivered = batch.partition_point(|delivery| delivery.redeliveries == 0);
-        let (fresh, redelivered) = batch.split_at(first_redelivered);
-        let mut groups = [fresh].into_iter().filter(|group| !group.is_empty()).chain(redelivered.chunks(1));
-        groups.try_for_each(|group| self.process_together(group))
+        // The sort is stable: fresh messages keep their order.
+        batch.sort_by_key(|delivery| match delivery {
+            Delivery { redeliveries: 0, .. } => (0, 0),
+            Delivery { packed: true, .. } => (1, 0),
+            Delivery { redeliveries, .. } => (2, *redeliveries),
+        });
+        let (fresh, redelivered) = batch.split_at(batch.partition_point(|delivery| delivery.redeliveries == 0));
+        let (packed, single) = redelivered.split_at(redelivered.partition_point(|delivery| delivery.packed));
+        let together = [fresh, packed].into_iter().filter(|group| !group.is_empty());
+        together.chain(single.chunks(1)).try_for_each(|group| self.process_together(group))
     }
 
     fn process_together(&self, batch: &[Delivery]) -> Result<(), Unfinished> {

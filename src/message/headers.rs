@@ -25,6 +25,16 @@ pub enum Header {
     Text(String),
 }
 
+impl Header {
+    /// The size of the value, in bytes.
+    pub const fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Number(_) => 8,
+        }
+    }
+}
+
 /// Headers by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -46,6 +46,16 @@ pub struct Delivery {
     pub message: Message,
     /// How many times the message was delivered before and not acknowledged.
     pub redeliveries: u32,
+    /// Whether the broker counts it together with other messages.
+    pub packed: bool,
+}
+
+impl Delivery {
+    /// Whether the message was redelivered together with other messages. It is not known which of them the consumer had
+    /// in hand.
+    pub const fn is_redelivered_pack(&self) -> bool {
+        self.packed && self.redeliveries > 0
+    }
 }
 
 /// The queue failed. It will deliver all messages again that were taken and not acknowledged.
@@ -119,10 +129,12 @@ pub trait DeadLetterQueue: Send + Sync {
 }
 
 /// The messages that wait in a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Backlog {
     /// The number of messages that are ready for delivery.
     pub messages: u64,
+    /// The number of changes in them. It is an estimate if a message can hold several.
+    pub changes: f64,
     /// The number of consumers, if known.
     pub consumers: Option<u32>,
     /// Since when the first message waits, if known. A dead letter waits since it failed for the first time. Other

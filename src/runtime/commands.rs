@@ -2,7 +2,7 @@
 
 use super::{RunError, signals};
 use crate::backup::{self, BackupError, Step, Summary};
-use crate::config::{ApiKey, LogSettings, Scopes, Settings};
+use crate::config::{ApiKey, BrokerSettings, LogSettings, Scopes, Settings};
 use crate::data_folder::{self, DATABASE};
 use crate::dlq::{self, DlqError};
 use crate::domain::SHORTEST_RETENTION;
@@ -105,7 +105,9 @@ pub fn dlq(
         }
         None => {
             let rabbit = RabbitMq::new(&settings.broker)?;
-            let (publisher, thread) = rabbit.publisher(&settings.broker, component, stop.clone())?;
+            // A replayed message stays a message of its own, as it was in the dead letter queue.
+            let alone = BrokerSettings { pack_max: 1, ..settings.broker.clone() };
+            let (publisher, thread) = rabbit.publisher(&alone, component, stop.clone())?;
             (Box::new(rabbit), publisher, thread)
         }
     };

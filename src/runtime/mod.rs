@@ -9,7 +9,7 @@ mod key_reload;
 mod monitor;
 mod signals;
 
-use crate::config::{Layers, Settings, Url};
+use crate::config::{BrokerSettings, Layers, Settings, Url};
 use crate::consumer::{self, LagTracker};
 use crate::data_folder::{self, CURSOR_KEY, DATABASE, DataFolderError};
 use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
@@ -247,7 +247,9 @@ fn start_consumer(
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
-    let (publisher, thread) = rabbit.publisher(&settings.broker, health.component("publisher"), stop.clone())?;
+    // What leaves a worker is a message of its own.
+    let alone = BrokerSettings { pack_max: 1, ..settings.broker.clone() };
+    let (publisher, thread) = rabbit.publisher(&alone, health.component("publisher"), stop.clone())?;
     monitor::start(rabbit.monitor(), store.clone(), stop, exporter)?;
     let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lag: export_lag(exporter) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;

@@ -7,7 +7,7 @@ use crate::queue::{Backlog, Monitor, QueueKind};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{
-    DATABASE_UP, MetricsExporter, QUEUE_CONSUMERS, QUEUE_MESSAGES, QUEUE_OLDEST_AGE, SCHEMA_CURRENT,
+    DATABASE_UP, MetricsExporter, QUEUE_CHANGES, QUEUE_CONSUMERS, QUEUE_MESSAGES, QUEUE_OLDEST_AGE, SCHEMA_CURRENT,
 };
 use metrics::{Gauge, gauge};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,6 +106,7 @@ fn pause(stop: &Stop, started: Instant) -> bool {
 /// The gauges of one queue.
 struct QueueGauges {
     messages: Gauge,
+    changes: Gauge,
     consumers: Gauge,
     oldest_age: Gauge,
 }
@@ -114,6 +115,7 @@ impl QueueGauges {
     fn new(kind: QueueKind) -> Self {
         let gauges = Self {
             messages: gauge!(QUEUE_MESSAGES, "queue" => kind.name()),
+            changes: gauge!(QUEUE_CHANGES, "queue" => kind.name()),
             consumers: gauge!(QUEUE_CONSUMERS, "queue" => kind.name()),
             oldest_age: gauge!(QUEUE_OLDEST_AGE, "queue" => kind.name()),
         };
@@ -124,6 +126,7 @@ impl QueueGauges {
     /// Sets an unknown value to NaN, because 0 or the last value would be wrong.
     fn set(&self, backlog: Option<&Backlog>) {
         self.messages.set(backlog.map_or(f64::NAN, |backlog| backlog.messages as f64));
+        self.changes.set(backlog.map_or(f64::NAN, |backlog| backlog.changes));
         self.consumers.set(backlog.and_then(|backlog| backlog.consumers).map_or(f64::NAN, f64::from));
         self.oldest_age.set(match backlog {
             Some(Backlog { oldest: Some(since), .. }) => age(*since),

@@ -22,8 +22,14 @@ impl Broker {
         broker
     }
 
+    /// Without packs, so that the depth of a queue is the number of changes.
     pub fn settings(&self) -> BrokerSettings {
-        BrokerSettings { url: Url::from(self.url.as_str()), prefix: self.prefix.clone(), ..BrokerSettings::default() }
+        BrokerSettings {
+            url: Url::from(self.url.as_str()),
+            prefix: self.prefix.clone(),
+            pack_max: 1,
+            ..BrokerSettings::default()
+        }
     }
 
     /// Host and port.

@@ -183,9 +183,14 @@ impl Stack {
         settings
     }
 
-    /// Publishes messages as a producer would, and waits for their confirms.
+    /// Publishes messages as a producer would, each for itself, and waits for their confirms.
     pub fn publish(&self, messages: impl IntoIterator<Item = Message>) {
-        let settings = self.broker.settings();
+        self.publish_in_packs(messages, 1);
+    }
+
+    /// The same, with up to `pack_max` messages in one.
+    pub fn publish_in_packs(&self, messages: impl IntoIterator<Item = Message>, pack_max: usize) {
+        let settings = contacts::config::BrokerSettings { pack_max, ..self.broker.settings() };
         let component = Health::default().component("queue");
         let rabbit = RabbitMq::new(&settings).unwrap();
         let (publisher, _thread) = rabbit.publisher(&settings, component, Stop::default()).unwrap();

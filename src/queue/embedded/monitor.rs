@@ -15,7 +15,7 @@ impl EmbeddedMonitor {
     fn backlog(&mut self, queue: QueueKind) -> Result<Backlog, QueueError> {
         let (messages, first) = self.file.backlog(queue)?;
         let oldest = first.and_then(|first| waiting_since(queue, &first.message));
-        Ok(Backlog { messages, consumers: None, oldest })
+        Ok(Backlog { messages, changes: messages as f64, consumers: None, oldest })
     }
 }
 

@@ -131,8 +131,11 @@ impl Source for EmbeddedSource<'_> {
             let now = Instant::now();
             if !batch.is_empty() || now >= deadline {
                 self.unacknowledged.extend(batch.iter().map(|stored| (stored.seq, stored.redeliveries)));
-                let deliver =
-                    |stored: StoredMessage| Delivery { message: stored.message, redeliveries: stored.redeliveries };
+                let deliver = |stored: StoredMessage| Delivery {
+                    message: stored.message,
+                    redeliveries: stored.redeliveries,
+                    packed: false,
+                };
                 return Ok(Some(batch.into_iter().map(deliver).collect()));
             }
             let timeout = POLL.min(deadline - now);

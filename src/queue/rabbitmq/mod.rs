@@ -6,7 +6,9 @@
 mod connection;
 mod dead_letters;
 mod endpoint;
+mod in_flight;
 mod monitor;
+mod pack;
 mod properties;
 mod publisher;
 mod source;
@@ -33,6 +35,7 @@ struct Broker {
     endpoints: Endpoints,
     topology: Topology,
     connect_timeout: Duration,
+    pack_size: pack::AverageSize,
 }
 
 impl RabbitMq {
@@ -43,6 +46,7 @@ impl RabbitMq {
                 endpoints: Endpoints::parse(&settings.url)?,
                 topology: Topology::new(&settings.prefix),
                 connect_timeout: settings.connect_timeout,
+                pack_size: pack::AverageSize::default(),
             }),
         })
     }
@@ -55,13 +59,8 @@ impl RabbitMq {
         stop: Stop,
     ) -> std::io::Result<(Publisher, JoinHandle<()>)> {
         let (publisher, mailbox) = mailbox(settings.max_waiting);
-        let publisher_thread = publisher::PublisherThread::new(
-            self.broker.clone(),
-            mailbox,
-            settings.max_in_flight,
-            component,
-            stop.clone(),
-        );
+        let publisher_thread =
+            publisher::PublisherThread::new(self.broker.clone(), mailbox, settings, component, stop.clone());
         let thread = stop.spawn("publisher".into(), move || publisher_thread.run())?;
         Ok((publisher, thread))
     }

@@ -44,6 +44,8 @@ impl RabbitMqMonitor {
                 Ok((declared.declared_message_count(), declared.declared_consumer_count()))
             })?;
             backlog.messages = messages.unwrap_or_default().into();
+            let size = if *queue == QueueKind::Work { self.broker.pack_size.get().into() } else { 1.0 };
+            backlog.changes = (backlog.messages as f64 * size).round();
             backlog.consumers = consumers;
             if *queue == QueueKind::DeadLetter {
                 self.first_dead_letter = self.read_first_dead_letter(connection, *backlog)?;

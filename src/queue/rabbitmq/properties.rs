@@ -1,12 +1,12 @@
 //! Converts between a message and the properties of AMQP.
 
 use crate::domain::{Reason, Timestamp};
-use crate::message::{Header, Message};
+use crate::message::{Header, Headers, Message};
 use amiquip::{AmqpProperties, AmqpValue, FieldTable};
 use std::time::Duration;
 
 /// The maximum size of all kept headers, in bytes. A frame has 128 KiB.
-const MAX_HEADERS_SIZE: usize = 64 * 1024;
+pub(super) const MAX_HEADERS_SIZE: usize = 64 * 1024;
 /// The size of a header without its name and value. It limits the number of headers: many small ones take long to
 /// write.
 const HEADER_OVERHEAD: usize = 64;
@@ -71,7 +71,7 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
             (name, _) if name.starts_with("x-first-death-") || name.starts_with("x-last-death-") => {}
             // All headers together must fit into one frame. Otherwise the message could not be published again.
             (name, header) => {
-                remaining_size = remaining_size.saturating_sub(name.len() + value_size(header) + HEADER_OVERHEAD);
+                remaining_size = remaining_size.saturating_sub(header_size(name, header));
                 if remaining_size > 0 {
                     message.headers.set(name, header.clone());
                 }
@@ -84,11 +84,13 @@ pub(super) fn to_message(properties: &AmqpProperties, body: Vec<u8>) -> (Message
     (message, redeliveries)
 }
 
-const fn value_size(header: &Header) -> usize {
-    match header {
-        Header::Text(text) => text.len(),
-        Header::Number(_) => 8,
-    }
+/// The size of all headers, in bytes.
+pub(super) fn headers_size(headers: &Headers) -> usize {
+    headers.iter().map(|(name, header)| header_size(name, header)).sum()
+}
+
+const fn header_size(name: &str, header: &Header) -> usize {
+    name.len() + header.size() + HEADER_OVERHEAD
 }
 
 /// When the broker dead-lettered the message because of its delivery limit, if it did. The first entry of `x-death` is

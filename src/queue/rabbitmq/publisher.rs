@@ -1,23 +1,28 @@
 //! The publisher thread. It owns the connection, keeps many messages in flight and sends each caller the result of its
 //! message. After a lost connection it publishes the unconfirmed messages again.
 
-use super::super::{ConnectionState, Mailbox, Publication, PublishError, QueueError, QueueKind};
+use super::super::{Mailbox, Publication, PublishError, QueueError, QueueKind};
 use super::connection::{BrokerConnection, describe, lost};
-use super::{Broker, Topology, properties};
+use super::in_flight::InFlight;
+use super::{Broker, pack, properties};
 use crate::backoff::Backoff;
+use crate::config::BrokerSettings;
 use crate::stop::Stop;
 use crate::telemetry::Component;
 use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Channel, Confirm, ConnectionBlockedNotification, Publish, Return};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, TryRecvError};
 use metrics::counter;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often the thread checks deadlines.
 const TICK: Duration = Duration::from_millis(100);
-/// With this many messages in flight, the thread waits for [`BATCHING_DELAY`] and then handles everything that arrived.
+/// With this many messages in flight, the thread waits for a confirm, and then packs what arrived meanwhile. So under load
+/// the packs grow, and a message waits no longer than a confirm takes.
+const PACKING_THRESHOLD: usize = 8;
+/// Without packs: with this many messages in flight, the thread waits for [`BATCHING_DELAY`] and then handles everything that arrived.
 /// Under load it costs more to wake the threads and the broker for one message than to publish it.
 const BATCHING_THRESHOLD: usize = 16;
 /// Short compared with the time that the messages in flight take.
@@ -25,19 +30,16 @@ const BATCHING_DELAY: Duration = Duration::from_micros(500);
 /// A node that confirms nothing for this time, although messages are in flight, may be cut off from the other nodes. The
 /// thread then connects again, to another node if it can.
 const MAX_SILENCE: Duration = Duration::from_secs(5);
-/// After a queue refused every message for this time, the thread opens a new connection to check whether it is still
-/// full. A full queue normally notifies each channel when it has space again. RabbitMQ 3.10 does not if its limit was
-/// removed.
-const MAX_REFUSAL: Duration = Duration::from_secs(5);
 
 pub(super) struct PublisherThread {
     broker: Arc<Broker>,
     mailbox: Mailbox,
     max_in_flight: usize,
+    pack_max: usize,
     component: Component,
     stop: Stop,
-    /// Messages that an earlier connection did not confirm. They are published before new messages.
-    unconfirmed: VecDeque<Publication>,
+    /// Messages to send, in order. Those that an earlier connection did not confirm come first.
+    waiting: VecDeque<Publication>,
 }
 
 /// How a connection ended.
@@ -72,35 +74,16 @@ impl Notifications {
     }
 }
 
-/// The messages in flight: published and not confirmed yet. The broker numbers them with delivery tags, from 1.
-#[derive(Default)]
-struct InFlight {
-    /// The delivery tag of the first entry of `pending`.
-    first_tag: u64,
-    pending: VecDeque<PendingConfirm>,
-    /// When the last confirm arrived, or the broker began to take messages again.
-    last_confirm: Option<Instant>,
-    /// Whether a message was sent or confirmed since the last check.
-    active: bool,
-    /// Queues that refuse every message, and since when.
-    refusing_since: HashMap<QueueKind, Instant>,
-}
-
-struct PendingConfirm {
-    sent: Instant,
-    /// `None` if the caller has its result.
-    publication: Option<Publication>,
-}
-
 impl PublisherThread {
     pub(super) fn new(
         broker: Arc<Broker>,
         mailbox: Mailbox,
-        max_in_flight: usize,
+        settings: &BrokerSettings,
         component: Component,
         stop: Stop,
     ) -> Self {
-        Self { broker, mailbox, max_in_flight, component, stop, unconfirmed: VecDeque::new() }
+        let BrokerSettings { max_in_flight, pack_max, .. } = *settings;
+        Self { broker, mailbox, max_in_flight, pack_max, component, stop, waiting: VecDeque::new() }
     }
 
     pub(super) fn run(mut self) {
@@ -147,21 +130,21 @@ impl PublisherThread {
         let end = Instant::now() + time;
         loop {
             let now = Instant::now();
-            self.unconfirmed = discard_stale(std::mem::take(&mut self.unconfirmed), now);
-            self.mailbox.report_load(self.unconfirmed.len());
+            self.waiting = discard_stale(std::mem::take(&mut self.waiting), now);
+            self.mailbox.report_load(self.waiting.len());
             if now >= end {
                 return false;
             }
             let tick = TICK.min(end - now);
-            if self.unconfirmed.len() >= self.max_in_flight {
+            if self.waiting.len() >= self.max_in_flight {
                 std::thread::sleep(tick);
                 continue;
             }
             match self.mailbox.inbox.recv_timeout(tick) {
-                Ok(publication) => self.unconfirmed.push_back(publication),
+                Ok(publication) => self.waiting.push_back(publication),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    for publication in self.unconfirmed.drain(..) {
+                    for publication in self.waiting.drain(..) {
                         publication.reply(Err(PublishError::Closed));
                     }
                     return true;
@@ -171,7 +154,7 @@ impl PublisherThread {
     }
 
     fn run_connection(&mut self, mut connection: BrokerConnection) -> ConnectionEnd {
-        let mut in_flight = InFlight { first_tag: 1, ..InFlight::default() };
+        let mut in_flight = InFlight::default();
         let result = self
             .subscribe(&mut connection)
             .and_then(|notifications| self.publish_loop(&connection, &notifications, &mut in_flight));
@@ -183,13 +166,8 @@ impl PublisherThread {
             }
             Err(error) => {
                 let now = Instant::now();
-                let unconfirmed = in_flight
-                    .pending
-                    .into_iter()
-                    .filter_map(|pending| pending.publication)
-                    .chain(self.unconfirmed.drain(..))
-                    .collect();
-                self.unconfirmed = discard_stale(unconfirmed, now);
+                let unconfirmed = in_flight.into_publications().chain(self.waiting.drain(..)).collect();
+                self.waiting = discard_stale(unconfirmed, now);
                 ConnectionEnd::Lost(connection.into_cause(error))
             }
         }
@@ -213,7 +191,7 @@ impl PublisherThread {
         in_flight: &mut InFlight,
     ) -> Result<(), QueueError> {
         let channel = connection.channel()?;
-        let (mut open, mut blocked) = (true, false);
+        let mut blocked = false;
         let mut next_tick = Instant::now() + TICK;
         loop {
             // Handle all notifications before sending new messages.
@@ -223,33 +201,24 @@ impl PublisherThread {
             while let Some(confirm) = received(notifications.confirms.try_recv())? {
                 self.handle_confirm(connection, notifications, in_flight, confirm)?;
             }
-            while in_flight.pending.len() < self.max_in_flight {
-                match self.unconfirmed.pop_front() {
-                    Some(publication) => self.send(channel, in_flight, publication)?,
-                    None => match self.mailbox.inbox.try_recv() {
-                        Ok(publication) if blocked => publication.reply(Err(PublishError::Blocked)),
-                        Ok(publication) => self.send(channel, in_flight, publication)?,
-                        Err(TryRecvError::Empty) => break,
-                        Err(TryRecvError::Disconnected) => {
-                            open = false;
-                            break;
-                        }
-                    },
-                }
-            }
-            if !open && in_flight.is_empty() {
+            let open = self.receive(in_flight, blocked);
+            while self.send_next(channel, in_flight)? {}
+            if !open && self.waiting.is_empty() && in_flight.is_empty() {
                 return Ok(());
             }
 
-            let full = in_flight.pending.len() >= self.max_in_flight;
-            if std::mem::take(&mut in_flight.active) && in_flight.pending.len() >= BATCHING_THRESHOLD {
+            let full = in_flight.len() >= self.max_in_flight;
+            let active = std::mem::take(&mut in_flight.active);
+            if self.pack_max > 1 && in_flight.messages() >= PACKING_THRESHOLD {
+                notifications.wait(None);
+            } else if self.pack_max == 1 && active && in_flight.len() >= BATCHING_THRESHOLD {
                 std::thread::sleep(BATCHING_DELAY);
             } else {
                 notifications.wait((open && !full).then_some(&self.mailbox.inbox));
             }
             let now = Instant::now();
             if now >= next_tick {
-                self.mailbox.report_load(in_flight.pending.len());
+                self.mailbox.report_load(in_flight.len());
                 in_flight.expire(now);
                 if let Some(queue) = in_flight.refusing_queue(now) {
                     let queue = self.broker.topology.queue_name(queue);
@@ -265,25 +234,86 @@ impl PublisherThread {
         }
     }
 
-    fn send(&self, channel: &Channel, in_flight: &mut InFlight, publication: Publication) -> Result<(), QueueError> {
-        let now = Instant::now();
-        if publication.is_stale(now) {
-            publication.reply(Err(PublishError::TimedOut));
-            return Ok(());
+    /// Takes what arrived from the mailbox, as far as it may be sent now. Returns whether more can arrive.
+    fn receive(&mut self, in_flight: &InFlight, blocked: bool) -> bool {
+        while in_flight.len() + self.waiting.len() < self.max_in_flight {
+            match self.mailbox.inbox.try_recv() {
+                Ok(publication) if blocked => publication.reply(Err(PublishError::Blocked)),
+                Ok(publication) => self.waiting.push_back(publication),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return false,
+            }
         }
-        let delay = (publication.queue == QueueKind::Retry).then_some(publication.delay);
+        true
+    }
+
+    /// Sends the next message, together with those behind it that fit into a pack with it. Returns whether there was one
+    /// and it may be sent.
+    fn send_next(&mut self, channel: &Channel, in_flight: &mut InFlight) -> Result<bool, QueueError> {
+        let now = Instant::now();
+        let (mut count, mut size) = (0, 0);
+        while in_flight.len() < self.max_in_flight
+            && let Some(next) = self.waiting.front()
+        {
+            if next.is_stale(now) {
+                if let Some(stale) = self.waiting.pop_front() {
+                    stale.reply(Err(PublishError::TimedOut));
+                }
+                continue;
+            }
+            let is_alone = self.pack_max == 1 || (count == 0 && self.waiting.len() == 1);
+            let next_size = if is_alone { None } else { pack::size(next) };
+            let fits = count < self.pack_max && next_size.is_some_and(|next_size| size + next_size <= pack::MAX_SIZE);
+            if count > 0 && !fits {
+                break;
+            }
+            if let Some(publication) = self.waiting.pop_front() {
+                in_flight.add(publication);
+            }
+            count += 1;
+            match next_size {
+                Some(next_size) => size += next_size,
+                // It cannot be packed.
+                None => break,
+            }
+        }
+        if count == 0 {
+            return Ok(false);
+        }
+        let sent = self.publish(channel, in_flight.last(count));
+        // Also if the call failed, because a part of the message may have been sent.
+        in_flight.record_sent(count, now);
+        sent?;
+        Ok(true)
+    }
+
+    /// Publishes one message, or several as a pack.
+    fn publish<'a>(
+        &self,
+        channel: &Channel,
+        publications: impl Iterator<Item = &'a Publication> + Clone,
+    ) -> Result<(), QueueError> {
+        let count = publications.clone().count();
+        let Some(first) = publications.clone().next() else { return Ok(()) };
+        let packed;
+        let message = if count == 1 {
+            &first.message
+        } else {
+            packed = pack::encode(publications.map(|publication| &publication.message));
+            &packed
+        };
+        if first.queue == QueueKind::Work {
+            self.broker.pack_size.record(count);
+        }
+        let delay = (first.queue == QueueKind::Retry).then_some(first.delay);
         let publish = Publish {
-            body: &publication.message.body,
-            routing_key: self.broker.topology.queue_name(publication.queue),
+            body: &message.body,
+            routing_key: self.broker.topology.queue_name(first.queue),
             mandatory: true,
             immediate: false,
-            properties: properties::from_message(&publication.message, delay),
+            properties: properties::from_message(message, delay),
         };
-        in_flight.active = true;
-        let sent = channel.basic_publish("", publish);
-        // Also if the call failed, because a part of the message may have been sent.
-        in_flight.pending.push_back(PendingConfirm { sent: now, publication: Some(publication) });
-        sent.map_err(|error| lost(&describe(&error)))
+        channel.basic_publish("", publish).map_err(|error| lost(&describe(&error)))
     }
 
     /// Handles a confirm. The broker also confirms a message for which it has no queue, but it sends a return before
@@ -326,86 +356,6 @@ impl PublisherThread {
         };
         self.mailbox.connection_state.set_blocked(blocked);
         blocked
-    }
-}
-
-impl InFlight {
-    /// Sends a result for a returned message. A return has no delivery tag, but it has the id of the message and its
-    /// queue.
-    fn handle_return(&mut self, returned: &Return, topology: &Topology) {
-        let id = returned.properties.message_id().as_deref().unwrap_or_default();
-        let is_returned = |publication: &Publication| {
-            publication.message.id == id && topology.queue_name(publication.queue) == returned.routing_key
-        };
-        let found = self.pending.iter_mut().find(|pending| pending.publication.as_ref().is_some_and(is_returned));
-        if let Some(publication) = found.and_then(|pending| pending.publication.take()) {
-            publication.reply(Err(PublishError::Unroutable));
-        }
-    }
-
-    /// Sends the results for the messages of a confirm.
-    fn handle_confirm(&mut self, confirm: Confirm, connection_state: &ConnectionState) {
-        let now = Instant::now();
-        self.active = true;
-        self.last_confirm = Some(now);
-        let (payload, result) = match confirm {
-            Confirm::Ack(payload) => (payload, Ok(())),
-            Confirm::Nack(payload) => (payload, Err(PublishError::Refused)),
-        };
-        let first = if payload.multiple { self.first_tag } else { payload.delivery_tag };
-        for tag in first..=payload.delivery_tag {
-            let index = tag.checked_sub(self.first_tag).and_then(|offset| usize::try_from(offset).ok());
-            let Some(pending) = index.and_then(|index| self.pending.get_mut(index)) else { continue };
-            let Some(publication) = pending.publication.take() else { continue };
-            match result {
-                Ok(()) => {
-                    connection_state.record_confirms(1, now - pending.sent);
-                    self.refusing_since.remove(&publication.queue);
-                }
-                Err(_) => drop(self.refusing_since.entry(publication.queue).or_insert(now)),
-            }
-            publication.reply(result);
-        }
-        while self.pending.front().is_some_and(|pending| pending.publication.is_none()) {
-            self.pending.pop_front();
-            self.first_tag += 1;
-        }
-    }
-
-    /// Whether every message has a result.
-    fn is_empty(&self) -> bool {
-        self.pending.iter().all(|pending| pending.publication.is_none())
-    }
-
-    /// A queue that has refused every message for too long.
-    fn refusing_queue(&self, now: Instant) -> Option<QueueKind> {
-        let mut refusing = self.refusing_since.iter();
-        refusing.find(|(_, since)| now.saturating_duration_since(**since) > MAX_REFUSAL).map(|(queue, _)| *queue)
-    }
-
-    /// Since when the broker should have confirmed a message. `None` if nothing is in flight.
-    fn silent_since(&self) -> Option<Instant> {
-        let sent = self.pending.front()?.sent;
-        Some(self.last_confirm.map_or(sent, |confirmed| confirmed.max(sent)))
-    }
-
-    /// Sends a result for each message whose deadline has passed.
-    fn expire(&mut self, now: Instant) {
-        self.reply_if(PublishError::TimedOut, |publication| publication.is_stale(now));
-    }
-
-    fn reply_to_all(&mut self, error: PublishError) {
-        self.reply_if(error, |_| true);
-    }
-
-    fn reply_if(&mut self, error: PublishError, condition: impl Fn(&Publication) -> bool) {
-        let matching = self
-            .pending
-            .iter_mut()
-            .filter_map(|pending| pending.publication.take_if(|publication| condition(publication)));
-        for publication in matching {
-            publication.reply(Err(error));
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::super::{Delivery, QueueError, QueueKind, SessionHandler, Source};
 use super::connection::{BrokerConnection, describe, lost};
-use super::{Broker, properties};
+use super::{Broker, pack, properties};
 use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Consumer, ConsumerMessage, ConsumerOptions, Delivery as AmqpDelivery};
 use crossbeam_channel::RecvTimeoutError;
@@ -26,8 +26,7 @@ pub(super) fn session(broker: &Broker, prefetch: u16, handler: &mut SessionHandl
     let connections = counter!(QUEUE_CONNECTIONS, "user" => "worker");
     let connection = BrokerConnection::open(broker)?;
     connections.increment(1);
-    let queue = broker.topology.queue_name(QueueKind::Work);
-    match consume(&connection, &queue, prefetch, handler) {
+    match consume(&connection, broker, prefetch, handler) {
         Ok(()) => connection.close(),
         Err(error) => Err(connection.into_cause(error)),
     }
@@ -35,22 +34,25 @@ pub(super) fn session(broker: &Broker, prefetch: u16, handler: &mut SessionHandl
 
 fn consume(
     connection: &BrokerConnection,
-    queue: &str,
+    broker: &Broker,
     prefetch: u16,
     handler: &mut SessionHandler<'_>,
 ) -> Result<(), QueueError> {
     connection.call(|channel| channel.qos(0, prefetch, false).map_err(|error| lost(&describe(&error))))?;
     let channel = connection.channel()?;
+    let queue = broker.topology.queue_name(QueueKind::Work);
     let consumer = connection
         .within_call_timeout(|| channel.basic_consume(queue, ConsumerOptions::default()))
         .map_err(|error| lost(&describe(&error)))?;
     let mut source = RabbitMqSource {
         connection,
         consumer: &consumer,
+        pack_size: &broker.pack_size,
         last_arrival: Instant::now(),
         prefetch: prefetch.into(),
         unacknowledged: 0,
         arrived: VecDeque::new(),
+        unpacked: VecDeque::new(),
         last_taken: None,
         ended: None,
     };
@@ -64,6 +66,7 @@ fn consume(
 struct RabbitMqSource<'a> {
     connection: &'a BrokerConnection,
     consumer: &'a Consumer<'a>,
+    pack_size: &'a pack::AverageSize,
     /// When the last message arrived.
     last_arrival: Instant,
     /// The maximum number of unacknowledged deliveries.
@@ -72,6 +75,9 @@ struct RabbitMqSource<'a> {
     unacknowledged: usize,
     /// Deliveries that arrived before a cancel and are not taken yet.
     arrived: VecDeque<AmqpDelivery>,
+    /// The messages of a delivery that are not taken yet. The last one has the delivery, because an acknowledgement
+    /// includes all messages of a pack.
+    unpacked: VecDeque<(Delivery, Option<AmqpDelivery>)>,
     /// The last delivery that is taken and not acknowledged. Its acknowledgement includes all earlier deliveries.
     last_taken: Option<AmqpDelivery>,
     /// Set when no more deliveries can arrive.
@@ -95,13 +101,31 @@ impl RabbitMqSource<'_> {
         None
     }
 
-    fn deliver(&mut self, mut delivery: AmqpDelivery) -> Delivery {
+    fn unpack(&mut self, mut delivery: AmqpDelivery) {
         self.last_arrival = Instant::now();
         let body = std::mem::take(&mut delivery.body);
         let (message, redeliveries) = properties::to_message(&delivery.properties, body);
         self.unacknowledged += 1;
-        self.last_taken = Some(delivery);
-        Delivery { message, redeliveries }
+        let messages = pack::decode(message);
+        let count = messages.len();
+        let packed = count > 1;
+        self.pack_size.record(count);
+        self.unpacked.extend(messages.into_iter().map(|message| (Delivery { message, redeliveries, packed }, None)));
+        if let Some((_, last)) = self.unpacked.back_mut() {
+            *last = Some(delivery);
+        }
+    }
+
+    /// Moves unpacked messages to the batch.
+    fn deliver(&mut self, batch: &mut Vec<Delivery>, max: usize) {
+        while batch.len() < max
+            && let Some((delivery, last)) = self.unpacked.pop_front()
+        {
+            batch.push(delivery);
+            if last.is_some() {
+                self.last_taken = last;
+            }
+        }
     }
 
     fn drain(&mut self) -> Result<(), QueueError> {
@@ -126,10 +150,12 @@ impl RabbitMqSource<'_> {
 impl Source for RabbitMqSource<'_> {
     fn take(&mut self, max: usize, wait: Duration) -> Result<Option<Vec<Delivery>>, QueueError> {
         let mut batch = Vec::new();
+        self.deliver(&mut batch, max);
         while batch.len() < max
             && let Some(delivery) = self.arrived.pop_front()
         {
-            batch.push(self.deliver(delivery));
+            self.unpack(delivery);
+            self.deliver(&mut batch, max);
         }
         let deadline = Instant::now() + wait;
         while batch.len() < max && self.ended.is_none() {
@@ -143,8 +169,10 @@ impl Source for RabbitMqSource<'_> {
             };
             match received {
                 Ok(message) => {
-                    let delivery = self.receive(message);
-                    batch.extend(delivery.map(|delivery| self.deliver(delivery)));
+                    if let Some(delivery) = self.receive(message) {
+                        self.unpack(delivery);
+                        self.deliver(&mut batch, max);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => self.ended = Some(Err(lost("the connection is gone"))),
@@ -166,7 +194,8 @@ impl Source for RabbitMqSource<'_> {
     }
 
     fn acknowledge(&mut self) -> Result<(), QueueError> {
-        self.unacknowledged = 0;
+        // A pack that is only taken in part is not acknowledged.
+        self.unacknowledged = self.unpacked.iter().filter(|(_, last)| last.is_some()).count();
         match self.last_taken.take() {
             Some(delivery) => self.consumer.ack_multiple(delivery).map_err(|error| lost(&describe(&error))),
             None => Ok(()),
