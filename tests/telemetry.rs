@@ -333,6 +333,21 @@ fn traffic_lines_can_be_turned_off() {
     assert_eq!(process.log_lines("listening").len(), 1);
 }
 
+#[test]
+fn a_request_outside_of_the_sample_has_a_line_only_if_it_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start_standalone(folder.path(), &[("CONTACTS__LOG__TRAFFIC_SAMPLE", "0")]);
+    process.wait_until_ready();
+    let client = process.client();
+    let operation = client.create("Ana").text("operation_id");
+    client.finished_operation(&operation);
+    assert_eq!(client.get("/contacts/0").status, 404);
+    eventually("the failed request has a line", || (!process.log_lines("request").is_empty()).then_some(()));
+    let lines = process.log_lines("request");
+    assert!(lines.len() == 1 && lines[0]["status"] == 404, "{lines:?}");
+    assert_eq!(process.log_lines("batch").len(), 1);
+}
+
 #[cfg(not(feature = "otlp"))]
 #[test]
 fn a_build_without_otlp_rejects_the_otlp_url() {

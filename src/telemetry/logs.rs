@@ -1,9 +1,11 @@
 //! Logs: text on a terminal, otherwise JSON with one event on each line. Optionally also log files.
 
 use super::json_line::JsonLine;
+use super::trace::Trace;
 use crate::config::{LogFormat, LogSettings};
 use std::error::Error;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -14,6 +16,20 @@ use tracing_subscriber::prelude::*;
 
 /// The target of the lines for each request and each batch. `log.traffic` turns these lines off.
 pub const TRAFFIC: &str = "contacts::traffic";
+
+/// `log.traffic_sample`
+static TRAFFIC_SAMPLE: OnceLock<f64> = OnceLock::new();
+
+/// Whether a request of this trace has a line. All processes decide the same for one trace.
+pub fn is_request_logged(trace: &Trace) -> bool {
+    let share = TRAFFIC_SAMPLE.get().copied().unwrap_or(1.0);
+    is_in_share(trace.trace_id, share)
+}
+
+fn is_in_share(trace_id: u128, share: f64) -> bool {
+    // The low half, as the W3C recommends: some programs have a time in the high half.
+    share >= 1.0 || (trace_id as u64 as f64) < share * u64::MAX as f64
+}
 
 /// How many lines may wait to be written. Further lines are dropped and counted, so that a slow log never blocks the
 /// process.
@@ -109,6 +125,8 @@ pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
         _ => LevelFilter::INFO,
     };
     let traffic = if settings.traffic { level } else { LevelFilter::OFF };
+    // Set once for each process, before it serves requests.
+    let _ = TRAFFIC_SAMPLE.set(settings.traffic_sample);
     // Libraries log what matters to an operator at "warn". Lower levels would hide our own lines.
     let filter =
         Targets::new().with_default(LevelFilter::WARN).with_target("contacts", level).with_target(TRAFFIC, traffic);
@@ -147,4 +165,18 @@ pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
     // Only tests start two roles in one process. They keep the logging of the first role.
     let _ = tracing_subscriber::registry().with(filter).with(console).with(files).try_init();
     Ok(logs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_traces_is_logged() {
+        let logged = |share| (0..10_000).filter(|_| is_in_share(fastrand::u128(1..), share)).count();
+        assert_eq!((logged(0.0), logged(1.0)), (0, 10_000));
+        assert!((500..1_500).contains(&logged(0.1)));
+        // The time in the high half of some trace ids has no influence.
+        assert!(is_in_share(u128::from(u64::MAX) << 64, 0.1) && !is_in_share(u128::from(u64::MAX), 0.1));
+    }
 }

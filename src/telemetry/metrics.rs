@@ -85,6 +85,8 @@ catalogue! {
         "Connections opened to RabbitMQ, by user: publisher or worker. An idle worker opens a new one every 20 seconds.";
     QUEUE_MESSAGES = "contacts_queue_messages", Kind::Gauge, ["queue"],
         "Messages that are ready in a queue, without those that workers hold. Every process reports the same number. NaN if unknown.";
+    QUEUE_CHANGES = "contacts_queue_changes", Kind::Gauge, ["queue"],
+        "Changes in these messages. A message of the work queue can hold several, so the number is an estimate: it uses the average of the messages that the process sent or took last. NaN if unknown.";
     QUEUE_CONSUMERS = "contacts_queue_consumers", Kind::Gauge, ["queue"],
         "Workers of all processes that consume a queue. NaN if unknown, and for standalone.";
     QUEUE_OLDEST_AGE = "contacts_queue_oldest_age_seconds", Kind::Gauge, ["queue"],

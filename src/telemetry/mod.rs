@@ -11,4 +11,4 @@ pub mod spans;
 pub mod trace;
 
 pub use health::{Component, Health};
-pub use logs::{LogError, Logs, TRAFFIC, init as init_logs};
+pub use logs::{LogError, Logs, TRAFFIC, init as init_logs, is_request_logged};

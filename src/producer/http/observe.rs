@@ -3,8 +3,8 @@
 use super::connections::{ActiveRequest, Connection, TrackedBody};
 use super::request_context::RequestContext;
 use super::request_metrics::{InFlight, RequestMetrics};
-use crate::telemetry::TRAFFIC;
 use crate::telemetry::spans::{self, Kind, Span, Value};
+use crate::telemetry::{TRAFFIC, is_request_logged};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -12,8 +12,11 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tracing::Level;
+
+/// A request that took longer has a log line, also if it is not in the sample.
+const SLOW: Duration = Duration::from_secs(1);
 
 fn method(method: &Method) -> &'static str {
     match *method {
@@ -70,7 +73,8 @@ pub(crate) async fn observe(
         metrics.record((method, route, status), elapsed.as_secs_f64());
     }
     let RequestContext { trace, operation, caller, .. } = &*context;
-    if tracing::enabled!(target: TRAFFIC, Level::INFO) {
+    let is_remarkable = status >= 400 || elapsed > SLOW;
+    if tracing::enabled!(target: TRAFFIC, Level::INFO) && (is_remarkable || is_request_logged(trace)) {
         let (micros, operation_id) = (elapsed.as_micros() as u64, operation.get().map(tracing::field::display));
         let caller = caller.get().map(|name| &**name);
         let trace_id = tracing::field::display(trace.id());
