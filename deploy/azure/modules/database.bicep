@@ -103,6 +103,45 @@ resource extensions 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@20
   }
 }
 
+// Less log for each first change of a page after a checkpoint, and fewer checkpoints: docs/adr/0022-ten-million-contacts.md.
+resource walCompression 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+  parent: server
+  name: 'wal_compression'
+  dependsOn: [
+    extensions
+  ]
+  properties: {
+    value: 'lz4'
+    source: 'user-override'
+  }
+}
+
+// In MB.
+resource walSize 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+  parent: server
+  name: 'max_wal_size'
+  dependsOn: [
+    walCompression
+  ]
+  properties: {
+    value: '8192'
+    source: 'user-override'
+  }
+}
+
+// In seconds.
+resource checkpoints 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+  parent: server
+  name: 'checkpoint_timeout'
+  dependsOn: [
+    walSize
+  ]
+  properties: {
+    value: '900'
+    source: 'user-override'
+  }
+}
+
 resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: server
   name: 'logs'
