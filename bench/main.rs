@@ -1,5 +1,5 @@
 //! Performance measurements. One run on one machine measures the program, the limits of its libraries and services, and
-//! the peers: the same function in two other stacks. Targets are ratios within one run. `make bench` runs it;
+//! the peers: the same function in three other stacks. Targets are ratios within one run. `make bench` runs it;
 //! `docs/PERFORMANCE.md` explains the measurements.
 #![expect(unreachable_pub, reason = "nothing else uses a benchmark binary")]
 #![expect(

@@ -72,7 +72,13 @@ pub fn producer(environment: &Environment, options: RoundOptions, measurements: 
     measurements.add("producer.efficiency", "", created.rate / combined_rate(http, publish));
 
     if options.peers {
-        for (name, peer) in [("node", Peer::Node), ("python", Peer::Python(1)), ("python_2_workers", Peer::Python(2))] {
+        let peers = [
+            ("go", Peer::Go),
+            ("node", Peer::Node),
+            ("python", Peer::Python(1)),
+            ("python_2_workers", Peer::Python(2)),
+        ];
+        for (name, peer) in peers.into_iter().filter(|(_, peer)| peer.is_installed()) {
             let process = peer.producer(&schema);
             let rate = measure_accepted(&schema, &process, options.seconds).rate;
             measurements.add(&format!("peer.{name}.accepted"), "commands/s", rate);
@@ -136,7 +142,8 @@ pub fn consumer(environment: &Environment, options: RoundOptions, measurements: 
     measurements.add("consumer.speedup", "", rate / single);
 
     if options.peers {
-        for (name, peer, share) in [("node", Peer::Node, 5), ("python", Peer::Python(1), SMALL_BACKLOG_DIVISOR)] {
+        let peers = [("go", Peer::Go, 2), ("node", Peer::Node, 5), ("python", Peer::Python(1), SMALL_BACKLOG_DIVISOR)];
+        for (name, peer, share) in peers.into_iter().filter(|(_, peer, _)| peer.is_installed()) {
             let count = options.backlog / share;
             schema.clear();
             broker::publish(&environment.broker, &schema.queue(), &load::messages(count), WINDOW);
