@@ -20,6 +20,7 @@ mod measurements;
 mod peers;
 mod process;
 mod rounds;
+mod scale;
 mod setup;
 
 use clap::{Parser, ValueEnum};
@@ -78,6 +79,9 @@ struct Arguments {
     /// With --counts: save the counts as the baseline
     #[arg(long)]
     accept: bool,
+    /// Only print the tables of the model in docs/SCALE.md. This needs no services
+    #[arg(long)]
+    scale: bool,
     /// Also write the results to docs/PERFORMANCE.md
     #[arg(long)]
     document: bool,
@@ -93,6 +97,9 @@ fn main() {
     let arguments = Arguments::parse();
     if let Some(port) = arguments.serve_bare {
         return bare::serve(port);
+    }
+    if arguments.scale {
+        return print!("{}", scale::tables());
     }
     let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let environment = Environment::from_variables();

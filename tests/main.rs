@@ -32,6 +32,7 @@ mod queues;
 mod recovery;
 mod roles;
 mod rolling;
+mod scale;
 mod security;
 mod stores;
 mod support;
