@@ -83,7 +83,10 @@ impl InFlight {
     /// the messages and their queue.
     pub(super) fn handle_return(&mut self, returned: &Return, topology: &Topology) {
         let (message, _) = properties::to_message(&returned.properties, returned.content.clone());
-        let ids: Vec<String> = pack::decode(message).into_iter().map(|message| message.id).collect();
+        let ids: Vec<String> = match pack::decode(&message) {
+            Some(messages) => messages.into_iter().map(|message| message.id).collect(),
+            None => vec![message.id],
+        };
         self.reply_if(PublishError::Unroutable, |publication| {
             ids.contains(&publication.message.id) && topology.queue_name(publication.queue) == returned.routing_key
         });

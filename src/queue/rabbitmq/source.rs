@@ -106,7 +106,11 @@ impl RabbitMqSource<'_> {
         let body = std::mem::take(&mut delivery.body);
         let (message, redeliveries) = properties::to_message(&delivery.properties, body);
         self.unacknowledged += 1;
-        let messages = pack::decode(message);
+        let Some(messages) = pack::decode(&message) else {
+            self.pack_size.record(1);
+            self.unpacked.push_back((Delivery { message, redeliveries, packed: false }, Some(delivery)));
+            return;
+        };
         let count = messages.len();
         let packed = count > 1;
         self.pack_size.record(count);
