@@ -64,13 +64,18 @@ impl Shared {
     }
 
     /// Publishes until the broker confirmed every message or the role stops. There is no other limit: no other worker
-    /// could publish either. A duplicate does no harm, because its operation is finished.
+    /// could publish either. A duplicate has no second effect, because an operation takes effect once.
     fn publish(&self, mut pending: Vec<(QueueKind, Message)>) -> Result<(), Unfinished> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while !pending.is_empty() {
             let mut last_error = None;
             let mut unfinished = Vec::new();
             for part in pending.chunks(MAX_PUBLISHED) {
+                // Without a broker each part waits for its timeout. A stop must not wait for them all.
+                if last_error.is_some() {
+                    unfinished.extend_from_slice(part);
+                    continue;
+                }
                 let batch = part.iter().map(|(queue, message)| (*queue, message.clone(), self.retry.delay));
                 let results = self.publisher.publish_all(batch, PUBLISH_TIMEOUT);
                 for ((queue, message), result) in part.iter().zip(results) {
