@@ -135,12 +135,13 @@ pub fn require_authentication(settings: &HttpSettings) -> Result<(), ServeError>
     )))
 }
 
-/// Registers the paths of every folder. The fixed paths below `/contacts` must come before `/contacts/{id}`.
+/// Registers the paths of every folder. The router tries them in this order, so the most frequent ones come first. The
+/// fixed paths below `/contacts` must come before `/contacts/{id}`.
 fn routes(config: &mut ServiceConfig) {
     config
-        .configure(web::routes)
-        .configure(openapi::routes)
         .configure(bulk::routes)
         .configure(contacts::routes)
-        .configure(operations::routes);
+        .configure(operations::routes)
+        .configure(openapi::routes)
+        .configure(web::routes);
 }

@@ -30,26 +30,41 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-fn route(pattern: Option<&str>) -> &'static str {
-    match pattern {
-        Some("/contacts") => "/contacts",
-        Some("/contacts/{id}") => "/contacts/{id}",
-        Some("/contacts/duplicates") => "/contacts/duplicates",
-        Some("/contacts/import") => "/contacts/import",
-        Some("/contacts/export") => "/contacts/export",
-        Some("/") => "/",
-        Some("/assets/{file}") => "/assets/{file}",
-        Some("/docs") => "/docs",
-        Some("/docs/") => "/docs/",
-        Some("/docs/{file}") => "/docs/{file}",
-        Some("/openapi.json") => "/openapi.json",
-        Some("/problems") => "/problems",
-        Some("/problems/{slug}") => "/problems/{slug}",
-        Some("/problems/pages.css") => "/problems/pages.css",
-        Some("/areas") => "/areas",
-        Some("/operations/{id}") => "/operations/{id}",
-        _ => "other",
-    }
+/// The paths without a parameter.
+const FIXED: [&str; 11] = [
+    "/contacts",
+    "/contacts/duplicates",
+    "/contacts/import",
+    "/contacts/export",
+    "/areas",
+    "/",
+    "/docs",
+    "/docs/",
+    "/openapi.json",
+    "/problems",
+    "/problems/pages.css",
+];
+
+/// The paths that end with a parameter: what is before it, and the template.
+const WITH_PARAMETER: [(&str, &str); 5] = [
+    ("/contacts/", "/contacts/{id}"),
+    ("/operations/", "/operations/{id}"),
+    ("/assets/", "/assets/{file}"),
+    ("/docs/", "/docs/{file}"),
+    ("/problems/", "/problems/{slug}"),
+];
+
+/// The template of a path, for metrics and the log. The library can name the template too, but matches the path against
+/// all routes a second time for it.
+fn route(path: &str) -> &'static str {
+    let fixed = FIXED.into_iter().find(|fixed| *fixed == path);
+    let is_parameter = |text: &str| !text.is_empty() && !text.contains('/');
+    let with_parameter = || {
+        let (_, template) =
+            WITH_PARAMETER.into_iter().find(|(prefix, _)| path.strip_prefix(prefix).is_some_and(is_parameter))?;
+        Some(template)
+    };
+    fixed.or_else(with_parameter).unwrap_or("other")
 }
 
 pub(crate) async fn observe(
@@ -60,7 +75,7 @@ pub(crate) async fn observe(
     let (began, started) = (SystemTime::now(), Instant::now());
     let metrics = request.app_data::<web::Data<RequestMetrics>>().cloned();
     let _in_flight = metrics.as_ref().map(|metrics| InFlight::new(&metrics.in_flight));
-    let (method, route) = (method(request.method()), route(request.match_pattern().as_deref()));
+    let (method, route) = (method(request.method()), route(request.path()));
     let context = Rc::new(RequestContext::from_headers(request.headers()));
     request.extensions_mut().insert(context.clone());
     let result = next.call(request).await;
@@ -99,4 +114,47 @@ pub(crate) async fn observe(
         }
     });
     result.map(|response| response.map_body(|_, body| TrackedBody { body: body.boxed(), active_request }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::{TestRequest, init_service, try_call_service};
+
+    #[test]
+    fn every_route_of_the_api_has_its_template() {
+        for (path, template) in [
+            ("/contacts", "/contacts"),
+            ("/contacts/duplicates", "/contacts/duplicates"),
+            ("/contacts/01890000-0000-7000-8000-000000000001", "/contacts/{id}"),
+            ("/contacts/", "other"),
+            ("/contacts/a/b", "other"),
+            ("/docs/", "/docs/"),
+            ("/docs/swagger-ui.css", "/docs/{file}"),
+            ("/problems/pages.css", "/problems/pages.css"),
+            ("/problems/not-found", "/problems/{slug}"),
+            ("/nothing", "other"),
+        ] {
+            assert_eq!(route(path), template, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_templates_are_those_of_the_router() {
+        actix_web::rt::System::new().block_on(check_templates());
+    }
+
+    async fn check_templates() {
+        let app = init_service(actix_web::App::new().configure(crate::producer::routes)).await;
+        let parameters = WITH_PARAMETER.into_iter().map(|(prefix, template)| (format!("{prefix}x"), template));
+        for (path, template) in FIXED.into_iter().map(|path| (path.to_owned(), path)).chain(parameters) {
+            // OPTIONS: each route answers 405, and needs no state for it.
+            let request = TestRequest::default().method(Method::OPTIONS).uri(&path).to_request();
+            let matched = match try_call_service(&app, request).await {
+                Ok(response) => response.request().match_pattern(),
+                Err(error) => panic!("{path}: {error}"),
+            };
+            assert_eq!(matched.as_deref(), Some(template), "{path}");
+        }
+    }
 }
