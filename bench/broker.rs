@@ -4,7 +4,12 @@ use amiquip::{
     AmqpProperties, Auth, Channel, Confirm, ConfirmSmoother, Connection, ConnectionOptions, ConnectionTuning,
     ConsumerMessage, ConsumerOptions, Publish,
 };
+use contacts::config::BrokerSettings;
 use contacts::message::Message;
+use contacts::queue::QueueKind;
+use contacts::queue::rabbitmq::RabbitMq;
+use contacts::stop::Stop;
+use contacts::telemetry::Health;
 use crossbeam_channel::Receiver;
 use mio::net::TcpStream as MioStream;
 use percent_encoding::percent_decode_str;
@@ -65,6 +70,22 @@ pub fn publish(url: &Url, queue: &str, messages: &[Message], window: usize) -> D
     })
 }
 
+/// Publishes as a producer under load does: with the program's own publisher, in packs.
+pub fn publish_in_packs(url: &Url, prefix: &str, messages: &[Message]) {
+    let defaults = BrokerSettings::default();
+    let settings =
+        BrokerSettings { url: contacts::config::Url::from(url.as_str()), prefix: prefix.to_owned(), ..defaults };
+    let (stop, health) = (Stop::default(), Health::default());
+    let queue = RabbitMq::new(&settings).unwrap();
+    let (publisher, thread) = queue.publisher(&settings, health.component("queue"), stop.clone()).unwrap();
+    for part in messages.chunks(settings.max_in_flight) {
+        let batch = part.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
+        assert!(publisher.publish_all(batch, MAX_WAIT).iter().all(Result::is_ok));
+    }
+    drop(publisher);
+    thread.join().unwrap();
+}
+
 /// Publishes at a steady rate. Returns the time from the send to the confirm for each message.
 pub fn publish_at(url: &Url, queue: &str, messages: &[Message], rate: f64) -> Vec<Duration> {
     with_channel(url, |channel| {
@@ -111,6 +132,31 @@ pub fn consume(url: &Url, queue: &str, count: usize, prefetch: u16, batch: usize
             }
         }
         duration
+    })
+}
+
+/// Takes all messages of a queue. Returns the number of changes in them.
+pub fn take_changes(url: &Url, queue: &str, messages: usize) -> usize {
+    #[derive(serde::Deserialize)]
+    struct Pack {
+        messages: Vec<serde::de::IgnoredAny>,
+    }
+    with_channel(url, |channel| {
+        let options = ConsumerOptions { no_ack: true, ..ConsumerOptions::default() };
+        let consumer = channel.basic_consume(queue, options).unwrap();
+        let mut changes = 0;
+        for _ in 0..messages {
+            match consumer.receiver().recv_timeout(MAX_WAIT).unwrap() {
+                ConsumerMessage::Delivery(delivery)
+                    if delivery.properties.type_().as_deref() == Some("contact.pack") =>
+                {
+                    changes += serde_json::from_slice::<Pack>(&delivery.body).unwrap().messages.len();
+                }
+                ConsumerMessage::Delivery(_) => changes += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        changes
     })
 }
 

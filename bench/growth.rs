@@ -133,31 +133,65 @@ pub fn tables(environment: &Environment, max_contacts: usize, rounds: usize, mea
             (count, schema)
         })
         .collect();
+    measure_drains(&schemas, rounds, "", measurements);
+    {
+        let _settings = DeployedSettings::set(environment);
+        measure_drains(&schemas, rounds, "_as_deployed", measurements);
+    }
+    for (count, schema) in schemas.iter().filter(|(count, _)| *count > 0) {
+        environment.execute(&format!("VACUUM ANALYZE {}.contacts", schema.name));
+        measure_reads(schema, *count, rounds, measurements);
+    }
+}
+
+/// The settings for checkpoints of `deploy/azure`, except those that need a restart.
+struct DeployedSettings<'a>(&'a Environment);
+
+impl<'a> DeployedSettings<'a> {
+    const ALL: [(&'static str, &'static str); 3] =
+        [("wal_compression", "lz4"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "15min")];
+
+    fn set(environment: &'a Environment) -> Self {
+        let settings = Self(environment);
+        for (name, value) in Self::ALL {
+            environment.execute(&format!("ALTER SYSTEM SET {name} = '{value}'"));
+        }
+        environment.execute("SELECT pg_reload_conf()");
+        settings
+    }
+}
+
+impl Drop for DeployedSettings<'_> {
+    fn drop(&mut self) {
+        for (name, _) in Self::ALL {
+            self.0.execute(&format!("ALTER SYSTEM RESET {name}"));
+        }
+        self.0.execute("SELECT pg_reload_conf()");
+    }
+}
+
+/// Applies a backlog to each table. `suffix` follows the names of the figures.
+fn measure_drains(schemas: &[(usize, Schema<'_>)], rounds: usize, suffix: &str, measurements: &mut Measurements) {
     for _ in 0..rounds {
-        for (count, schema) in &schemas {
+        for (count, schema) in schemas {
             // Same start for every table: empty queues, and PostgreSQL has no dirty pages of the last drain.
             schema.purge_queues();
             if *count == 0 {
                 schema.clear();
             }
-            environment.execute("CHECKPOINT");
-            broker::publish(&environment.broker, &schema.queue(), &load::messages(BACKLOG), 4_096);
+            schema.environment.execute("CHECKPOINT");
+            broker::publish(&schema.environment.broker, &schema.queue(), &load::messages(BACKLOG), 4_096);
             let consumer = Process::role("consumer", schema, &[]);
             measurements.add(
-                &format!("growth.drain_{}", size_name(*count)),
+                &format!("growth.drain_{}{suffix}", size_name(*count)),
                 "commands/s",
                 consumer.drain_rate(BACKLOG),
             );
         }
-        let (empty, full) = (
-            measurements.last("growth.drain_empty"),
-            measurements.last(&format!("growth.drain_{}", size_name(max_contacts))),
-        );
-        measurements.add("growth.drain_10m_over_empty", "", full / empty);
-    }
-    for (count, schema) in schemas.iter().filter(|(count, _)| *count > 0) {
-        environment.execute(&format!("VACUUM ANALYZE {}.contacts", schema.name));
-        measure_reads(schema, *count, rounds, measurements);
+        let rate = |count| measurements.last(&format!("growth.drain_{}{suffix}", size_name(count)));
+        let largest = schemas.last().map_or(0, |(count, _)| *count);
+        let ratio = rate(largest) / rate(0);
+        measurements.add(&format!("growth.drain_{}_over_empty{suffix}", size_name(largest)), "", ratio);
     }
 }
 

@@ -27,7 +27,7 @@ use clap::{Parser, ValueEnum};
 use measurements::Measurements;
 use setup::Environment;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The parts of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,6 +70,9 @@ struct Arguments {
     /// Keep the measurements of the last report that this run does not repeat
     #[arg(long)]
     keep: bool,
+    /// Another build of the program. Its rates are measured in the same rounds, and compared
+    #[arg(long, value_name = "BINARY")]
+    before: Option<PathBuf>,
     /// Do not measure the peers
     #[arg(long)]
     no_peers: bool,
@@ -102,7 +105,7 @@ fn main() {
         return print!("{}", scale::tables());
     }
     let wants = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    let environment = Environment::from_variables();
+    let environment = Environment { before: arguments.before, ..Environment::from_variables() };
     if arguments.counts {
         std::process::exit(i32::from(!counts::check(&environment, arguments.accept)));
     }

@@ -4,6 +4,7 @@ use super::broker::MAX_WAIT;
 use super::setup::{Environment, Schema};
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -34,7 +35,12 @@ pub fn free_port() -> u16 {
 impl Process {
     /// Starts a role with default settings, except `settings`, and waits until it is ready.
     pub fn role(role: &str, schema: &Schema<'_>, settings: &[(&str, String)]) -> Self {
-        let command = schema.environment.command(role, schema);
+        Self::role_of(&schema.environment.contacts, role, schema, settings)
+    }
+
+    /// The same with this binary.
+    pub fn role_of(binary: &Path, role: &str, schema: &Schema<'_>, settings: &[(&str, String)]) -> Self {
+        let command = schema.environment.command_of(binary, role, schema);
         Self::start_role(command, role, schema, settings, Duration::from_millis(2))
     }
 

@@ -14,6 +14,7 @@ use contacts::stop::Stop;
 use contacts::store::Store;
 use contacts::store::postgres::Postgres;
 use contacts::telemetry::Health;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,11 +37,11 @@ fn combined_rate(first: f64, second: f64) -> f64 {
     1.0 / (1.0 / first + 1.0 / second)
 }
 
-/// Sends creates with an empty queue, and checks that every accepted message is in the queue.
+/// Sends creates with an empty queue, and checks that every accepted change is in the queue.
 fn measure_accepted(schema: &Schema<'_>, process: &Process, seconds: u32) -> load::Accepted {
     let accepted = load::wrk(schema.environment, &process.url, seconds);
-    let waiting = schema.waiting();
-    assert!(waiting >= accepted.count, "{} messages were accepted, but the queue has only {waiting}", accepted.count);
+    let waiting = broker::take_changes(&schema.environment.broker, &schema.queue(), schema.waiting());
+    assert!(waiting >= accepted.count, "{} changes were accepted, but the queue has only {waiting}", accepted.count);
     schema.purge_queues();
     accepted
 }
@@ -64,6 +65,12 @@ pub fn producer(environment: &Environment, options: RoundOptions, measurements: 
     measurements.add("producer.cpu", "s per 10,000", (process.cpu() - before) * 1e4 / created.count as f64);
     measurements.add("producer.rss_peak", "MiB", process.peak_rss());
     drop(process);
+    if let Some(before) = &environment.before {
+        let process = Process::role_of(before, "producer", &schema, &[]);
+        let rate = measure_accepted(&schema, &process, options.seconds);
+        measurements.add("before.accepted", "commands/s", rate.rate);
+        measurements.add("producer.over_before", "", created.rate / rate.rate);
+    }
 
     let messages = load::messages(options.backlog);
     let duration = broker::publish(&environment.broker, &schema.queue(), &messages, WINDOW);
@@ -87,22 +94,12 @@ pub fn producer(environment: &Environment, options: RoundOptions, measurements: 
     }
 }
 
-/// The rate at which one consumer process applies a backlog, in commands per second.
-fn measure_applied(
-    schema: &Schema<'_>,
-    count: usize,
-    settings: &[(&str, String)],
-    measurements: Option<&mut Measurements>,
-) -> f64 {
+/// The rate at which one consumer process applies a backlog of single messages, in commands per second.
+fn measure_applied(schema: &Schema<'_>, count: usize, settings: &[(&str, String)]) -> f64 {
     schema.clear();
     broker::publish(&schema.environment.broker, &schema.queue(), &load::messages(count), WINDOW);
     let consumer = Process::role("consumer", schema, settings);
     let rate = consumer.drain_rate(count);
-    if let Some(measurements) = measurements {
-        measurements.add("consumer.start", "s", consumer.start.as_secs_f64());
-        measurements.add("consumer.cpu", "s per 10,000", consumer.cpu() * 1e4 / count as f64);
-        measurements.add("consumer.rss_peak", "MiB", consumer.peak_rss());
-    }
     drop(consumer);
     assert_eq!(schema.rows() as usize, count);
     rate
@@ -112,15 +109,27 @@ pub fn consumer(environment: &Environment, options: RoundOptions, measurements: 
     let schema = environment.schema("bench");
     schema.declare_queues();
 
-    let rate = measure_applied(&schema, options.backlog, &[], Some(measurements));
-    measurements.add("consumer.applied", "commands/s", rate);
+    // As a producer under load leaves it.
+    schema.clear();
+    broker::publish_in_packs(&environment.broker, &schema.prefix(), &load::messages(options.backlog));
+    let consumer = Process::role("consumer", &schema, &[]);
+    let rate = measurements.add("consumer.applied", "commands/s", consumer.drain_rate(options.backlog));
+    measurements.add("consumer.start", "s", consumer.start.as_secs_f64());
+    measurements.add("consumer.cpu", "s per 10,000", consumer.cpu() * 1e4 / options.backlog as f64);
+    measurements.add("consumer.rss_peak", "MiB", consumer.peak_rss());
+    drop(consumer);
+    assert_eq!(schema.rows() as usize, options.backlog);
+
+    let single = measure_applied(&schema, options.backlog, &[]);
+    measurements.add("consumer.applied_single", "commands/s", single);
 
     schema.clear();
     broker::publish(&environment.broker, &schema.queue(), &load::messages(options.backlog), WINDOW);
-    let ConsumerSettings { workers, prefetch, batch_max, .. } = ConsumerSettings::default();
+    let ConsumerSettings { workers, prefetch, .. } = ConsumerSettings::default();
+    // The broker always has more to send while these are acknowledged.
+    let batch = usize::from(prefetch) / 2;
     let slowest = thread::scope(|scope| {
-        let take =
-            || broker::consume(&environment.broker, &schema.queue(), options.backlog / workers, prefetch, batch_max);
+        let take = || broker::consume(&environment.broker, &schema.queue(), options.backlog / workers, prefetch, batch);
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(take)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
     });
@@ -128,18 +137,16 @@ pub fn consumer(environment: &Environment, options: RoundOptions, measurements: 
 
     let sql = measurements.add("limit.sql", "commands/s", measure_sql(&schema, options.backlog));
     measurements.add("consumer.efficiency", "", rate / combined_rate(consume, sql));
+    measurements.add("consumer.efficiency_single", "", single / combined_rate(consume, sql));
 
     let one_by_one = [
         ("CONTACTS__CONSUMER__BATCH_MAX", "1".to_owned()),
         ("CONTACTS__CONSUMER__PREFETCH", "1".to_owned()),
         ("CONTACTS__CONSUMER__WORKERS", "1".to_owned()),
     ];
-    let single = measurements.add(
-        "consumer.one_by_one",
-        "commands/s",
-        measure_applied(&schema, options.backlog / SMALL_BACKLOG_DIVISOR, &one_by_one, None),
-    );
-    measurements.add("consumer.speedup", "", rate / single);
+    let slow = measure_applied(&schema, options.backlog / SMALL_BACKLOG_DIVISOR, &one_by_one);
+    measurements.add("consumer.one_by_one", "commands/s", slow);
+    measurements.add("consumer.speedup", "", single / slow);
 
     if options.peers {
         let peers = [("go", Peer::Go, 2), ("node", Peer::Node, 5), ("python", Peer::Python(1), SMALL_BACKLOG_DIVISOR)];
@@ -225,6 +232,12 @@ struct Service {
 }
 
 impl Service {
+    /// A producer and a consumer of this binary.
+    fn of(binary: &Path, schema: &Schema<'_>) -> Self {
+        let start = |role| Process::role_of(binary, role, schema, &[]);
+        Self { api: start("producer"), consumer: Some(start("consumer")) }
+    }
+
     fn applied(&self) -> f64 {
         self.consumer.as_ref().unwrap_or(&self.api).applied()
     }
@@ -265,12 +278,16 @@ pub fn steady(environment: &Environment, options: RoundOptions, measurements: &m
     let schema = environment.schema("bench");
     schema.declare_queues();
 
-    let stack = Service {
-        api: Process::role("producer", &schema, &[]),
-        consumer: Some(Process::role("consumer", &schema, &[])),
-    };
     let max_rate = measurements.median("producer.accepted").unwrap_or(25_000.0);
+    let before = environment.before.as_ref().map(|before| {
+        let rate = Service::of(before, &schema).sustained_rate(max_rate, time);
+        measurements.add("before.sustained", "commands/s", rate)
+    });
+    let stack = Service::of(&environment.contacts, &schema);
     let sustained = measurements.add("end_to_end.sustained", "commands/s", stack.sustained_rate(max_rate, time));
+    if let Some(before) = before {
+        measurements.add("end_to_end.over_before", "", sustained / before);
+    }
     for percent in [10, 50, 80] {
         let rate = sustained * f64::from(percent) / 100.0;
         let (mut result, _) = stack.run(rate, time, true);

@@ -15,6 +15,8 @@ pub struct Environment {
     pub broker: url::Url,
     pub database: String,
     pub contacts: PathBuf,
+    /// Another build of the program, for a comparison in the same rounds.
+    pub before: Option<PathBuf>,
     pub folder: PathBuf,
 }
 
@@ -40,6 +42,7 @@ impl Environment {
             broker: url("CONTACTS_TEST_BROKER_URL").parse().unwrap(),
             database: url("CONTACTS_TEST_DATABASE_URL"),
             contacts: env!("CARGO_BIN_EXE_contacts").into(),
+            before: None,
             folder,
         };
         for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
@@ -79,21 +82,22 @@ impl Environment {
 
     /// The program with the settings for a schema. The schema's name is also the prefix of the queues.
     pub fn command(&self, role: &str, schema: &Schema<'_>) -> Command {
-        self.wrapped_command(&[], role, schema)
+        self.command_of(&self.contacts, role, schema)
     }
 
     /// The same command, run by another program, for example valgrind.
     pub fn wrapped_command(&self, wrapper: &[String], role: &str, schema: &Schema<'_>) -> Command {
-        let mut command = match wrapper {
-            [] => Command::new(&self.contacts),
-            [program, arguments @ ..] => {
-                let mut command = Command::new(program);
-                command.args(arguments).arg(&self.contacts);
-                command
-            }
-        };
+        let [program, arguments @ ..] = wrapper else { return self.command(role, schema) };
+        let mut command = self.command_of(Path::new(program), "", schema);
+        command.args(arguments).arg(&self.contacts).args(role.split(' '));
         command
-            .args(role.split(' '))
+    }
+
+    /// The same command of this binary.
+    pub fn command_of(&self, binary: &Path, role: &str, schema: &Schema<'_>) -> Command {
+        let mut command = Command::new(binary);
+        command
+            .args(role.split_whitespace())
             .env("CONTACTS__BROKER__URL", self.broker.as_str())
             .env("CONTACTS__BROKER__PREFIX", schema.prefix())
             .env("CONTACTS__DATABASE__URL", schema.url());

@@ -9,7 +9,7 @@ mod key_reload;
 mod monitor;
 mod signals;
 
-use crate::config::{BrokerSettings, Layers, Settings, Url};
+use crate::config::{BrokerSettings, ConsumerSettings, Layers, Settings, Url};
 use crate::consumer::{self, LagTracker};
 use crate::data_folder::{self, CURSOR_KEY, DATABASE, DataFolderError};
 use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
@@ -282,7 +282,10 @@ fn start_standalone(
     monitor::start(queue.monitor()?, store.clone(), stop, exporter)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: export_lag(exporter) };
     // SQLite allows one writer, so more workers would only wait for each other.
-    let one_worker = crate::config::ConsumerSettings { workers: 1, ..settings.consumer.clone() };
+    let one_worker = ConsumerSettings { workers: 1, ..settings.consumer.clone() };
+    // The embedded queue has no packs, so a batch takes a message for each change.
+    let two_batches = u16::try_from(one_worker.batch_max * 2).unwrap_or(u16::MAX);
+    let one_worker = ConsumerSettings { prefetch: one_worker.prefetch.max(two_batches), ..one_worker };
     let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
     threads.push(thread);
     Ok(Running { http: Some(http), threads, _lock: Some(lock) })
