@@ -15,6 +15,7 @@ mod architecture;
 mod backup;
 mod browser;
 mod bulk;
+mod changes;
 mod chaos;
 mod corpora;
 mod corpus;

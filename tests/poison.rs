@@ -15,7 +15,8 @@ use contacts::queue::{Delivery, Queue, QueueError, QueueKind, SessionHandler, So
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
 use contacts::store::{
-    Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store, StoreError,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store,
+    StoreError,
 };
 use contacts::telemetry::Health;
 use std::process::{Command as ProcessCommand, Stdio};
@@ -78,6 +79,17 @@ impl Store for CrashingStore {
     }
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
         self.store.operations(ids)
+    }
+    fn changes(
+        &self,
+        after: Option<ChangePosition>,
+        limit: u32,
+        with_contacts: bool,
+    ) -> Result<Option<ChangePage>, StoreError> {
+        self.store.changes(after, limit, with_contacts)
+    }
+    fn last_change(&self) -> Result<ChangePosition, StoreError> {
+        self.store.last_change()
     }
     fn check(&self) -> Result<(), StoreError> {
         self.store.check()

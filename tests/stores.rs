@@ -9,7 +9,8 @@ use contacts::domain::{
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
 use contacts::store::{
-    Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Pruned, Sort, SortKey, Store, StoreError,
+    ChangePosition, Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Pruned, Sort, SortKey, Store,
+    StoreError,
 };
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
@@ -20,12 +21,12 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 6;
+const MIGRATIONS: usize = 7;
 /// The number of migrations after the one that makes the e-mail address optional.
-const AFTER_OPTIONAL_EMAIL: usize = 2;
+const AFTER_OPTIONAL_EMAIL: usize = 3;
 
 /// A database for one test.
-trait TestDatabase {
+pub trait TestDatabase {
     type Store: Store + Clone + 'static;
     /// Whether the words of a name have a column of their own.
     const HAS_WORDS: bool;
@@ -34,11 +35,13 @@ trait TestDatabase {
     fn store(&self) -> &Self::Store;
     /// Runs SQL that both databases understand.
     fn execute(&self, sql: &str);
+    /// Removes all changes after this place, as the restore of a backup would.
+    fn set_back(&self, last: ChangePosition);
 }
 
-struct PostgresDatabase {
-    store: Postgres,
-    inner: Database,
+pub struct PostgresDatabase {
+    pub store: Postgres,
+    pub inner: Database,
 }
 
 impl TestDatabase for PostgresDatabase {
@@ -54,9 +57,16 @@ impl TestDatabase for PostgresDatabase {
     fn execute(&self, sql: &str) {
         self.inner.execute(sql);
     }
+    fn set_back(&self, last: ChangePosition) {
+        self.inner.execute(&format!(
+            "ALTER TABLE operations DISABLE TRIGGER USER; DELETE FROM operations WHERE position > {last}; \
+             ALTER TABLE operations ENABLE TRIGGER USER; SELECT setval('changes_position', {last} / 65536 * 65536)",
+            last = last.position
+        ));
+    }
 }
 
-struct SqliteDatabase {
+pub struct SqliteDatabase {
     store: Sqlite,
     folder: TempDir,
 }
@@ -75,19 +85,27 @@ impl TestDatabase for SqliteDatabase {
         let file = self.folder.path().join("contacts.db");
         SqliteConnection::establish(file.to_str().unwrap()).unwrap().batch_execute(sql).unwrap();
     }
+    fn set_back(&self, last: ChangePosition) {
+        // Without its position, a row is removed as if it had never been there.
+        self.execute(&format!(
+            "UPDATE operations SET position = NULL WHERE position > {last}; UPDATE changes SET last = {last}; \
+             DELETE FROM operations WHERE status = 'applied' AND position IS NULL",
+            last = last.position
+        ));
+    }
 }
 
-fn migrated<D: TestDatabase>() -> D {
+pub fn migrated<D: TestDatabase>() -> D {
     let database = D::empty();
     database.store().migrate(Direction::Up).unwrap();
     database
 }
 
-fn attempt(command: Command) -> Attempt {
+pub fn attempt(command: Command) -> Attempt {
     Attempt { command, replays: 0, last_attempt: false, must_fail: None }
 }
 
-fn apply(store: &impl Store, commands: &[&Command]) -> Vec<Outcome> {
+pub fn apply(store: &impl Store, commands: &[&Command]) -> Vec<Outcome> {
     let batch: Vec<Attempt> = commands.iter().map(|command| attempt((*command).clone())).collect();
     // Two workers on one row may have to retry. No other error may occur.
     loop {
@@ -859,6 +877,7 @@ macro_rules! on_both_databases {
         }
     };
 }
+pub(crate) use on_both_databases;
 
 on_both_databases! {
     the_schema_is_checked_created_and_reverted,

@@ -82,6 +82,9 @@ pub struct OperationRecord {
     pub attempt: usize,
     /// The status.
     pub status: Status,
+    /// The number of the change in the batch, from 0, in the order in which the changes took effect. `None` if the
+    /// operation changes nothing now: it was superseded, it failed, or only its record was missing.
+    pub change: Option<usize>,
 }
 
 /// The result of a batch: what the store must write, and the outcome of each attempt.
@@ -95,6 +98,7 @@ pub struct BatchResult {
     pub changed: Vec<Contact>,
     /// Operations to record, each once, ordered by id. Every worker uses this order, so two workers with the same
     /// operations cannot deadlock. The record of a replayed operation replaces its earlier record.
+    /// [`OperationRecord::change`] has the order in which they took effect.
     pub records: Vec<OperationRecord>,
 }
 
@@ -180,6 +184,7 @@ impl Batch {
         let mut written = BTreeMap::new();
         let mut outcomes = vec![Outcome::Wait(Reason::ContactNotFound); attempts.len()];
         let mut records = BTreeMap::new();
+        let mut changes = 0..;
 
         let mut waiting: Vec<(usize, &Attempt)> = attempts.iter().enumerate().collect();
         waiting.sort_by_key(|(_, attempt)| (attempt.command.stamp, attempt.command.operation_id));
@@ -188,9 +193,11 @@ impl Batch {
             loop {
                 let before = waiting.len();
                 waiting.retain(|&(index, attempt)| {
-                    let outcome = self.decide(attempt, last_attempts_fail, &mut written, |status| {
+                    let outcome = self.decide(attempt, last_attempts_fail, &mut written, |outcome, status| {
+                        let change = if outcome == Outcome::Applied { changes.next() } else { None };
                         // A batch may hold an attempt and its replay. The later record counts.
-                        records.insert(attempt.command.operation_id, OperationRecord { attempt: index, status });
+                        records
+                            .insert(attempt.command.operation_id, OperationRecord { attempt: index, status, change });
                     });
                     if let Some(entry) = outcomes.get_mut(index) {
                         *entry = outcome;
@@ -216,7 +223,7 @@ impl Batch {
         attempt: &Attempt,
         last_attempts_fail: bool,
         written: &mut BTreeMap<ContactId, Contact>,
-        mut record: impl FnMut(Status),
+        mut record: impl FnMut(Outcome, Status),
     ) -> Outcome {
         let command = &attempt.command;
         match self.finished.get(&command.operation_id) {
@@ -256,7 +263,7 @@ impl Batch {
             }
             Decision::Wait(reason) => return Outcome::Wait(reason),
         };
-        record(status);
+        record(outcome, status);
         self.finished.insert(command.operation_id, FinishedOperation { status, replays: attempt.replays });
         outcome
     }
@@ -317,6 +324,18 @@ mod tests {
         ];
         assert_eq!(memory.apply(&batch), vec![Outcome::Applied; 4]);
         assert_eq!(memory.contacts[&contact()].version, op(4));
+    }
+
+    #[test]
+    fn changes_are_numbered_in_the_order_in_which_they_took_effect() {
+        let expects = |id, stamp, version| Command { expects: Some(op(version)), ..update(id, stamp) };
+        // The order of the ids and of the stamps is the opposite of the order of the versions.
+        let batch =
+            [attempt(expects(2, 1, 4)), attempt(expects(4, 2, 8)), attempt(create(8, 9)), attempt(create(9, 10))];
+        let folded = Batch::new([], []).fold(&batch);
+        let changes = folded.records.iter().map(|record| (batch[record.attempt].command.operation_id, record.change));
+        let expected = [(op(2), Some(2)), (op(4), Some(1)), (op(8), Some(0)), (op(9), None)];
+        assert_eq!(changes.collect::<Vec<_>>(), expected);
     }
 
     #[test]

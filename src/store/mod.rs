@@ -4,6 +4,7 @@
 //! So a command takes effect once, even if it is delivered more than once. [`crate::domain::Batch`] decides what a
 //! command does; a store only loads, locks and writes. Only this module and the embedded queue use diesel.
 
+mod changes;
 mod columns;
 mod error;
 mod listing;
@@ -12,6 +13,7 @@ mod pool;
 pub mod postgres;
 pub mod sqlite;
 
+pub use changes::{Change, ChangePage, ChangePosition};
 pub use error::StoreError;
 pub use listing::{DuplicatePage, DuplicatesBy, Filter, ListPosition, Sort, SortKey};
 
@@ -94,6 +96,25 @@ pub trait Store: Send + Sync {
     /// Reads an operation, if it is finished.
     fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
         Ok(self.operations(&[id])?.pop())
+    }
+
+    /// Reads a page of the change feed: up to `limit` changes after this place, or the oldest that are kept. A change whose
+    /// transaction commits late is not skipped. Returns `None` if the place has expired: changes after it were pruned, or the
+    /// database is not the one that the reader has read. Reads the database that is written, so that no change is older than
+    /// its contact.
+    fn changes(
+        &self,
+        after: Option<ChangePosition>,
+        limit: u32,
+        with_contacts: bool,
+    ) -> Result<Option<ChangePage>, StoreError>;
+
+    /// The place after the newest change that [`Self::changes`] can read now.
+    fn last_change(&self) -> Result<ChangePosition, StoreError>;
+
+    /// The same, after everything before it can be read. So an export that begins later has all changes up to this place.
+    fn last_change_of_reads(&self) -> Result<ChangePosition, StoreError> {
+        self.last_change()
     }
 
     /// Checks that the database answers and has the schema that this version needs.

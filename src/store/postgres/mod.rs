@@ -1,6 +1,7 @@
 //! The store in PostgreSQL. Each step of a batch is one statement, and rows are locked in the order of their ids.
 
 mod connect;
+mod feed;
 mod listing;
 mod rows;
 mod schema;
@@ -11,7 +12,8 @@ use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch};
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
-    Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store,
+    StoreError, migrations,
 };
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{
@@ -42,6 +44,8 @@ pub struct Postgres {
     writes: Connections<Manager>,
     reads: Connections<Manager>,
     checks: Connections<Manager>,
+    /// Whether reads have a database of their own.
+    reads_replica: bool,
 }
 
 /// The properties of a database that are checked.
@@ -84,11 +88,11 @@ impl Postgres {
         let writes = pool(Purpose::Writes, &settings.url, settings)?;
         let checks =
             pool(Purpose::Checks, &settings.url, &DatabaseSettings { max_connections: 1, ..settings.clone() })?;
-        let reads = match &settings.read_url {
-            Some(url) if *url != settings.url => pool(Purpose::Reads, url, settings)?,
-            _ => writes.clone(),
+        let (reads, reads_replica) = match &settings.read_url {
+            Some(url) if *url != settings.url => (pool(Purpose::Reads, url, settings)?, true),
+            _ => (writes.clone(), false),
         };
-        Ok(Self { writes, reads, checks })
+        Ok(Self { writes, reads, checks, reads_replica })
     }
 
     /// The plans of PostgreSQL for the statements of [`Store::contacts`], in their order.
@@ -106,6 +110,11 @@ impl Postgres {
             read_plan(&mut connection, plan)
         })?;
         Ok(plans)
+    }
+
+    /// The plan of PostgreSQL for a page of [`Store::changes`].
+    pub fn explain_changes(&self, after: Option<ChangePosition>, limit: u32) -> Result<String, StoreError> {
+        feed::explain(&mut *self.writes.get()?, after, limit)
     }
 }
 
@@ -322,6 +331,29 @@ impl Store for Postgres {
             .select(OperationRow::as_select())
             .load(&mut self.reads.get()?)?;
         rows.into_iter().map(OperationRow::read).collect()
+    }
+
+    // A replica does not have the locks of the primary, which say what is not committed yet.
+    fn changes(
+        &self,
+        after: Option<ChangePosition>,
+        limit: u32,
+        with_contacts: bool,
+    ) -> Result<Option<ChangePage>, StoreError> {
+        feed::changes(&mut *self.writes.get()?, after, limit, with_contacts)
+    }
+
+    fn last_change(&self) -> Result<ChangePosition, StoreError> {
+        feed::last_change(&mut *self.writes.get()?)
+    }
+
+    fn last_change_of_reads(&self) -> Result<ChangePosition, StoreError> {
+        let mut primary = self.writes.get()?;
+        let last = feed::last_change(&mut primary)?;
+        if self.reads_replica {
+            feed::wait_for_replica(&mut primary, &mut *self.reads.get()?)?;
+        }
+        Ok(last)
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -36,5 +36,6 @@ diesel::table! {
         fingerprint -> Nullable<Uuid>,
         accepted_at -> Timestamptz,
         completed_at -> Timestamptz,
+        position -> Nullable<BigInt>,
     }
 }

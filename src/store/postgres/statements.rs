@@ -4,6 +4,7 @@
 //! of diesel have another text for each number of rows.
 
 use crate::domain::{Attempt, Contact, FailedOperation, OperationRecord, Status, Timestamp};
+use crate::store::changes;
 use crate::store::columns::{LifecycleColumns, member_writes_text, status_text};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
@@ -129,7 +130,8 @@ impl QueryFragment<Pg> for UpdateContacts<'_> {
     }
 }
 
-/// Writes the rows of finished operations. A row of a failed operation that was replayed is overwritten. Any other row
+/// Writes the rows of finished operations, with their positions in the change feed. It must be the last statement that can
+/// wait for a row, because it reserves the positions: so the changes of a contact have them in their order. A row of a failed operation that was replayed is overwritten. Any other row
 /// that exists is not changed and not counted.
 #[derive(Default)]
 pub(super) struct RecordOperations {
@@ -141,17 +143,18 @@ pub(super) struct RecordOperations {
     replays: Vec<i32>,
     fingerprint: Vec<Option<Uuid>>,
     accepted_at: Vec<Timestamp>,
+    /// The positions, as if the block of the batch began at 1. See [`changes::position`].
+    position: Vec<Option<i64>>,
     completed_at: Option<Timestamp>,
 }
 
 impl RecordOperations {
     pub(super) fn new(batch: &[Attempt], records: &[OperationRecord], completed_at: Timestamp) -> Self {
-        let finished =
-            records.iter().filter_map(|record| batch.get(record.attempt).map(|attempt| (attempt, record.status)));
+        let finished = records.iter().filter_map(|record| batch.get(record.attempt).map(|attempt| (attempt, record)));
         let mut columns = Self { completed_at: Some(completed_at), ..Self::default() };
-        for (attempt, status) in finished {
+        for (attempt, record) in finished {
             let command = &attempt.command;
-            let (status, reason) = status_text(status);
+            let (status, reason) = status_text(record.status);
             columns.id.push(command.operation_id.uuid());
             columns.contact_id.push(command.contact_id.uuid());
             columns.operation.push(command.kind().as_str());
@@ -160,6 +163,7 @@ impl RecordOperations {
             columns.replays.push(i32::try_from(attempt.replays).unwrap_or(i32::MAX));
             columns.fingerprint.push(command.fingerprint.map(|fingerprint| Uuid::from_u128(fingerprint.0)));
             columns.accepted_at.push(command.accepted_at);
+            columns.position.push(changes::position(record, 1));
         }
         columns
     }
@@ -175,6 +179,7 @@ impl RecordOperations {
             replays: vec![i32::try_from(failed.replays).unwrap_or(i32::MAX)],
             fingerprint: vec![None],
             accepted_at: vec![failed.accepted_at],
+            position: vec![None],
             completed_at: Some(completed_at),
         }
     }
@@ -183,8 +188,10 @@ impl RecordOperations {
 impl QueryFragment<Pg> for RecordOperations {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
+            // The block is reserved once, and only for a batch with changes.
             "INSERT INTO operations (id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, \
-             completed_at) SELECT new.*, ",
+             position, completed_at) SELECT id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, \
+             CASE WHEN position > 0 THEN (SELECT changes_reserve()) + position - 1 ELSE position END, ",
         );
         out.push_bind_param::<Nullable<Timestamptz>, _>(&self.completed_at)?;
         out.push_sql("::timestamptz FROM unnest(");
@@ -203,11 +210,14 @@ impl QueryFragment<Pg> for RecordOperations {
         out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.fingerprint)?;
         out.push_sql("::uuid[], ");
         out.push_bind_param::<Array<Timestamptz>, _>(&self.accepted_at)?;
+        out.push_sql("::timestamptz[], ");
+        out.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.position)?;
         out.push_sql(
-            "::timestamptz[]) AS new ON CONFLICT (id) DO UPDATE SET contact_id = excluded.contact_id, operation = \
+            "::bigint[]) AS new (id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, position) \
+             ON CONFLICT (id) DO UPDATE SET contact_id = excluded.contact_id, operation = \
              excluded.operation, status = excluded.status, reason = excluded.reason, replays = excluded.replays, \
              fingerprint = coalesce(excluded.fingerprint, operations.fingerprint), accepted_at = excluded.accepted_at, \
-             completed_at = excluded.completed_at \
+             position = excluded.position, completed_at = excluded.completed_at \
              WHERE operations.status = 'failed' AND operations.replays < excluded.replays",
         );
         Ok(())

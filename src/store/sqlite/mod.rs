@@ -2,6 +2,7 @@
 //! data is on disk.
 
 mod copy;
+mod feed;
 mod listing;
 mod rows;
 mod schema;
@@ -10,10 +11,12 @@ use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch, sta
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
-    Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store, StoreError, migrations,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store,
+    StoreError, changes, migrations,
 };
 use crate::domain::{
-    Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, Outcome, Phone, Status, Timestamp,
+    Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, OperationRecord, Outcome, Phone,
+    Status, Timestamp,
 };
 pub use copy::{DatabaseContents, check_copy, copy, require_known_schema};
 use diesel::connection::SimpleConnection;
@@ -176,10 +179,14 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
         diesel::update(contacts::table.find(blob(contact.id.uuid()))).set(row).execute(connection)?;
     }
     let now = micros(chrono::Utc::now());
+    let first_position = feed::reserve(connection, &folded.records)?;
     for records in folded.records.chunks(ROWS_PER_INSERT) {
-        let attempts = records.iter().filter_map(|record| Some((batch.get(record.attempt)?, record.status)));
-        let rows: Vec<_> =
-            attempts.map(|(attempt, status)| NewOperation::new(attempt, status_text(status), now)).collect();
+        let attempts = records.iter().filter_map(|record| Some((batch.get(record.attempt)?, record)));
+        let row = |(attempt, record): (_, &OperationRecord)| {
+            let position = changes::position(record, first_position);
+            NewOperation::new(attempt, status_text(record.status), now, position)
+        };
+        let rows: Vec<_> = attempts.map(row).collect();
         // This replaces only failed operations that were replayed. There is no other writer.
         diesel::replace_into(operations::table).values(rows).execute(connection)?;
     }
@@ -294,6 +301,20 @@ impl Store for Sqlite {
             .select(OperationRow::as_select())
             .load(&mut self.reads.get()?)?;
         rows.into_iter().map(OperationRow::read).collect()
+    }
+
+    fn changes(
+        &self,
+        after: Option<ChangePosition>,
+        limit: u32,
+        with_contacts: bool,
+    ) -> Result<Option<ChangePage>, StoreError> {
+        // All reads of a transaction see what the first read sees.
+        self.reads.get()?.transaction(|connection| feed::changes(connection, after, limit, with_contacts))
+    }
+
+    fn last_change(&self) -> Result<ChangePosition, StoreError> {
+        self.reads.get()?.transaction(|connection| feed::last_change(connection))
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use crate::domain::{
     Attempt, Contact, ContactId, ContactState, FailedOperation, Fingerprint, FinishedOperation, OperationId, Timestamp,
 };
 use crate::store::columns::{LifecycleColumns, member_writes_text};
-use crate::store::{Operation, StoreError, columns};
+use crate::store::{Change, ChangePosition, Operation, StoreError, columns};
 use diesel::prelude::*;
 use uuid::Uuid;
 
@@ -123,6 +123,34 @@ impl OperationRow {
     }
 }
 
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = operations, check_for_backend(diesel::sqlite::Sqlite))]
+pub(super) struct ChangeRow {
+    position: Option<i64>,
+    id: Vec<u8>,
+    contact_id: Vec<u8>,
+    operation: String,
+    completed_at: i64,
+}
+
+impl ChangeRow {
+    pub(super) fn read(self) -> Result<Change, StoreError> {
+        Ok(Change {
+            at: place(self.position.unwrap_or_default(), Some(&self.id))?,
+            contact_id: ContactId::new(uuid(&self.contact_id)?),
+            kind: columns::kind(&self.operation)?,
+            completed_at: timestamp(self.completed_at)?,
+            contact: None,
+        })
+    }
+}
+
+/// A place in the change feed.
+pub(super) fn place(position: i64, operation: Option<&[u8]>) -> Result<ChangePosition, StoreError> {
+    let operation = operation.map(uuid).transpose()?.unwrap_or_default();
+    Ok(ChangePosition { position, operation: OperationId::new(operation) })
+}
+
 /// A contact to insert, or to write over a row with this id.
 #[derive(Insertable, AsChangeset)]
 #[diesel(table_name = contacts, treat_none_as_null = true, treat_none_as_default_value = false)]
@@ -178,6 +206,7 @@ pub(super) struct NewOperation {
     fingerprint: Option<Vec<u8>>,
     accepted_at: i64,
     completed_at: i64,
+    position: Option<i64>,
 }
 
 impl NewOperation {
@@ -196,6 +225,7 @@ impl NewOperation {
             fingerprint: None,
             accepted_at: micros(failed.accepted_at),
             completed_at,
+            position: None,
         }
     }
 
@@ -203,6 +233,7 @@ impl NewOperation {
         attempt: &Attempt,
         (status, reason): (&'static str, Option<&'static str>),
         completed_at: i64,
+        position: Option<i64>,
     ) -> Self {
         let command = &attempt.command;
         Self {
@@ -215,6 +246,7 @@ impl NewOperation {
             fingerprint: command.fingerprint.map(|fingerprint| blob(Uuid::from_u128(fingerprint.0))),
             accepted_at: micros(command.accepted_at),
             completed_at,
+            position,
         }
     }
 }

@@ -37,5 +37,15 @@ diesel::table! {
         fingerprint -> Nullable<Binary>,
         accepted_at -> BigInt,
         completed_at -> BigInt,
+        position -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    changes (one) {
+        one -> Integer,
+        last -> BigInt,
+        pruned -> BigInt,
+        pruned_operation -> Nullable<Binary>,
     }
 }

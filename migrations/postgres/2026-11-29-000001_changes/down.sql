@@ -1,0 +1,11 @@
+DROP TRIGGER operations_removed ON operations;
+DROP TRIGGER operations_replayed_without_position ON operations;
+DROP TRIGGER operations_inserted_without_position ON operations;
+DROP FUNCTION changes_removed();
+DROP FUNCTION changes_number();
+DROP FUNCTION changes_end();
+DROP FUNCTION changes_reserve();
+DROP FUNCTION changes_tag();
+DROP TABLE changes;
+DROP SEQUENCE changes_position;
+ALTER TABLE operations DROP COLUMN position;
