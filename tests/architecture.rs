@@ -52,6 +52,7 @@ const PRODUCER_FOLDERS: &[(&str, &[&str])] = &[
     ("operations", &["language", "problems", "http", "auth", "state"]),
     ("contacts", &["problems", "http", "auth", "state", "operations"]),
     ("bulk", &["language", "problems", "http", "auth", "state", "operations", "contacts"]),
+    ("changes", &["language", "problems", "http", "state", "contacts"]),
     ("openapi", &["problems", "http"]),
     ("web", &["language", "problems", "http"]),
 ];

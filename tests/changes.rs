@@ -276,7 +276,7 @@ fn nothing_is_shown_before_a_transaction_that_commits_late() {
     }
 }
 
-/// A transaction can take its lock late. Then the end of the feed moves back for a moment.
+/// A transaction can take its lock late. Then the end of the feed moves back for a short time.
 #[test]
 fn a_reader_is_not_sent_away_while_the_end_is_before_its_place() {
     let database = migrated::<PostgresDatabase>();
@@ -317,6 +317,26 @@ fn a_change_that_an_older_version_applied_is_in_the_feed() {
     // It also prunes.
     database.inner.execute("DELETE FROM operations");
     assert_eq!(store.changes(Some(place), 10, false).unwrap(), None);
+}
+
+/// The statement of the runbook, for a database that was restored.
+#[test]
+fn an_operator_can_expire_all_cursors() {
+    let runbook = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md")).unwrap();
+    let statement = runbook.lines().map(str::trim).find(|line| line.starts_with("UPDATE changes SET pruned")).unwrap();
+    let database = migrated::<PostgresDatabase>();
+    let store = &database.store;
+    let new = || {
+        apply(store, &[&create(new_contact(), "Ana")]);
+        store.last_change().unwrap()
+    };
+    let places = [ChangePosition::START, new(), new()];
+    database.inner.execute(statement);
+    assert!(places.iter().all(|place| store.changes(Some(*place), 10, false).unwrap().is_none()));
+    let latest = store.last_change().unwrap();
+    assert_eq!(follow(store, None), (Vec::new(), latest));
+    let next = new();
+    assert_eq!(operations(&follow(store, Some(latest)).0), [next.operation]);
 }
 
 #[test]

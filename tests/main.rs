@@ -24,6 +24,7 @@ mod dlq;
 mod docs;
 mod endurance;
 mod failover;
+mod feed;
 mod monitoring;
 mod openapi;
 mod phone_numbers;

@@ -79,6 +79,11 @@ pub struct HttpSettings {
     /// Origins of web pages that may call the API from a browser. Default none.
     #[serde(deserialize_with = "value::deserialize_list")]
     pub cors_origins: Vec<Origin>,
+    /// The most streams of changes (Server-Sent Events) of one process. Default 100.
+    pub change_streams: usize,
+    /// How long a stream of changes may send nothing. Then it sends a line that clients ignore. Default `15s`.
+    #[serde(with = "humantime_serde")]
+    pub stream_heartbeat: Duration,
     /// Tokens of an identity provider.
     pub jwt: JwtSettings,
 }
@@ -130,6 +135,8 @@ impl Default for HttpSettings {
             rate_burst: 0,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            change_streams: 100,
+            stream_heartbeat: Duration::from_secs(15),
             jwt: JwtSettings::default(),
         }
     }
@@ -367,6 +374,7 @@ impl Settings {
             ("http.max_uri", self.http.max_uri, 64..=65_534),
             ("http.rate_limit", self.http.rate_limit as usize, 0..=1_000_000),
             ("http.rate_burst", self.http.rate_burst as usize, 0..=1_000_000),
+            ("http.change_streams", self.http.change_streams, 0..=100_000),
             ("consumer.workers", self.consumer.workers, 1..=256),
             // SQLite allows at most 32766 values in a statement; the ids of a batch must fit.
             ("consumer.batch_max", self.consumer.batch_max, 1..=8_000),
@@ -389,6 +397,7 @@ impl Settings {
             ("http.accept_timeout", self.http.accept_timeout),
             ("http.write_timeout", self.http.write_timeout),
             ("http.keep_alive", self.http.keep_alive),
+            ("http.stream_heartbeat", self.http.stream_heartbeat),
             ("broker.connect_timeout", self.broker.connect_timeout),
             ("database.connect_timeout", self.database.connect_timeout),
             ("database.statement_timeout", self.database.statement_timeout),

@@ -5,6 +5,7 @@
 
 mod auth;
 mod bulk;
+mod changes;
 mod contacts;
 mod http;
 mod language;
@@ -29,6 +30,7 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::{Data, ServiceConfig, to};
 use actix_web::{App, HttpServer};
 use auth::Auth;
+use changes::ChangeFeed;
 use http::connections::Connections;
 use http::request_metrics::RequestMetrics;
 use http::{compress, cors, observe};
@@ -88,6 +90,9 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     let (reader, waiters) =
         (Arc::new(Reader::new(store, readers, settings.accept_timeout)), OperationWaiters::default());
     actix_web::rt::spawn(waiters.clone().run(reader.clone(), stop.clone()));
+    let feed = Arc::new(ChangeFeed::new(settings.change_streams));
+    actix_web::rt::spawn(feed.clone().run(reader.clone(), stop.clone()));
+    let feed = Data::from(feed);
     let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, ids, stop));
     let (auth, metrics) = (Data::new(Auth::new(settings, credentials)), Data::new(RequestMetrics::new()));
     let cursors = Data::new(cursors);
@@ -100,6 +105,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
             .app_data(auth.clone())
             .app_data(metrics.clone())
             .app_data(cursors.clone())
+            .app_data(feed.clone())
             .wrap(from_fn(auth::admit))
             .wrap(from_fn(problems::localize::localize))
             .wrap(from_fn(compress::compress))
@@ -142,6 +148,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(bulk::routes)
         .configure(contacts::routes)
         .configure(operations::routes)
+        .configure(changes::routes)
         .configure(openapi::routes)
         .configure(web::routes);
 }

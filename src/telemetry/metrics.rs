@@ -65,6 +65,10 @@ catalogue! {
         "Time from the head of a request to its answer, in seconds.";
     HTTP_IN_FLIGHT = "contacts_http_requests_in_flight", Kind::Gauge, [],
         "HTTP requests that are being handled now.";
+    CHANGE_STREAMS = "contacts_change_streams", Kind::Gauge, [],
+        "Streams of changes that are open now.";
+    CHANGES_SENT = "contacts_changes_sent_total", Kind::Counter, ["in"],
+        "Changes that were sent to readers of the change feed, in a page or in a stream.";
     PUBLISHED = "contacts_publish_total", Kind::Counter, ["result"],
         "Messages that were given to the publisher, by result: confirmed, or the error.";
     PUBLISH_DURATION = "contacts_publish_duration_seconds", Kind::Histogram(LATENCY_BUCKETS), [],

@@ -10,7 +10,7 @@ use crate::store::{Filter, ListPosition, Sort};
 use url::form_urlencoded;
 
 /// Contacts in a page if the request has no `limit`.
-pub(super) const DEFAULT_LIMIT: u32 = 50;
+pub(crate) const DEFAULT_LIMIT: u32 = 50;
 /// The maximum number of contacts in a page. A greater `limit` is reduced to it.
 const MAX_LIMIT: u32 = 200;
 
@@ -182,7 +182,7 @@ fn parse_sort(text: &str) -> Result<Sort, Invalid> {
     Sort::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or(BAD_SORT)
 }
 
-pub(super) fn parse_limit(text: &str) -> Result<u32, Invalid> {
+pub(crate) fn parse_limit(text: &str) -> Result<u32, Invalid> {
     let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
         Ok(limit) if digits && limit > 0 => Ok(MAX_LIMIT.min(limit)),

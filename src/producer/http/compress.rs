@@ -4,7 +4,9 @@ use actix_http::encoding::Encoder;
 use actix_web::Error;
 use actix_web::body::{BodySize, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ACCEPT_ENCODING, AcceptEncoding, CONTENT_ENCODING, ETAG, Encoding, Header, VARY};
+use actix_web::http::header::{
+    ACCEPT_ENCODING, AcceptEncoding, CONTENT_ENCODING, CONTENT_TYPE, ETAG, Encoding, Header, VARY,
+};
 use actix_web::http::header::{ContentEncoding, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -15,7 +17,8 @@ const MIN_BYTES: u64 = 1024;
 /// Compresses with zstd or gzip, as `Accept-Encoding` asks (RFC 9110 section 12.5.3).
 ///
 /// An answer with an `ETag` is not compressed: a strong ETag names exactly these bytes, and clients send it in `If-Match`.
-/// The answer to an import is not compressed: it must arrive while the client still sends the body.
+/// The answer to an import is not compressed: it must arrive while the client still sends the body. Nor are events: an
+/// encoder would keep them back until it has more.
 pub(crate) async fn compress(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -29,6 +32,7 @@ pub(crate) async fn compress(
         BodySize::None => false,
     };
     let plain = !headers.contains_key(ETAG) && !headers.contains_key(CONTENT_ENCODING);
+    let plain = plain && headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "text/event-stream");
     if !reads || !long || !plain || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) {
         return Ok(response.map_into_right_body());
     }

@@ -20,6 +20,7 @@ pub(crate) fn policy(origins: &[Origin]) -> Cors {
             "idempotency-key",
             "if-match",
             "if-none-match",
+            "last-event-id",
             "prefer",
             "traceparent",
             "tracestate",

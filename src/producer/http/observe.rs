@@ -31,11 +31,12 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// The paths without a parameter.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 12] = [
     "/contacts",
     "/contacts/duplicates",
     "/contacts/import",
     "/contacts/export",
+    "/changes",
     "/areas",
     "/",
     "/docs",

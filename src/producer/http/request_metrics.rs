@@ -26,6 +26,7 @@ const KNOWN_SERIES: &[(&str, &[&str], &[u16])] = &[
     ("/problems", &["GET", "HEAD"], &[200]),
     ("/problems/{slug}", &["GET", "HEAD"], &[200, 404]),
     ("/operations/{id}", &["GET", "HEAD"], &[200, 401, 403, 404, 429, 500, 503]),
+    ("/changes", &["GET", "HEAD"], &[200, 401, 403, 410, 422, 429, 500, 503]),
     ("other", &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"], &[401, 403, 404, 429]),
     ("/contacts", &["other"], &[401, 403, 405, 429]),
     ("/contacts/{id}", &["other"], &[401, 403, 405, 429]),

@@ -29,6 +29,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("Too many requests", "Requisições demais"),
     ("The change was not accepted", "A alteração não foi aceita"),
     ("The data cannot be read now", "Os dados não podem ser lidos agora"),
+    ("The cursor has expired", "O cursor expirou"),
     ("Internal error of the service", "Erro interno do serviço"),
 
     // The request as a whole.
@@ -57,6 +58,12 @@ const TEXTS: &[(&str, &str)] = &[
     ("Accept application/x-ndjson, text/csv or text/vcard.", "Aceite application/x-ndjson, text/csv ou text/vcard."),
     ("Two exports are already running. Try again later.",
      "Já há duas exportações em andamento. Tente de novo mais tarde."),
+    ("There are as many streams of changes as this process allows. Try again later, or read pages.",
+     "Já há tantos fluxos de alterações quantos este processo permite. Tente de novo mais tarde ou leia páginas."),
+    ("Changes after this cursor were removed, or the database was restored. Start again: read /changes?after=latest and \
+      keep its cursor, then read /contacts/export, then the changes after the cursor.",
+     "Alterações após este cursor foram removidas, ou o banco de dados foi restaurado. Comece de novo: leia \
+      /changes?after=latest e guarde o cursor, depois leia /contacts/export, depois as alterações após o cursor."),
     ("This version cannot read the data.", "Esta versão não consegue ler os dados."),
     ("This caller sends too many requests.", "Este cliente envia requisições demais."),
     ("This address sent too many invalid keys.", "Este endereço enviou chaves inválidas demais."),
@@ -75,6 +82,9 @@ const TEXTS: &[(&str, &str)] = &[
     ("must be ETags of this contact in double quotes, separated by commas (at most 20), or *",
      "deve conter ETags deste contato entre aspas duplas, separadas por vírgulas (no máximo 20), ou *"),
     ("must be an object with name, phone and email", "deve ser um objeto com name, phone e email"),
+    ("must be `latest`, or a cursor of the change feed", "deve ser `latest` ou um cursor do fluxo de alterações"),
+    ("must be a cursor of the change feed", "deve ser um cursor do fluxo de alterações"),
+    ("must be contact", "deve ser contact"),
     ("must be a cursor from the `next` of an earlier page", "deve ser um cursor do `next` de uma página anterior"),
     ("must be a cursor from the `next` of a page with the same filters",
      "deve ser um cursor do `next` de uma página com os mesmos filtros"),

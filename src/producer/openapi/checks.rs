@@ -1,12 +1,14 @@
 //! Tests that compare the schemas with the real types, and the patterns with the parsers.
 
 use super::document;
-use super::examples::{a_contact, an_accepted, an_input, an_operation};
+use super::examples::{a_change, a_change_page, a_contact, an_accepted, an_input, an_operation};
 use super::schemas;
 use crate::domain::{
     Contact, ContactId, Details, Email, Invalid, Lifecycle, Name, OperationId, OperationKind, Phone, Reason, Stamp,
     Status, Timestamp,
 };
+use crate::producer::changes::cursor;
+use crate::producer::changes::views::ChangePageView;
 use crate::producer::contacts::cursor::CursorKey;
 use crate::producer::contacts::query_parameters::Listing;
 use crate::producer::contacts::views::{ContactBody, ContactView, Page};
@@ -38,7 +40,6 @@ fn violations(document: &Value, schema: &Value, value: &Value, path: &str) -> Ve
             return if ok { Vec::new() } else { vec![format!("{path}: fits {fits} of {keyword}")] };
         }
     }
-    let mut errors = Vec::new();
     let is = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
@@ -49,8 +50,9 @@ fn violations(document: &Value, schema: &Value, value: &Value, path: &str) -> Ve
     };
     let types = schema.get("type").unwrap_or_else(|| panic!("{path}: a schema without a type: {schema}"));
     if types != is && !types.as_array().is_some_and(|types| types.contains(&json!(is))) {
-        errors.push(format!("{path}: {is} is not {types}"));
+        return vec![format!("{path}: {is} is not {types}")];
     }
+    let mut errors = Vec::new();
     if schema.get("enum").is_some_and(|known| !known.as_array().unwrap().contains(value))
         || schema.get("const").is_some_and(|only| only != value)
     {
@@ -154,6 +156,31 @@ fn answers_match_their_schemas() {
             );
         }
     }
+}
+
+#[test]
+fn changes_match_their_schemas() {
+    let at = |position| store::ChangePosition { position, operation: operation_id() };
+    for with_contacts in [false, true] {
+        let change = |(kind, contact)| store::Change {
+            at: at(i64::MAX),
+            contact_id: ContactId::new(Uuid::now_v7()),
+            kind,
+            completed_at: Timestamp::UNIX_EPOCH,
+            contact,
+        };
+        let changes = OperationKind::ALL.into_iter().zip([Some(contact()), None, None, None]).map(change).collect();
+        let page = store::ChangePage { changes, more: true, last: at(1) };
+        let page = serde_json::to_value(ChangePageView::new(&page, with_contacts)).unwrap();
+        assert_fits("Change", &page["items"][0]);
+        assert_eq!(page["items"][1].get("contact"), with_contacts.then_some(&Value::Null));
+        assert_fits("ChangePage", page);
+    }
+    assert_fits("Change", a_change());
+    assert_fits("ChangePage", a_change_page());
+    let example = cursor::decode(a_change()["cursor"].as_str().unwrap()).unwrap();
+    assert_eq!(example.operation.to_string(), a_change()["version"]);
+    assert_eq!(schemas::CURSOR_CHARS, cursor::encode(example).len());
 }
 
 #[test]

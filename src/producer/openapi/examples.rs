@@ -20,6 +20,24 @@ pub(super) fn an_accepted() -> Value {
     json!({ "operation_id": AN_ID, "contact_id": ANOTHER_ID, "version": AN_ID, "status": "accepted" })
 }
 
+/// The cursor of the change in the example.
+const A_CURSOR: &str = "AQAAAAAAAQAAAZnwpH0cemCPbjsMXh0vSg";
+
+pub(super) fn a_change() -> Value {
+    json!({
+        "cursor": A_CURSOR, "contact_id": ANOTHER_ID, "version": AN_ID, "operation": "insert",
+        "completed_at": "2026-01-31T12:00:00.154321Z",
+    })
+}
+
+pub(super) fn a_change_page() -> Value {
+    json!({ "items": [a_change()], "next": A_CURSOR, "more": false })
+}
+
+pub(super) fn some_events() -> String {
+    format!("retry: 2000\n\nid: {A_CURSOR}\nevent: change\ndata: {}\n\n: heartbeat\n\n", a_change())
+}
+
 pub(super) fn an_operation() -> Value {
     json!({
         "id": AN_ID, "contact_id": ANOTHER_ID, "operation": "insert",

@@ -31,6 +31,8 @@ its result. With `Prefer: wait=N` the answer waits until the operation has finis
 have to retry: after a 503, a 429 or a broken connection.
 - **Conditional changes.** With `If-Match` and the `ETag` of a contact, a change is applied only to that version.
 - **Reads.** A read may not show a change yet that was answered with 202.
+- **Changes.** To follow all contacts: read `GET /changes?after=latest` and keep its `next`. Then read \
+`GET /contacts/export`. Then read the changes after the cursor, again and again or as a stream. A 410 means: start again.
 - **Errors.** Every error is `application/problem+json` (RFC 9457) with a stable `type`. A 422 lists all field errors. \
 Texts are in English, or in Portuguese if `Accept-Language` prefers it. If a path does not support a method, the \
 answer is 405 with `Allow`. Requests that are not valid HTTP are answered with 400, 408 or 431 without a body.
@@ -56,6 +58,7 @@ pub(crate) fn document() -> Value {
             { "name": "contacts", "description": "Single contacts, and lists in pages" },
             { "name": "operations", "description": "The results of accepted changes" },
             { "name": "transfer", "description": "Import and export of many contacts" },
+            { "name": "changes", "description": "What was applied, in its order" },
             { "name": "areas", "description": "Brazil's area codes (DDD)" },
         ],
         "paths": paths::all(),

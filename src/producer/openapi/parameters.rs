@@ -54,6 +54,7 @@ pub(super) fn all() -> Value {
         .into_iter()
         .chain(filters())
         .chain(pages())
+        .chain(changes())
         .chain(transfer())
         .chain(conditions()),
     )
@@ -140,6 +141,51 @@ fn pages() -> impl Iterator<Item = (&'static str, Value)> {
                 "name": "cursor", "in": "query", "required": false, "schema": cursor,
                 "description": "The start of the page: the `next` of the previous page, with the same filters. The \
                      service signs cursors and rejects others.",
+            }),
+        ),
+    ]
+    .into_iter()
+}
+
+fn changes() -> impl Iterator<Item = (&'static str, Value)> {
+    // A cursor that the database does not know is answered with 410.
+    let cursor = schema("ChangeCursor");
+    [
+        (
+            "After",
+            json!({
+                "name": "after", "in": "query", "required": false,
+                "schema": { "anyOf": [{ "type": "string", "enum": ["latest"] }, cursor] },
+                "description": "The changes after this cursor. `latest`: only the cursor after all changes until now. \
+                     Everything that the service reads later, such as an export, has these changes. Without it, the page \
+                     begins with the oldest change that is kept.",
+            }),
+        ),
+        (
+            "ChangeLimit",
+            query(
+                "limit",
+                "The maximum number of changes in a page, and of changes of a stream that are read at once. More than 200 \
+                 is reduced to 200.",
+                json!({ "type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50 }),
+                50,
+            ),
+        ),
+        (
+            "Include",
+            query(
+                "include",
+                "`contact`: each change has the contact as it is now, or null if it was deleted.",
+                json!({ "type": "string", "enum": ["contact"] }),
+                "contact",
+            ),
+        ),
+        (
+            "LastEventId",
+            json!({
+                "name": "Last-Event-ID", "in": "header", "required": false, "schema": schema("ChangeCursor"),
+                "description": "The cursor of the last event that the client has. Browsers send it when they connect again. \
+                     It counts more than `after`, and only for a stream.",
             }),
         ),
     ]

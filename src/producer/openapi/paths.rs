@@ -1,6 +1,6 @@
 //! The paths of the API, with the parameters and answers of each method.
 
-use super::examples::{a_contact, an_accepted, an_input, an_operation};
+use super::examples::{a_change_page, a_contact, an_accepted, an_input, an_operation, some_events};
 use super::headers::{self, ANOTHER_ID};
 use super::json::{object, schema};
 use super::operations::Operation;
@@ -12,6 +12,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
 const VCARD: &str = "text/vcard";
+const EVENTS: &str = "text/event-stream";
 
 const TAG: (&str, &str) = ("ETag", "ETag");
 const APPLIED: (&str, &str) = ("Preference-Applied", "PreferenceApplied");
@@ -25,6 +26,7 @@ pub(super) fn all() -> Value {
         ("/contacts/export", object([("get", export().into())])),
         ("/contacts/{id}", contact()),
         ("/operations/{id}", both(operation(), "headOperation")),
+        ("/changes", both(changes(), "headChanges")),
         ("/areas", both(areas(), "headAreas")),
     ])
 }
@@ -155,6 +157,27 @@ fn operation() -> Operation {
         .takes(&["OperationId"])
         .answers(200, response("The operation.", headers, JSON, content))
         .fails(&[404, 503])
+}
+
+fn changes() -> Operation {
+    let headers = headers::of(&[("Link", "Link"), ("Cache-Control", "CacheControl"), ("Vary", "Vary")]);
+    let content = [
+        (JSON, with_example(schema("ChangePage"), a_change_page())),
+        (EVENTS, with_example(schema("ChangeEvents"), some_events().into())),
+    ];
+    let page = json!({
+        "description": "A page of changes, or a stream of them.", "headers": headers, "content": object(content),
+    });
+    Operation::new("listChanges", "changes", "What was applied")
+        .described(
+            "Returns the changes of all contacts after a cursor. The changes of a contact are in the order in which they \
+             took effect, and no change is skipped, also if its transaction is committed late. Go on with `next`, also \
+             after an empty page. A client that accepts `text/event-stream` gets the changes as Server-Sent Events, as long \
+             as it stays connected: events `change` with a change as their data, and `expired` with a problem as the last one.",
+        )
+        .takes(&["After", "ChangeLimit", "Include", "LastEventId"])
+        .answers(200, page)
+        .fails(&[410, 422, 503])
 }
 
 fn areas() -> Operation {

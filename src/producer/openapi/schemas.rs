@@ -13,13 +13,16 @@ pub(super) const EMAIL_BYTES: usize = 254;
 /// The maximum number of bytes in the text of a phone number.
 pub(super) const PHONE_BYTES: usize = 96;
 
+/// The number of characters of a cursor of the change feed.
+pub(super) const CURSOR_CHARS: usize = 34;
+
 /// The members of a contact, in their order.
 const CONTACT: [&str; 10] =
     ["id", "name", "phone", "ddd", "state", "region", "email", "version", "created_at", "updated_at"];
 
 /// All schemas, by their names.
 pub(super) fn all() -> Value {
-    object([areas(), inputs(), contacts(), outcomes(), problems(), transfer()].into_iter().flatten())
+    object([areas(), inputs(), contacts(), outcomes(), changes(), problems(), transfer()].into_iter().flatten())
 }
 
 /// Adds names for the values of an enum. Code generators would otherwise number values that are not words.
@@ -241,6 +244,40 @@ fn outcomes() -> Schemas {
             ),
         ),
         ("Reason", one_of("string", &reasons, Reason::ALL.iter().map(|reason| reason.as_str()))),
+    ]
+}
+
+fn changes() -> Schemas {
+    let cursor = json!({
+        "type": "string", "pattern": format!("^AQ[0-9A-Za-z_-]{{{}}}$", CURSOR_CHARS - 2),
+        "description": "A place in the change feed. It stays valid until changes after it are removed.",
+    });
+    let change = [
+        ("cursor", schema("ChangeCursor")),
+        ("contact_id", uuid("The id of the contact.")),
+        ("version", uuid("The version of the contact after the change: the id of the operation.")),
+        ("operation", schema("OperationKind")),
+        ("completed_at", time("When the change was applied.")),
+    ];
+    let required = change.each_ref().map(|(name, _)| *name);
+    let contact = nullable(schema("Contact"));
+    let items = json!({ "type": "array", "items": schema("Change") });
+    let more = json!({ "type": "boolean", "description": "Whether there are more changes after this page now." });
+    vec![
+        ("ChangeCursor", cursor),
+        ("Change", record("A change of a contact.", &required, change.into_iter().chain([("contact", contact)]))),
+        (
+            "ChangePage",
+            record(
+                "A page of changes. `next` is the cursor to go on with, also after an empty page.",
+                &["items", "next", "more"],
+                [("items", items), ("next", schema("ChangeCursor")), ("more", more)],
+            ),
+        ),
+        (
+            "ChangeEvents",
+            json!({ "type": "string", "description": "Server-Sent Events. The data of an event `change` is a `Change`." }),
+        ),
     ]
 }
 

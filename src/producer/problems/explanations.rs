@@ -216,6 +216,17 @@ pub(crate) const fn explain(kind: Kind) -> Explanation {
                        seguras na fila."),
             &[Bilingual("Try again later. Do not repeat changes that the service answered with 202.",
                         "Tente de novo mais tarde. Não repita alterações que o serviço respondeu com 202.")]),
+        Kind::CursorExpired => explanation(ChangeFirst,
+            Bilingual("The service cannot say what changed after this cursor: changes were removed because of their age, or \
+                       the database was restored from a backup.",
+                      "O serviço não sabe dizer o que mudou depois deste cursor: alterações foram removidas por serem \
+                       antigas, ou o banco de dados foi restaurado de um backup."),
+            &[Bilingual("Start again: read /changes?after=latest and keep its cursor. Then read /contacts/export, and \
+                         replace everything that you have. Then read the changes after the cursor.",
+                        "Comece de novo: leia /changes?after=latest e guarde o cursor. Depois leia /contacts/export e \
+                         substitua tudo o que você tem. Depois leia as alterações após o cursor."),
+              Bilingual("Read the changes more often than the operator removes old operations.",
+                        "Leia as alterações com mais frequência do que o operador remove operações antigas.")]),
         Kind::Internal => explanation(Wait,
             Bilingual("The service failed because of its own error. The request is not the cause.",
                       "O serviço falhou por um erro próprio. A requisição não é a causa."),

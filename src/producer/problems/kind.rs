@@ -47,6 +47,8 @@ pub enum Kind {
     NotAccepted,
     /// The database cannot be read now.
     ReadsUnavailable,
+    /// Changes after the cursor of a reader can be missing.
+    CursorExpired,
     /// An error of the service. It must be the last one: it defines the length of [`Kind::ALL`].
     Internal,
 }
@@ -74,6 +76,7 @@ impl Kind {
         Self::RateLimited,
         Self::NotAccepted,
         Self::ReadsUnavailable,
+        Self::CursorExpired,
         Self::Internal,
     ];
 
@@ -100,6 +103,7 @@ impl Kind {
             Self::RateLimited => "rate-limited",
             Self::NotAccepted => "not-accepted",
             Self::ReadsUnavailable => "reads-unavailable",
+            Self::CursorExpired => "cursor-expired",
             Self::Internal => "internal",
         }
     }
@@ -127,6 +131,7 @@ impl Kind {
             Self::RateLimited => "Too many requests",
             Self::NotAccepted => "The change was not accepted",
             Self::ReadsUnavailable => "The data cannot be read now",
+            Self::CursorExpired => "The cursor has expired",
             Self::Internal => "Internal error of the service",
         }
     }
@@ -138,7 +143,7 @@ impl Kind {
             Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::VersionConflict => StatusCode::PRECONDITION_FAILED,
             Self::AlreadyExists => StatusCode::CONFLICT,
-            Self::ContactDeleted => StatusCode::GONE,
+            Self::ContactDeleted | Self::CursorExpired => StatusCode::GONE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,

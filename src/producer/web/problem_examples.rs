@@ -73,6 +73,10 @@ pub(crate) fn example(kind: Kind) -> Problem {
         }
         Kind::NotAccepted => PublishError::TimedOut.into(),
         Kind::ReadsUnavailable => Problem::reads_unavailable(),
+        Kind::CursorExpired => {
+            new("Changes after this cursor were removed, or the database was restored. Start again: read \
+             /changes?after=latest and keep its cursor, then read /contacts/export, then the changes after the cursor.")
+        }
         Kind::Internal => new("This version cannot read the data."),
     }
 }
