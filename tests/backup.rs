@@ -1,7 +1,8 @@
 //! `contacts backup` and `contacts restore`: no change that was accepted before the backup is lost or takes effect twice.
 
 use crate::support::{
-    Client, MAX_WAIT, Process, all_dead_letters, create, eventually, new_contact, person, start_standalone, update,
+    Client, MAX_WAIT, Process, all_dead_letters, create, eventually, json, new_contact, person, start_standalone,
+    update,
 };
 use contacts::backup::{self, BackupError, Step};
 use contacts::domain::{Command, ContactId};
@@ -648,4 +649,29 @@ fn an_interrupted_restore_is_not_started_and_can_be_repeated() {
             assert_eq!(count_contacts(&target), 500);
         }
     });
+}
+
+#[test]
+fn a_reader_of_the_changes_is_told_that_newer_ones_are_lost() {
+    let parent = tempfile::tempdir().unwrap();
+    let at = |name: &str| parent.path().join(name);
+    let mut standalone = start_standalone(&at("data"), &[]);
+    let client = standalone.client();
+    let create = |client: &Client, name: &str| {
+        let created = client.write("POST", "/contacts", &[("prefer", "wait=30")], &person(name));
+        assert_eq!(created.status, 201, "{created:?}");
+        (created.text("version"), client.get("/changes?after=latest").text("next"))
+    };
+    let (_, kept) = create(&client, "Ana");
+    succeeds("backup", &at("backup"), &at("data"));
+    let (_, lost) = create(&client, "Bia");
+    standalone.terminate();
+    succeeds("restore", &at("backup"), &at("restored"));
+    let mut standalone = start_standalone(&at("restored"), &[]);
+    let client = standalone.client();
+    let after = |cursor: &str| client.get(&format!("/changes?after={cursor}"));
+    assert_eq!((after(&lost).status, after(&kept).json()["items"].as_array().unwrap().len()), (410, 0));
+    // Another change has the place of the one that was lost.
+    let (caio, _) = create(&client, "Caio");
+    assert_eq!((after(&lost).status, &after(&kept).json()["items"][0]["version"]), (410, &json!(caio)));
 }

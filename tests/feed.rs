@@ -1,126 +1,41 @@
 //! `GET /changes`: pages, and streams of Server-Sent Events.
 
-use crate::support::{Answer, Client, Process, Stack, eventually, json, person, start_standalone};
+use crate::support::{
+    Answer, Client, Event, EventStream, MAX_WAIT, Process, Stack, eventually, json, person, start_standalone,
+};
 use contacts::store::Store;
 use contacts::store::postgres::Postgres;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use socket2::{Domain, Socket, Type};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A block of a stream: an event, or only a comment.
-#[derive(Debug, Default, PartialEq)]
-struct Event {
-    name: String,
-    id: String,
-    data: String,
-    comment: String,
+/// Opens a stream. A small buffer makes the client slow.
+#[track_caller]
+fn open(address: &str, path: &str, headers: &str, buffer: Option<usize>) -> EventStream {
+    EventStream::open(address, path, headers, buffer, MAX_WAIT).unwrap()
 }
 
-impl Event {
-    fn change(&self) -> Value {
-        assert_eq!(self.name, "change", "{self:?}");
-        serde_json::from_str(&self.data).unwrap()
+/// The next event with a name.
+#[track_caller]
+fn event(stream: &mut EventStream) -> Event {
+    loop {
+        let block = stream.block().unwrap().expect("the stream goes on");
+        if !block.name.is_empty() {
+            return block;
+        }
     }
 }
 
-/// A client of Server-Sent Events that reads only when it is asked.
-struct Stream {
-    reader: BufReader<TcpStream>,
-    /// The rest of the chunk of the answer that is being read.
-    chunk: Vec<u8>,
-}
-
-impl Stream {
-    /// Opens a stream. A small buffer makes the client slow.
-    fn open(client: &Client, path: &str, headers: &str, buffer: Option<usize>) -> Self {
-        let address: SocketAddr = client.address().parse().unwrap();
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        if let Some(bytes) = buffer {
-            socket.set_recv_buffer_size(bytes).unwrap();
-        }
-        socket.connect(&address.into()).unwrap();
-        let mut socket: TcpStream = socket.into();
-        socket.set_read_timeout(Some(crate::support::MAX_WAIT)).unwrap();
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: contacts\r\nAccept: text/event-stream\r\n{headers}\r\n").unwrap();
-        let mut stream = Self { reader: BufReader::new(socket), chunk: Vec::new() };
-        let head = stream.head();
-        assert!(head.starts_with("HTTP/1.1 200") && head.contains("content-type: text/event-stream"), "{head}");
-        assert!(!head.contains("content-encoding"), "{head}");
-        stream
-    }
-
-    fn head(&mut self) -> String {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            assert!(self.reader.read_line(&mut head).unwrap() > 0, "{head}");
-        }
-        head.to_ascii_lowercase().replacen("http", "HTTP", 1)
-    }
-
-    /// The next line, or `None` at the end of the answer.
-    fn line(&mut self) -> Option<String> {
-        loop {
-            if let Some(end) = self.chunk.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.chunk.drain(..=end).collect();
-                return Some(String::from_utf8(line).unwrap().trim_end().to_owned());
-            }
-            let mut size = String::new();
-            if self.reader.read_line(&mut size).unwrap() == 0 {
-                return None;
-            }
-            let size = usize::from_str_radix(size.trim(), 16).unwrap();
-            let mut bytes = vec![0; size + 2];
-            std::io::Read::read_exact(&mut self.reader, &mut bytes).unwrap();
-            if size == 0 {
-                return None;
-            }
-            self.chunk.extend_from_slice(&bytes[..size]);
+/// Reads to the end. Returns the last event.
+fn last_event(mut stream: EventStream) -> Event {
+    let mut last = Event::default();
+    while let Some(block) = stream.block().unwrap() {
+        if !block.name.is_empty() {
+            last = block;
         }
     }
-
-    fn block(&mut self) -> Option<Event> {
-        let mut event = Event::default();
-        loop {
-            let line = self.line()?;
-            match line.split_once(':') {
-                Some(("", comment)) => event.comment = comment.trim().to_owned(),
-                Some(("id", id)) => event.id = id.trim().to_owned(),
-                Some(("event", name)) => event.name = name.trim().to_owned(),
-                Some(("data", data)) => event.data = data.trim().to_owned(),
-                Some(("retry", _)) => {}
-                _ => {
-                    assert_eq!(line, "");
-                    return Some(event);
-                }
-            }
-        }
-    }
-
-    /// The next event with a name.
-    #[track_caller]
-    fn event(&mut self) -> Event {
-        loop {
-            let block = self.block().expect("the stream goes on");
-            if !block.name.is_empty() {
-                return block;
-            }
-        }
-    }
-
-    /// Reads to the end. Returns the last event.
-    fn last_event(mut self) -> Event {
-        let mut last = Event::default();
-        while let Some(block) = self.block() {
-            if !block.name.is_empty() {
-                last = block;
-            }
-        }
-        last
-    }
+    last
 }
 
 const WAIT: &[(&str, &str)] = &[("prefer", "wait=30")];
@@ -213,31 +128,31 @@ fn assert_expired(answer: &Answer) {
 
 fn changes_are_streamed(client: &Client) {
     let (_, ana) = create(client, "Ana");
-    let mut stream = Stream::open(client, "/changes?include=contact", "Accept-Encoding: gzip\r\n", None);
-    let first = stream.event();
+    let mut stream = open(client.address(), "/changes?include=contact", "Accept-Encoding: gzip\r\n", None);
+    let first = event(&mut stream);
     let change = first.change();
     assert_eq!(
         (&change["version"], &change["cursor"], &change["contact"]["name"]),
         (&json!(ana), &json!(first.id), &json!("Ana"))
     );
     let (_, bia) = create(client, "Bia");
-    let second = stream.event();
+    let second = event(&mut stream);
     assert_eq!(second.change()["version"], bia);
-    eventually("a heartbeat", || (stream.block().unwrap().comment == "heartbeat").then_some(()));
+    eventually("a heartbeat", || (stream.block().unwrap().unwrap().comment == "heartbeat").then_some(()));
     drop(stream);
 
     // A client that connects again goes on after its last event, whatever its URL says.
     let headers = format!("Last-Event-ID: {}\r\n", first.id);
-    let mut again = Stream::open(client, "/changes?after=latest", &headers, None);
-    assert_eq!(again.event(), Event { data: without_contact(&second), ..second });
+    let mut again = open(client.address(), "/changes?after=latest", &headers, None);
+    assert_eq!(event(&mut again), Event { data: without_contact(&second), ..second });
 
     // A client that begins with what is new knows its place at once.
-    let mut new = Stream::open(client, "/changes?after=latest", "", None);
-    let place = new.block().unwrap();
+    let mut new = open(client.address(), "/changes?after=latest", "", None);
+    let place = new.block().unwrap().unwrap();
     assert_eq!((place.id, place.name.as_str()), (latest(client), ""));
     let (_, caio) = create(client, "Caio");
-    assert_eq!(new.event().change()["version"], caio);
-    assert_eq!(again.event().change()["version"], caio);
+    assert_eq!(event(&mut new).change()["version"], caio);
+    assert_eq!(event(&mut again).change()["version"], caio);
 }
 
 fn without_contact(event: &Event) -> String {
@@ -299,14 +214,14 @@ fn a_stream_ends_when_its_place_has_expired() {
     let client = producer.client();
     let (_, ana) = create(&client, "Ana");
     create(&client, "Bia");
-    let mut stream = Stream::open(&client, "/changes", "Accept-Language: pt\r\n", None);
-    let _ = (stream.event(), stream.event());
+    let mut stream = open(client.address(), "/changes", "Accept-Language: pt\r\n", None);
+    let _ = (event(&mut stream), event(&mut stream));
     // The database is restored from a backup that has only the first change.
     stack.database.execute(&format!(
         "ALTER TABLE operations DISABLE TRIGGER USER; DELETE FROM operations WHERE id <> '{ana}'; \
          ALTER TABLE operations ENABLE TRIGGER USER"
     ));
-    let last = stream.last_event();
+    let last = last_event(stream);
     let problem: Value = serde_json::from_str(&last.data).unwrap();
     assert_eq!(
         (last.name.as_str(), last.id.as_str(), &problem["type"]),
@@ -319,15 +234,18 @@ fn a_stream_ends_when_its_place_has_expired() {
 fn a_stop_ends_streams_at_once() {
     let folder = tempfile::tempdir().unwrap();
     // A stream that did not end would be cut off after four fifths of this time.
-    let mut process = start_standalone(folder.path(), &[("CONTACTS__SHUTDOWN__GRACE", "10m")]);
+    let mut process = start_standalone(
+        folder.path(),
+        &[("CONTACTS__SHUTDOWN__GRACE", "10m"), ("CONTACTS__HTTP__STREAM_HEARTBEAT", "10m")],
+    );
     let client = process.client();
     let (_, ana) = create(&client, "Ana");
     let mut streams =
-        [Stream::open(&client, "/changes", "", None), Stream::open(&client, "/changes?after=latest", "", None)];
-    assert_eq!(streams[0].event().change()["version"], ana);
+        [open(client.address(), "/changes", "", None), open(client.address(), "/changes?after=latest", "", None)];
+    assert_eq!(event(&mut streams[0]).change()["version"], ana);
     process.signal("TERM");
     for stream in streams {
-        assert_eq!(stream.last_event(), Event::default());
+        assert_eq!(last_event(stream), Event::default());
     }
     assert_eq!(process.wait().code(), Some(0));
 }
@@ -338,16 +256,16 @@ fn the_number_of_streams_is_limited() {
     let settings = [("CONTACTS__HTTP__CHANGE_STREAMS", "1"), FAST_HEARTBEAT];
     let mut process = start_standalone(folder.path(), &settings);
     let (client, admin) = (process.client(), process.admin());
-    let open = || {
-        eventually("the stream is counted", || {
+    let counted = || {
+        eventually("the streams are counted", || {
             let metrics = admin.get("/metrics").body;
             let line = metrics.lines().find(|line| line.starts_with("contacts_change_streams "))?;
             Some(line.split_once(' ')?.1.to_owned())
         })
     };
-    assert_eq!(open(), "0");
-    let first = Stream::open(&client, "/changes", "", None);
-    assert_eq!(open(), "1");
+    assert_eq!(counted(), "0");
+    let first = open(client.address(), "/changes", "", None);
+    assert_eq!(counted(), "1");
     let accept = [("accept", "text/event-stream")];
     let second = client.send("GET", "/changes", &accept, None).unwrap();
     assert_eq!((second.status, second.text("type").as_str()), (503, "/problems/reads-unavailable"));
@@ -355,8 +273,8 @@ fn the_number_of_streams_is_limited() {
     // A page is no stream.
     assert_eq!(client.get("/changes").status, 200);
     drop(first);
-    eventually("the place of the first stream is free", || (open() == "0").then_some(()));
-    Stream::open(&client, "/changes", "", None);
+    eventually("the place of the first stream is free", || (counted() == "0").then_some(()));
+    open(client.address(), "/changes", "", None);
 }
 
 /// The client reads nothing while there are more changes than all buffers on the way can hold.
@@ -368,7 +286,7 @@ fn a_slow_client_costs_little_memory_and_misses_nothing() {
     producer.wait_until_ready();
     let (client, admin) = (producer.client(), producer.admin());
     // The connection is kept although its client does not read.
-    let mut slow = Stream::open(&client, "/changes?limit=200", "", Some(4_096));
+    let mut slow = open(client.address(), "/changes?limit=200", "", Some(4_096));
     stack.database.execute(&format!(
         "INSERT INTO operations (id, contact_id, operation, status, replays, accepted_at, completed_at) \
          SELECT gen_random_uuid(), gen_random_uuid(), 'insert', 'applied', 0, now(), now() \
@@ -390,10 +308,10 @@ fn a_slow_client_costs_little_memory_and_misses_nothing() {
     assert_eq!(page(&client, "limit=200")["items"].as_array().unwrap().len(), 200);
     let mut seen = BTreeSet::new();
     for _ in 0..CHANGES {
-        assert!(seen.insert(slow.event().change()["version"].as_str().unwrap().to_owned()));
+        assert!(seen.insert(event(&mut slow).change()["version"].as_str().unwrap().to_owned()));
     }
     let store = Postgres::new(&stack.database.settings()).unwrap();
-    assert_eq!(slow.block().map(|block| block.comment), Some("heartbeat".to_owned()));
+    assert_eq!(slow.block().unwrap().map(|block| block.comment), Some("heartbeat".to_owned()));
     assert!(seen.contains(&store.last_change().unwrap().operation.to_string()));
 }
 

@@ -105,6 +105,7 @@ impl Cluster {
                     ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "1s"),
                     ("CONTACTS__DATABASE__STATEMENT_TIMEOUT", statement_timeout.as_str()),
                     ("CONTACTS__CONSUMER__HOLD", "1s"),
+                    ("CONTACTS__HTTP__STREAM_HEARTBEAT", "500ms"),
                 ];
                 let library = faketime_library();
                 if let (true, Some(library)) = (member.late_clock, &library) {
@@ -173,8 +174,8 @@ impl Cluster {
         self.stack.database.count("operations") >= accepted && empty(QueueKind::Work) && empty(QueueKind::Retry)
     }
 
-    /// Waits until every accepted operation is finished, and stops all members.
-    pub fn finish(&mut self, traffic: &Traffic) {
+    /// Waits until every accepted operation is finished.
+    pub fn wait_until_finished(&mut self, traffic: &Traffic) {
         let started = Instant::now();
         self.start_missing();
         while !self.all_finished(traffic) {
@@ -186,6 +187,10 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(20));
             self.start_missing();
         }
+    }
+
+    /// Stops all members.
+    pub fn stop(&mut self) {
         for member in &mut self.members {
             let mut process = member.process.take().unwrap();
             process.admin();

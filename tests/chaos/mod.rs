@@ -11,6 +11,7 @@ mod clients;
 mod cluster;
 mod environment;
 mod faults;
+mod followers;
 mod history;
 mod model;
 mod nodes;
@@ -21,6 +22,7 @@ use clients::Traffic;
 use cluster::Cluster;
 use environment::{Environment, Needs};
 use faults::Fault;
+use followers::Followers;
 use report::{InjectedFault, Round};
 use std::time::{Instant, SystemTime};
 
@@ -41,9 +43,11 @@ fn run_round(seed: u64, faults: &[Fault], environment: &Environment) -> Round {
     let started = Instant::now();
     let mut cluster = Cluster::start(environment);
     let traffic = Traffic::new(seed, cluster.producers());
+    let followers = Followers::new(cluster.producers());
     let mut injected = Vec::new();
     std::thread::scope(|scope| {
-        scope.spawn(|| traffic.run());
+        let clients = scope.spawn(|| traffic.run());
+        scope.spawn(|| followers.run());
         let mut random = random(seed, 1);
         traffic.wait_for(REQUESTS_BETWEEN_FAULTS);
         for fault in faults {
@@ -54,9 +58,14 @@ fn run_round(seed: u64, faults: &[Fault], environment: &Environment) -> Round {
             injected.push(InjectedFault { kind: *fault, began, ended: (Instant::now(), SystemTime::now()) });
         }
         traffic.stop();
+        clients.join().unwrap();
+        cluster.wait_until_finished(&traffic);
+        followers.stop(&cluster);
     });
-    cluster.finish(&traffic);
+    cluster.stop();
     let mut violations = model::violations(&traffic, &cluster);
+    // A primary that restarts can show commits that its standby does not have, and then the standby takes over.
+    violations.extend(followers.violations(&traffic, &cluster, matches!(environment, Environment::Nodes(_))));
     let history = traffic.history.operations();
     let file = history::write(seed, &history);
     let findings = checker::check(&history);

@@ -4,6 +4,7 @@ mod broker;
 mod browser;
 mod client;
 mod database;
+mod event_stream;
 mod process;
 mod proxy;
 
@@ -11,6 +12,7 @@ pub use broker::Broker;
 pub use browser::{Browser, ENTER, ESCAPE, TAB};
 pub use client::{Answer, Client, json, person};
 pub use database::Database;
+pub use event_stream::{Event, EventStream};
 pub use process::{Process, Stack, all_dead_letters, start_standalone};
 pub use proxy::Proxy;
 

@@ -18,7 +18,7 @@ pub(super) async fn first_page(reader: &Reader, query: ChangeQuery) -> Result<Ch
 }
 
 /// The page after a place, or `None` if the place has expired.
-pub(super) async fn page(
+async fn page(
     reader: &Reader,
     after: Option<ChangePosition>,
     query: ChangeQuery,

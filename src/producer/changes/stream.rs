@@ -5,7 +5,7 @@
 
 use super::cursor;
 use super::feed::{ChangeFeed, OpenStream, POLL_INTERVAL};
-use super::page::{cursor_expired, first_page, page};
+use super::page::{cursor_expired, first_page};
 use super::query::ChangeQuery;
 use super::views::ChangeView;
 use crate::producer::language::{self, Language};
@@ -40,6 +40,7 @@ pub(super) async fn begin(
     query: ChangeQuery,
 ) -> Result<HttpResponse, Problem> {
     let open = feed.open()?;
+    let newest = *open.newest.borrow();
     // Before the answer begins, it can still be a problem.
     let page = first_page(&api.reader, query).await?;
     let now = Instant::now();
@@ -52,7 +53,7 @@ pub(super) async fn begin(
         quiet_since: now,
         ends_at: now + MAX_AGE,
         at: page.last,
-        next: if page.more { Next::Read } else { Next::Wait },
+        next: Next::after(&page, newest),
         open,
         query,
     };
@@ -82,6 +83,18 @@ enum Next {
     /// Read a page after a while: the last read failed, or it was too early.
     ReadAfter(Duration),
     End,
+}
+
+impl Next {
+    /// What follows a page that was read when this was the newest place.
+    fn after(page: &ChangePage, newest: ChangePosition) -> Self {
+        match page.more {
+            true => Self::Read,
+            // The end of the feed can move back for a short time (`docs/adr/0023-change-feed.md`).
+            false if newest.position > page.last.position => Self::ReadAfter(POLL_INTERVAL),
+            false => Self::Wait,
+        }
+    }
 }
 
 struct Stream {
@@ -154,8 +167,9 @@ impl Stream {
         // If the read is cancelled, it is repeated.
         self.next = Next::Read;
         let newest = *self.open.newest.borrow_and_update();
-        let read = page(&self.reader, Some(self.at), self.query).await;
-        let Ok(read) = read else {
+        let (after, query) = (Some(self.at), self.query);
+        let read = self.reader.read_again(move |store| store.changes(after, query.limit, query.with_contacts)).await;
+        let Some(read) = read else {
             self.next = Next::ReadAfter(PAUSE);
             return None;
         };
@@ -165,12 +179,7 @@ impl Stream {
             return Some(format!("event: expired\ndata: {problem}\n\n").into());
         };
         self.at = page.last;
-        self.next = match page.more {
-            true => Next::Read,
-            // The end of the feed can move back for a short time (`docs/adr/0023-change-feed.md`).
-            false if newest.position > self.at.position => Next::ReadAfter(POLL_INTERVAL),
-            false => Next::Wait,
-        };
+        self.next = Next::after(&page, newest);
         let mut text = String::new();
         self.write_events(&page, &mut text);
         (!text.is_empty()).then(|| text.into())

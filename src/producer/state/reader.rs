@@ -51,7 +51,23 @@ impl Reader {
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Option<T> {
-        match tokio::time::timeout(OPTIONAL_TIMEOUT, self.run(read)).await {
+        self.try_read_within(OPTIONAL_TIMEOUT, read).await
+    }
+
+    /// Reads something that is read again after a failure. Returns `None` after the timeout of a normal read.
+    pub(crate) async fn read_again<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        self.try_read_within(self.timeout, read).await
+    }
+
+    async fn try_read_within<T: Send + 'static>(
+        &self,
+        timeout: Duration,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        match tokio::time::timeout(timeout, self.run(read)).await {
             Ok(Ok(value)) => Some(value),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "an optional read failed");
