@@ -8,7 +8,7 @@ use contacts::store::postgres::Postgres;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Opens a stream. A small buffer makes the client slow.
 #[track_caller]
@@ -19,7 +19,10 @@ fn open(address: &str, path: &str, headers: &str, buffer: Option<usize>) -> Even
 /// The next event with a name.
 #[track_caller]
 fn event(stream: &mut EventStream) -> Event {
+    let started = Instant::now();
     loop {
+        // Heartbeats go on, so no read ends by itself.
+        assert!(started.elapsed() < MAX_WAIT, "no event");
         let block = stream.block().unwrap().expect("the stream goes on");
         if !block.name.is_empty() {
             return block;
