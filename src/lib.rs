@@ -10,6 +10,7 @@ pub mod consumer;
 pub mod data_folder;
 pub mod dlq;
 pub mod domain;
+pub mod events;
 pub mod formats;
 pub mod message;
 pub mod producer;

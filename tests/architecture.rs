@@ -21,6 +21,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("producer", &["domain", "formats", "message", "queue", "store", "config", "telemetry", "stop"]),
     ("consumer", &["domain", "message", "queue", "store", "config", "telemetry", "stop", "backoff"]),
     ("dlq", &["domain", "message", "queue", "store", "stop", "terminal"]),
+    ("events", &["domain", "queue", "store", "config", "telemetry", "stop", "backoff"]),
     ("transfer", &["formats", "stop", "backoff", "terminal"]),
     (
         "runtime",
@@ -28,6 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "domain",
             "producer",
             "consumer",
+            "events",
             "dlq",
             "transfer",
             "backup",

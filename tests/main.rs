@@ -23,6 +23,7 @@ mod delivery;
 mod dlq;
 mod docs;
 mod endurance;
+mod events;
 mod failover;
 mod feed;
 mod monitoring;

@@ -15,8 +15,8 @@ use contacts::queue::{Delivery, Queue, QueueError, QueueKind, SessionHandler, So
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
 use contacts::store::{
-    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store,
-    StoreError,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, ListPosition, Operation,
+    Pruned, Store, StoreError,
 };
 use contacts::telemetry::Health;
 use std::process::{Command as ProcessCommand, Stdio};
@@ -90,6 +90,9 @@ impl Store for CrashingStore {
     }
     fn last_change(&self) -> Result<ChangePosition, StoreError> {
         self.store.last_change()
+    }
+    fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError> {
+        self.store.event_log()
     }
     fn check(&self) -> Result<(), StoreError> {
         self.store.check()

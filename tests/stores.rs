@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 7;
+const MIGRATIONS: usize = 8;
 /// The number of migrations after the one that makes the e-mail address optional.
-const AFTER_OPTIONAL_EMAIL: usize = 3;
+const AFTER_OPTIONAL_EMAIL: usize = 4;
 
 /// A database for one test.
 pub trait TestDatabase {

@@ -23,6 +23,8 @@ pub struct Settings {
     pub standalone: StandaloneSettings,
     /// The workers of the consumer.
     pub consumer: ConsumerSettings,
+    /// The events for other services.
+    pub events: EventSettings,
     /// Retries of commands that wait for another command.
     pub retry: RetrySettings,
     /// The graceful shutdown.
@@ -272,6 +274,25 @@ impl Default for ConsumerSettings {
     }
 }
 
+/// `events.*`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSettings {
+    /// Publish an event to the exchange `contato.events` for each applied change. `consumer` and `standalone` do it.
+    /// Default `false`.
+    pub enabled: bool,
+    /// Put the contact into each event. Its name, phone number and e-mail address are personal data. Default `false`.
+    pub include_contact: bool,
+    /// The attribute `source` of the events, a URI reference. Default `/contacts`.
+    pub source: String,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self { enabled: false, include_contact: false, source: "/contacts".into() }
+    }
+}
+
 /// `retry.*`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -439,6 +460,18 @@ impl Settings {
                 "database.max_connections ({}) must be greater than consumer.workers ({}): each worker needs one connection",
                 self.database.max_connections, self.consumer.workers
             ));
+        }
+        if self.events.enabled && self.database.max_connections as usize <= self.consumer.workers + 1 {
+            return Err(format!(
+                "database.max_connections ({}) must be greater than consumer.workers + 1 ({}): events.enabled needs one more \
+                 connection",
+                self.database.max_connections,
+                self.consumer.workers + 1
+            ));
+        }
+        let source = &self.events.source;
+        if source.is_empty() || source.len() > 200 || !source.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("events.source must be a URI reference: 1 to 200 visible ASCII characters".into());
         }
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
             return Err("log.level must be error, warn, info, debug or trace".into());

@@ -142,6 +142,26 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
+/// An event for other services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The operation id as text.
+    pub id: String,
+    /// The routing key, for example `contact.created`.
+    pub kind: &'static str,
+    /// In seconds since 1970.
+    pub timestamp: u64,
+    /// A CloudEvent in JSON.
+    pub body: Vec<u8>,
+}
+
+/// The exchange to which other services bind their queues.
+pub trait EventExchange: Send {
+    /// Publishes events in this order, and waits until all are confirmed. After an error, the caller publishes all of them
+    /// again.
+    fn publish(&mut self, events: &[Event]) -> Result<(), QueueError>;
+}
+
 /// Reads the state of the queues, and changes nothing.
 pub trait Monitor: Send {
     /// The backlog of each queue.

@@ -12,6 +12,7 @@ mod signals;
 use crate::config::{BrokerSettings, ConsumerSettings, Layers, Settings, Url};
 use crate::consumer::{self, LagTracker};
 use crate::data_folder::{self, CURSOR_KEY, DATABASE, DataFolderError};
+use crate::events::{self, EventLag};
 use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::rabbitmq::RabbitMq;
@@ -251,9 +252,11 @@ fn start_consumer(
     let alone = BrokerSettings { pack_max: 1, ..settings.broker.clone() };
     let (publisher, thread) = rabbit.publisher(&alone, health.component("publisher"), stop.clone())?;
     monitor::start(rabbit.monitor(), store.clone(), stop, exporter)?;
+    let events = start_events(settings, &rabbit, &store, stop, exporter)?;
     let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lag: export_lag(exporter) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
     threads.push(thread);
+    threads.extend(events);
     Ok(Running { http: None, threads, _lock: None })
 }
 
@@ -280,6 +283,7 @@ fn start_standalone(
     let access = ReloadableCredentials { layers, credentials };
     let http = start_http(settings, access, publisher.clone(), store.clone(), (cursors, ids), stop)?;
     monitor::start(queue.monitor()?, store.clone(), stop, exporter)?;
+    let events = start_events(settings, &RabbitMq::new(&settings.broker)?, &store, stop, exporter)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: export_lag(exporter) };
     // SQLite allows one writer, so more workers would only wait for each other.
     let one_worker = ConsumerSettings { workers: 1, ..settings.consumer.clone() };
@@ -288,7 +292,25 @@ fn start_standalone(
     let one_worker = ConsumerSettings { prefetch: one_worker.prefetch.max(two_batches), ..one_worker };
     let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
     threads.push(thread);
+    threads.extend(events);
     Ok(Running { http: Some(http), threads, _lock: Some(lock) })
+}
+
+/// Starts to publish events, if `events.enabled` is set.
+fn start_events(
+    settings: &Settings,
+    rabbit: &RabbitMq,
+    store: &Arc<dyn Store>,
+    stop: &Stop,
+    exporter: &MetricsExporter,
+) -> Result<Option<JoinHandle<()>>, RunError> {
+    if !settings.events.enabled {
+        return Ok(None);
+    }
+    let lag = EventLag::default();
+    let exported = lag.clone();
+    exporter.before_scrape(move || exported.export());
+    Ok(Some(events::start(store.clone(), rabbit.events(), &settings.events, lag, stop)?))
 }
 
 /// A lag tracker that is exported before each scrape.

@@ -61,6 +61,18 @@ pub enum Direction {
     Down,
 }
 
+/// The changes whose events are not published yet.
+pub trait EventLog {
+    /// The next changes: up to `limit`. `None`: the feed does not have all of them any more.
+    fn next(&mut self, limit: u32, with_contacts: bool) -> Result<Option<ChangePage>, StoreError>;
+
+    /// Goes on with the oldest change that the feed has.
+    fn begin_again(&mut self) -> Result<(), StoreError>;
+
+    /// Records that the events up to this place are published.
+    fn advance(&mut self, to: ChangePosition) -> Result<(), StoreError>;
+}
+
 /// A database with the schema of this program.
 pub trait Store: Send + Sync {
     /// Applies a batch in one transaction and commits it. Returns one outcome for each attempt, in order. On an error,
@@ -116,6 +128,9 @@ pub trait Store: Send + Sync {
     fn last_change_of_reads(&self) -> Result<ChangePosition, StoreError> {
         self.last_change()
     }
+
+    /// Claims the events of this database. `None`: another process has them. They are released when the value is dropped.
+    fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError>;
 
     /// Checks that the database answers and has the schema that this version needs.
     fn check(&self) -> Result<(), StoreError>;

@@ -111,6 +111,10 @@ catalogue! {
         "Age of the oldest message that a worker took and has not finished, in seconds since its acceptance. 0 if there is none.";
     PAUSED = "contacts_consumer_paused", Kind::Gauge, [],
         "Workers that are paused because SQL cannot be used.";
+    EVENTS_PUBLISHED = "contacts_events_published_total", Kind::Counter, [],
+        "Events that this process published and the broker confirmed. Only if events.enabled is set.";
+    EVENTS_LAG = "contacts_events_lag_seconds", Kind::Gauge, [],
+        "Time since the oldest change without an event was applied, in seconds. 0 if there is none, and in processes that do not publish now. Only if events.enabled is set.";
     DATABASE_UP = "contacts_database_up", Kind::Gauge, [],
         "1 if the database answered the last check, else 0. There is a check every 2 to 5 seconds.";
     SCHEMA_CURRENT = "contacts_database_schema_current", Kind::Gauge, [],

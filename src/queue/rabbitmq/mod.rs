@@ -6,6 +6,7 @@
 mod connection;
 mod dead_letters;
 mod endpoint;
+mod events;
 mod in_flight;
 mod monitor;
 mod pack;
@@ -14,7 +15,9 @@ mod publisher;
 mod source;
 mod topology;
 
-use super::{BrowseHandler, DeadLetterQueue, Monitor, Publisher, Queue, QueueError, SessionHandler, mailbox};
+use super::{
+    BrowseHandler, DeadLetterQueue, EventExchange, Monitor, Publisher, Queue, QueueError, SessionHandler, mailbox,
+};
 use crate::config::BrokerSettings;
 use crate::stop::Stop;
 use crate::telemetry::Component;
@@ -63,6 +66,11 @@ impl RabbitMq {
             publisher::PublisherThread::new(self.broker.clone(), mailbox, settings, component, stop.clone());
         let thread = stop.spawn("publisher".into(), move || publisher_thread.run())?;
         Ok((publisher, thread))
+    }
+
+    /// The exchange for events, with its own connection.
+    pub fn events(&self) -> impl EventExchange + use<> {
+        events::RabbitMqEvents::new(self.broker.clone())
     }
 
     /// A monitor with its own connection.

@@ -29,7 +29,12 @@ impl Topology {
 
     /// The name of a queue.
     pub fn queue_name(&self, queue: QueueKind) -> String {
-        format!("{}{}", self.prefix, queue.name())
+        self.name(queue.name())
+    }
+
+    /// A name with the prefix.
+    pub(super) fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// Declares all queues.

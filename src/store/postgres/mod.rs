@@ -1,6 +1,7 @@
 //! The store in PostgreSQL. Each step of a batch is one statement, and rows are locked in the order of their ids.
 
 mod connect;
+mod event_log;
 mod feed;
 mod listing;
 mod rows;
@@ -12,8 +13,8 @@ use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch};
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
-    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store,
-    StoreError, migrations,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, ListPosition, Operation,
+    Pruned, Store, StoreError, migrations,
 };
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{
@@ -354,6 +355,10 @@ impl Store for Postgres {
             feed::wait_for_replica(&mut primary, &mut *self.reads.get()?)?;
         }
         Ok(last)
+    }
+
+    fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError> {
+        Ok(event_log::Claimed::new(self)?.map(|claimed| Box::new(claimed) as Box<dyn EventLog>))
     }
 
     fn check(&self) -> Result<(), StoreError> {

@@ -26,6 +26,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    events (one) {
+        one -> Bool,
+        position -> BigInt,
+        operation -> Uuid,
+    }
+}
+
+diesel::table! {
     operations (id) {
         id -> Uuid,
         contact_id -> Uuid,

@@ -2,6 +2,7 @@
 //! data is on disk.
 
 mod copy;
+mod event_log;
 mod feed;
 mod listing;
 mod rows;
@@ -11,8 +12,8 @@ use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch, sta
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
-    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, Filter, ListPosition, Operation, Pruned, Store,
-    StoreError, changes, migrations,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, ListPosition, Operation,
+    Pruned, Store, StoreError, changes, migrations,
 };
 use crate::domain::{
     Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, OperationRecord, Outcome, Phone,
@@ -315,6 +316,10 @@ impl Store for Sqlite {
 
     fn last_change(&self) -> Result<ChangePosition, StoreError> {
         self.reads.get()?.transaction(|connection| feed::last_change(connection))
+    }
+
+    fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError> {
+        Ok(Some(Box::new(event_log::Claimed::new(self)?)))
     }
 
     fn check(&self) -> Result<(), StoreError> {

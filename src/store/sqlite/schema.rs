@@ -42,6 +42,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    events (one) {
+        one -> Integer,
+        position -> BigInt,
+        operation -> Binary,
+    }
+}
+
+diesel::table! {
     changes (one) {
         one -> Integer,
         last -> BigInt,

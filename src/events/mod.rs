@@ -1,0 +1,139 @@
+//! Publishes an event for each change, for other services.
+//!
+//! The rule of this module: each change that is committed has an event, at least once, and the events of a contact are in
+//! the order of its changes. The change feed is the outbox: the events follow it, and the database keeps how far they are.
+//! One process publishes at a time. Nothing that applies changes waits for an event.
+
+mod format;
+
+use crate::backoff::Backoff;
+use crate::config::EventSettings;
+use crate::domain::Timestamp;
+use crate::queue::EventExchange;
+use crate::stop::Stop;
+use crate::store::{Change, EventLog, Store, StoreError};
+use crate::telemetry::metrics::{EVENTS_LAG, EVENTS_PUBLISHED};
+use metrics::{Counter, counter, gauge};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How many events are published together. The next ones follow after all are confirmed and recorded.
+const STEP: u32 = 1_000;
+/// How often the change feed is read while there is no new change.
+const POLL: Duration = Duration::from_millis(250);
+/// How often a process that does not publish asks whether it may.
+const CLAIM: Duration = Duration::from_secs(2);
+/// The longest pause between two tries.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How late the events of this process are. Clones share it.
+#[derive(Clone, Default)]
+pub struct EventLag(Arc<AtomicI64>);
+
+impl EventLag {
+    /// Sets the gauge.
+    pub fn export(&self) {
+        let oldest = self.0.load(Ordering::Relaxed);
+        let age = if oldest == 0 { 0 } else { (chrono::Utc::now().timestamp_micros() - oldest).max(0) };
+        gauge!(EVENTS_LAG).set(age as f64 / 1e6);
+    }
+
+    /// Records when the oldest change without an event was applied.
+    fn set(&self, oldest: Option<Timestamp>) {
+        self.0.store(oldest.map_or(0, |at| at.timestamp_micros()), Ordering::Relaxed);
+    }
+}
+
+/// Publishes the events of a database.
+struct Relay<E> {
+    store: Arc<dyn Store>,
+    exchange: E,
+    settings: EventSettings,
+    lag: EventLag,
+    published: Counter,
+    stop: Stop,
+}
+
+/// Starts the thread. It runs until the role stops.
+pub fn start(
+    store: Arc<dyn Store>,
+    exchange: impl EventExchange + 'static,
+    settings: &EventSettings,
+    lag: EventLag,
+    stop: &Stop,
+) -> std::io::Result<JoinHandle<()>> {
+    let published = counter!(EVENTS_PUBLISHED);
+    published.increment(0);
+    let mut relay = Relay { store, exchange, settings: settings.clone(), lag, published, stop: stop.clone() };
+    stop.spawn("events".into(), move || relay.run())
+}
+
+impl<E: EventExchange> Relay<E> {
+    fn run(&mut self) {
+        let store = self.store.clone();
+        while !self.stop.is_set() {
+            match store.event_log() {
+                Ok(Some(mut log)) => {
+                    tracing::info!("this process publishes the events");
+                    if let Err(error) = self.publish_all(&mut *log) {
+                        tracing::warn!(%error, "the change feed cannot be read: events wait");
+                    }
+                    self.lag.set(None);
+                }
+                Ok(None) => {}
+                // Other threads report an unavailable database.
+                Err(error) => tracing::debug!(%error, "the events cannot be published"),
+            }
+            self.stop.sleep(CLAIM);
+        }
+    }
+
+    /// Publishes until the role stops, or until the database fails.
+    fn publish_all(&mut self, log: &mut dyn EventLog) -> Result<(), StoreError> {
+        while !self.stop.is_set() {
+            let Some(page) = log.next(STEP, self.settings.include_contact)? else {
+                tracing::error!(
+                    "changes were pruned before their events were published, or the database was restored: the events go \
+                     on with the oldest change that is kept"
+                );
+                log.begin_again()?;
+                continue;
+            };
+            let Some(first) = page.changes.first() else {
+                self.lag.set(None);
+                self.stop.sleep(POLL);
+                continue;
+            };
+            self.lag.set(Some(first.completed_at));
+            let started = Instant::now();
+            if !self.publish(&page.changes) {
+                return Ok(());
+            }
+            log.advance(page.last)?;
+            self.published.increment(page.changes.len() as u64);
+            // In a burst, the workers and the broker have at least half of the time for the changes themselves. The events
+            // catch up after it.
+            self.stop.sleep(started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Publishes until all are confirmed. Returns false if the role stops first.
+    fn publish(&mut self, changes: &[Change]) -> bool {
+        let EventSettings { source, include_contact, .. } = &self.settings;
+        let events: Vec<_> = changes.iter().map(|change| format::event(change, source, *include_contact)).collect();
+        let mut backoff = Backoff::new(POLL, MAX_PAUSE);
+        let mut reported = false;
+        while let Err(error) = self.exchange.publish(&events) {
+            if !std::mem::replace(&mut reported, true) {
+                tracing::warn!(%error, "events cannot be published, trying again");
+            }
+            if self.stop.sleep(backoff.next_wait()) {
+                return false;
+            }
+        }
+        true
+    }
+}
