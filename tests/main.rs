@@ -24,6 +24,7 @@ mod dlq;
 mod docs;
 mod endurance;
 mod events;
+mod examples;
 mod failover;
 mod feed;
 mod monitoring;
