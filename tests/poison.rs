@@ -7,7 +7,8 @@ use crate::support::{Stack, create, delete, details, eventually, new_contact, up
 use contacts::config::{ConsumerSettings, RetrySettings};
 use contacts::consumer::{self, Parts};
 use contacts::domain::{
-    Action, Attempt, Command, Contact, ContactId, FailedOperation, NameKey, OperationId, Outcome, Phone, Timestamp,
+    Action, Attempt, Command, Contact, ContactId, Erasure, FailedOperation, NameKey, OperationId, Outcome, Phone,
+    Timestamp,
 };
 use contacts::message::Message;
 use contacts::queue::rabbitmq::RabbitMq;
@@ -108,6 +109,18 @@ impl Store for CrashingStore {
     }
     fn prune(&self, limit: u32) -> Result<Pruned, StoreError> {
         self.store.prune(limit)
+    }
+    fn record_erasure(&self, erasure: &Erasure) -> Result<(), StoreError> {
+        self.store.record_erasure(erasure)
+    }
+    fn running_batches(&self) -> Result<Vec<String>, StoreError> {
+        self.store.running_batches()
+    }
+    fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError> {
+        self.store.operations_of(contacts)
+    }
+    fn purge_files(&self) -> Result<(), StoreError> {
+        self.store.purge_files()
     }
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {
         self.store.migrate(direction)

@@ -2,9 +2,9 @@
 
 use crate::support::{Database, command, create, delete, details, new_contact, patch, update};
 use contacts::domain::{
-    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, EmailPatch, FailedOperation, Fingerprint,
-    Lifecycle, Name, NameKey, OperationId, OperationKind, Outcome, Patch, Phone, Reason, Region, Search, State, Status,
-    Timestamp,
+    Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, EmailPatch, ErasedValues, Erasure,
+    ErasureId, FailedOperation, Fingerprint, Lifecycle, Name, NameKey, OperationId, OperationKind, Outcome, Patch,
+    Phone, Reason, Region, Search, State, Status, Timestamp,
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
@@ -19,11 +19,12 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 8;
+const MIGRATIONS: usize = 9;
 /// The number of migrations after the one that makes the e-mail address optional.
-const AFTER_OPTIONAL_EMAIL: usize = 4;
+const AFTER_OPTIONAL_EMAIL: usize = 5;
 
 /// A database for one test.
 pub trait TestDatabase {
@@ -867,6 +868,44 @@ fn pruned_commands_take_no_effect_again<D: TestDatabase>() {
 }
 
 /// Runs each test on both databases.
+fn erasure(erased_at: Timestamp, values: ErasedValues) -> Erasure {
+    Erasure { id: ErasureId::new(Uuid::now_v7()), erased_at, values }
+}
+
+fn an_erasure_rejects_the_commands_from_before_it<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
+    let (earlier, later) = (create(new_contact(), "Ana"), create(new_contact(), "Ana"));
+    let phone = Phone::parse("11987654321").unwrap();
+    let mut erased = erasure(earlier.accepted_at, ErasedValues { phones: vec![phone], ..ErasedValues::default() });
+    store.record_erasure(&erased).unwrap();
+    let rejected = Outcome::Failed(Reason::SubjectErased);
+    assert_eq!(apply(store, &[&earlier]), [rejected]);
+    assert_eq!(store.contact(earlier.contact_id).unwrap(), None);
+    let operation = store.operation(earlier.operation_id).unwrap().unwrap();
+    assert_eq!(operation.status, Status::Failed(Reason::SubjectErased));
+    // A replay from an archive is rejected again, also together with commands that no erasure names.
+    let replay = Attempt { replays: 1, ..attempt(earlier.clone()) };
+    let other = create_at(21, "Bia");
+    assert_eq!(store.apply(&[replay, attempt(other.clone())]).unwrap(), [rejected, Outcome::Applied]);
+    // The person returns.
+    let accepted_at = erased.erased_at + chrono::TimeDelta::microseconds(1);
+    assert_eq!(apply(store, &[&Command { accepted_at, ..later.clone() }]), [Outcome::Applied]);
+    // The same erasure is recorded again, with the contact that it has found.
+    erased.values.contacts.push(other.contact_id);
+    store.record_erasure(&erased).unwrap();
+    assert_eq!(apply(store, &[&create(new_contact(), "Ana")]), [rejected]);
+    let name = Patch { name: Some(Name::parse("Cida").unwrap()), ..Patch::default() };
+    let patch = Command { accepted_at: erased.erased_at, ..patch(other.contact_id, 50, name) };
+    assert_eq!(apply(store, &[&patch]), [rejected]);
+    let removed = delete(other.contact_id, 60);
+    assert_eq!(apply(store, &[&removed]), [Outcome::Applied]);
+    let found = store.operations_of(&[other.contact_id]).unwrap();
+    let kinds: BTreeMap<OperationId, Status> = found.iter().map(|operation| (operation.id, operation.status)).collect();
+    assert_eq!(kinds.len(), 3, "{found:?}");
+    assert_eq!(kinds[&removed.operation_id], Status::Applied);
+}
+
 macro_rules! on_both_databases {
     ($($name:ident),* $(,)?) => {
         mod postgres {
@@ -892,6 +931,7 @@ on_both_databases! {
     pages_have_no_gaps,
     names_are_found_by_their_prefix,
     contacts_are_found_by_address_and_number,
+    an_erasure_rejects_the_commands_from_before_it,
     an_export_reads_one_snapshot,
     pages_of_names_continue_despite_changes,
     a_search_finds_what_its_rule_says,
@@ -961,4 +1001,18 @@ fn a_name_that_an_older_version_changed_is_not_found_by_its_old_name() {
     assert_eq!(database.inner.count("contacts WHERE deleted_at IS NOT NULL AND name_key IS NOT NULL"), 0);
     store.migrate(Direction::Up).unwrap();
     assert_eq!(names(store, &named("bia")), ["Bia"]);
+}
+
+/// An erasure waits for these batches. A transaction id would not show them: they get one with their first write.
+#[test]
+fn a_batch_that_has_written_nothing_is_running_until_it_ends() {
+    let database = migrated::<PostgresDatabase>();
+    let store = &database.store;
+    let mut batch = database.inner.open_transaction("SELECT id FROM contacts WHERE false FOR UPDATE");
+    let running = store.running_batches().unwrap();
+    assert_eq!(running.len(), 1, "{running:?}");
+    let _export = database.inner.open_transaction("SELECT count(*) FROM contacts");
+    assert_eq!(store.running_batches().unwrap(), running, "an export does not delay an erasure");
+    batch.batch_execute("COMMIT").unwrap();
+    assert!(store.running_batches().unwrap().is_empty());
 }

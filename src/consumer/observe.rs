@@ -64,6 +64,7 @@ impl Metrics {
             apply_failures: CLASSES.map(|class| counter!(APPLY_FAILURES, "class" => class)),
             dead_letters: Reason::ALL
                 .iter()
+                .filter(|reason| reason.is_dead_lettered())
                 .map(|reason| (*reason, counter!(DEAD_LETTERS, "reason" => reason.as_str())))
                 .collect(),
         }

@@ -37,6 +37,11 @@ impl Shared {
                     message.headers.record_failure(*reason, detail, now);
                     QueueKind::Retry
                 }
+                Disposition::Decided(Outcome::Failed(reason), _) if !reason.is_dead_lettered() => {
+                    let reason = reason.as_str();
+                    tracing::warn!(operation_id = operation_id(&message), reason, "message dropped");
+                    continue;
+                }
                 Disposition::Decided(Outcome::Failed(reason), detail) => {
                     let reason_text = reason.as_str();
                     tracing::warn!(

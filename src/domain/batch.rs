@@ -4,7 +4,7 @@
 //! does this in one transaction. Both stores use this code; neither of them decides anything.
 
 use super::{
-    Action, Command, Contact, ContactId, ContactState, Decision, Details, OperationId, OperationKind, Reason,
+    Action, Command, Contact, ContactId, ContactState, Decision, Details, Erasures, OperationId, OperationKind, Reason,
     Timestamp, apply,
 };
 use chrono::TimeDelta;
@@ -112,9 +112,24 @@ pub struct Batch {
     details: HashMap<ContactId, Details>,
     finished: HashMap<OperationId, FinishedOperation>,
     horizon: Option<Timestamp>,
+    erasures: Option<Erasures>,
 }
 
 impl Batch {
+    /// Sets the erasures that the commands of the batch may name. See [`Self::needs_erasures`].
+    #[must_use]
+    pub fn with_erasures(mut self, erasures: Option<Erasures>) -> Self {
+        self.erasures = erasures;
+        self
+    }
+
+    /// The store must load the erasures since this time with [`Self::with_erasures`]: an earlier erasure concerns no
+    /// command of the batch. `None` if no command brings personal data.
+    pub fn needs_erasures(attempts: &[Attempt]) -> Option<Timestamp> {
+        let brings_data = |attempt: &&Attempt| attempt.command.kind() != OperationKind::Delete;
+        attempts.iter().filter(brings_data).map(|attempt| attempt.command.accepted_at).min()
+    }
+
     /// Sets the time before which finished operations may have been pruned. See [`Self::needs_horizon`].
     #[must_use]
     pub const fn pruned_before(mut self, horizon: Option<Timestamp>) -> Self {
@@ -174,6 +189,7 @@ impl Batch {
             finished: finished.into_iter().collect(),
             details: HashMap::new(),
             horizon: None,
+            erasures: None,
         }
     }
 
@@ -226,10 +242,12 @@ impl Batch {
         mut record: impl FnMut(Outcome, Status),
     ) -> Outcome {
         let command = &attempt.command;
+        let erased = self.erasures.as_ref().is_some_and(|erasures| erasures.name(command));
         match self.finished.get(&command.operation_id) {
             // The failure is final, unless an operator replayed the message since then.
             Some(FinishedOperation { status: Status::Failed(reason), replays }) if attempt.replays <= *replays => {
-                return Outcome::Failed(*reason);
+                // The record stays, but the message must not be dead-lettered any more.
+                return Outcome::Failed(if erased { Reason::SubjectErased } else { *reason });
             }
             Some(FinishedOperation { status: Status::Applied | Status::Superseded, .. }) => return Outcome::Duplicate,
             Some(FinishedOperation { status: Status::Failed(_), .. }) | None => {}
@@ -237,6 +255,7 @@ impl Batch {
         let version_known = command.expects.is_some_and(|version| self.finished.contains_key(&version));
         let expired = self.horizon.is_some_and(|horizon| command.accepted_at < horizon) && self.is_unknown(attempt);
         let decision = match attempt.must_fail {
+            _ if erased => Decision::Fail(Reason::SubjectErased),
             Some(reason) => Decision::Fail(reason),
             None if expired => Decision::Fail(Reason::Expired),
             None => {

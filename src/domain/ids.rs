@@ -52,3 +52,7 @@ id!(
     /// The id of an operation. A contact's version is the id of the operation that last changed it.
     OperationId
 );
+id!(
+    /// The id of an erasure: one request to erase what is stored about a person.
+    ErasureId
+);

@@ -7,6 +7,7 @@ mod apply;
 mod batch;
 mod command;
 mod contact;
+mod erasure;
 mod ids;
 mod invalid;
 mod reason;
@@ -25,7 +26,8 @@ pub use contact::{
     AREAS, AreaCode, Contact, ContactState, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey, Patch,
     Phone, Region, Search, State, Write,
 };
-pub use ids::{ContactId, OperationId};
+pub use erasure::{ErasedValues, Erasure, ErasureKey, Erasures};
+pub use ids::{ContactId, ErasureId, OperationId};
 pub use invalid::{Invalid, SuggestedPhone};
 pub use reason::Reason;
 pub use stamp::{HybridClock, Stamp};

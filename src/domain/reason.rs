@@ -50,6 +50,9 @@ reasons! {
     /// A create from before the last `contacts prune` limit. It is unknown whether it took effect before.
     Expired = "expired",
         "it is older than the operations that are still stored, so it may have taken effect before";
+    /// A change from before an erasure that names its contact, phone number or e-mail address. Its message is dropped.
+    SubjectErased = "subject_erased",
+        "the person was erased after the change was accepted";
     /// The body is not a message of this system.
     Undecodable = "undecodable",
         "the body is not a message of this system";
@@ -71,6 +74,14 @@ reasons! {
     /// The message was delivered too often without an acknowledgement. It probably crashes the process.
     DeliveryLimit = "delivery_limit",
         "the message was delivered too often without an acknowledgement";
+}
+
+impl Reason {
+    /// Whether the message of an operation that failed for this reason is dead-lettered. The message of an erased person
+    /// is not: the dead letter queue would keep what was erased.
+    pub const fn is_dead_lettered(self) -> bool {
+        !matches!(self, Self::SubjectErased)
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use super::StoreError;
 use crate::domain::{
-    Action, Attempt, Command, Contact, ContactId, Details, Email, FinishedOperation, Lifecycle, MemberWrites, NameKey,
-    OperationId, OperationKind, Reason, Stamp, Status, Timestamp, Write,
+    Action, Attempt, Command, Contact, ContactId, Details, Email, ErasedValues, ErasureKey, Erasures,
+    FinishedOperation, Lifecycle, MemberWrites, NameKey, OperationId, OperationKind, Reason, Stamp, Status, Timestamp,
+    Write,
 };
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -131,6 +132,28 @@ impl LifecycleColumns<'_> {
 /// The words of a name, with a space before each.
 pub(super) fn words_with_spaces(name_key: &str) -> String {
     NameKey::words_of(name_key).flat_map(|word| [" ", word]).collect()
+}
+
+/// The bytes of a new secret for the digests of erasures.
+pub(super) fn new_erasure_secret() -> Result<Vec<u8>, StoreError> {
+    let mut secret = vec![0; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|error| StoreError::Unavailable(format!("the system provides no random bytes: {error}")))?;
+    Ok(secret)
+}
+
+/// The column `digests` of an erasure.
+pub(super) fn erasure_digests(secret: &[u8], values: &ErasedValues) -> Vec<u8> {
+    ErasureKey::new(secret).digests(values).concat()
+}
+
+/// The erasures of a batch, from their rows: the time and the digests of each.
+pub(super) fn erasures(secret: &[u8], rows: impl IntoIterator<Item = (Timestamp, Vec<u8>)>) -> Erasures {
+    let mut erasures = Erasures::new(ErasureKey::new(secret));
+    for (erased_at, digests) in rows {
+        erasures.add(erased_at, digests.as_chunks().0.iter().copied());
+    }
+    erasures
 }
 
 fn unreadable(column: &str) -> StoreError {

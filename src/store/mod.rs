@@ -18,8 +18,8 @@ pub use error::StoreError;
 pub use listing::{DuplicatePage, DuplicatesBy, Filter, ListPosition, Sort, SortKey};
 
 use crate::domain::{
-    Attempt, Contact, ContactId, FailedOperation, Fingerprint, NameKey, OperationId, OperationKind, Outcome, Phone,
-    Status, Timestamp,
+    Attempt, Contact, ContactId, Erasure, FailedOperation, Fingerprint, NameKey, OperationId, OperationKind, Outcome,
+    Phone, Status, Timestamp,
 };
 
 /// A finished operation.
@@ -148,6 +148,19 @@ pub trait Store: Send + Sync {
     /// Removes up to `limit` operations and up to `limit` tombstones from before that time. Failed operations stay,
     /// because their messages can still be in the dead letter queue.
     fn prune(&self, limit: u32) -> Result<Pruned, StoreError>;
+
+    /// Records an erasure. From now on, a batch does not bring back what it names. The same id again replaces the record.
+    fn record_erasure(&self, erasure: &Erasure) -> Result<(), StoreError>;
+
+    /// The transactions that may apply a batch now, by names that are never used again. A batch that has not seen an
+    /// erasure is among them, or it has ended.
+    fn running_batches(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Reads the finished operations of these contacts, in any order. It reads the whole table, in steps.
+    fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError>;
+
+    /// Removes what deleted rows leave in the files of the database, if no other process does that.
+    fn purge_files(&self) -> Result<(), StoreError>;
 
     /// Migrates the schema. Returns the names of the migrations that were run.
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError>;

@@ -164,6 +164,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("the version named by If-Match is not the current one", "a versão indicada em If-Match não é a atual"),
     ("it is older than the operations that are still stored, so it may have taken effect before",
      "é mais antiga do que as operações que ainda estão guardadas, portanto pode já ter tido efeito"),
+    ("the person was erased after the change was accepted", "a pessoa foi apagada depois que a alteração foi aceita"),
     ("the body is not a message of this system", "o corpo não é uma mensagem deste sistema"),
     ("this version of the program does not know the message's schema number",
      "esta versão do programa não conhece o número de esquema da mensagem"),

@@ -84,6 +84,7 @@ impl Problem {
             Reason::ContactDeleted => Kind::ContactDeleted,
             Reason::VersionConflict => Kind::VersionConflict,
             Reason::Expired
+            | Reason::SubjectErased
             | Reason::Undecodable
             | Reason::UnknownSchema
             | Reason::UnknownOperation

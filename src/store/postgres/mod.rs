@@ -9,7 +9,7 @@ mod schema;
 mod statements;
 mod watchdog;
 
-use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch};
+use super::columns::{self, ProbeRollback, contact_ids, operation_ids, probe_batch};
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
@@ -18,7 +18,8 @@ use super::{
 };
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{
-    Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, Outcome, Phone, Timestamp,
+    Attempt, Batch, Contact, ContactId, Erasure, Erasures, FailedOperation, Name, NameKey, OperationId, Outcome, Phone,
+    Timestamp,
 };
 use connect::{Manager, statements};
 use diesel::connection::SimpleConnection;
@@ -29,13 +30,15 @@ use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid a
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{Estimate, Explain, ListContacts};
 use rows::{ContactRow, ContactStateRow, FinishedOperationRow, OperationRow};
-use schema::{contacts, operations, retention};
+use schema::{contacts, erasure_key, erasures, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
 use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// How many rows get a name key in one transaction.
 const NAME_KEYS_PER_STEP: i64 = 1000;
+/// How many operations are compared in one statement.
+const OPERATIONS_PER_STEP: i64 = 100_000;
 /// The advisory lock of migrations. With it, two migrations at the same time wait for each other.
 const MIGRATION_LOCK: i64 = 0x00C0_47AC_7500;
 
@@ -70,6 +73,13 @@ struct WaitingCommits {
 struct ExistingRow {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     id: Option<Uuid>,
+}
+
+/// A running transaction.
+#[derive(QueryableByName)]
+struct TransactionRow {
+    #[diesel(sql_type = Text)]
+    name: String,
 }
 
 /// A value of a list of duplicates.
@@ -148,6 +158,19 @@ fn horizon(connection: &mut PgConnection) -> QueryResult<Option<Timestamp>> {
     retention::table.select(retention::pruned_before).first(connection).optional()
 }
 
+/// The erasures since this time. `None` if there are none.
+fn erasures_since(connection: &mut PgConnection, since: Timestamp) -> QueryResult<Option<Erasures>> {
+    let rows: Vec<(Timestamp, Vec<u8>)> = erasures::table
+        .filter(erasures::erased_at.ge(since))
+        .select((erasures::erased_at, erasures::digests))
+        .load(connection)?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let secret: Vec<u8> = erasure_key::table.select(erasure_key::secret).first(connection)?;
+    Ok(Some(columns::erasures(&secret, rows)))
+}
+
 /// Adds the missing name keys in small steps, so that consumers can run at the same time. Consumers also lock rows in
 /// the order of their ids.
 fn add_name_keys(connection: &mut PgConnection) -> Result<(), StoreError> {
@@ -218,6 +241,10 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
         let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
         known =
             known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
+    }
+    if let Some(since) = Batch::needs_erasures(batch) {
+        // After the locks: an erasure that is not visible here waits until this transaction ends.
+        known = known.with_erasures(erasures_since(connection, since)?);
     }
     let folded = known.fold(batch);
 
@@ -418,6 +445,64 @@ impl Store for Postgres {
         let tombstones =
             tombstones.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
         Ok(Pruned { operations, tombstones })
+    }
+
+    fn record_erasure(&self, erasure: &Erasure) -> Result<(), StoreError> {
+        let secret = columns::new_erasure_secret()?;
+        self.writes.get()?.transaction(|connection| {
+            diesel::insert_into(erasure_key::table)
+                .values((erasure_key::one.eq(true), erasure_key::secret.eq(secret)))
+                .on_conflict_do_nothing()
+                .execute(connection)?;
+            let secret: Vec<u8> = erasure_key::table.select(erasure_key::secret).first(connection)?;
+            let digests = columns::erasure_digests(&secret, &erasure.values);
+            let values = (erasures::erased_at.eq(erasure.erased_at), erasures::digests.eq(digests));
+            diesel::insert_into(erasures::table)
+                .values((erasures::id.eq(erasure.id.uuid()), values.clone()))
+                .on_conflict(erasures::id)
+                .do_update()
+                .set(values)
+                .execute(connection)?;
+            Ok(())
+        })
+    }
+
+    fn running_batches(&self) -> Result<Vec<String>, StoreError> {
+        // Not by transaction ids: a batch gets one with its first write, after it has read the erasures. Each batch locks
+        // `contacts` in its first statement. Exports and backups have a weaker lock, autovacuum another one.
+        let statement = diesel::sql_query(
+            "SELECT DISTINCT virtualtransaction AS name FROM pg_locks WHERE locktype = 'relation' AND granted              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())              AND relation = 'contacts'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock')",
+        );
+        let rows: Vec<TransactionRow> = statement.load(&mut *self.writes.get()?)?;
+        Ok(rows.into_iter().map(|row| row.name).collect())
+    }
+
+    fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError> {
+        let (wanted, mut connection) = (contacts.iter().map(|id| id.uuid()).collect::<Vec<_>>(), self.reads.get()?);
+        let (mut found, mut after) = (Vec::new(), Some(Uuid::nil()));
+        while let Some(start) = after {
+            let last: Option<Uuid> = operations::table
+                .filter(operations::id.gt(start))
+                .order(operations::id)
+                .offset(OPERATIONS_PER_STEP - 1)
+                .select(operations::id)
+                .first(&mut *connection)
+                .optional()?;
+            let rows: Vec<OperationRow> = operations::table
+                .filter(operations::id.gt(start))
+                .filter(operations::id.le(last.unwrap_or(Uuid::max())))
+                .filter(operations::contact_id.eq_any(&wanted))
+                .select(OperationRow::as_select())
+                .load(&mut *connection)?;
+            found.extend(rows.into_iter().map(OperationRow::read).collect::<Result<Vec<_>, _>>()?);
+            after = last;
+        }
+        Ok(found)
+    }
+
+    fn purge_files(&self) -> Result<(), StoreError> {
+        // The autovacuum of PostgreSQL removes old versions of rows.
+        Ok(())
     }
 
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {

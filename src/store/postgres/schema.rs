@@ -47,3 +47,18 @@ diesel::table! {
         position -> Nullable<BigInt>,
     }
 }
+
+diesel::table! {
+    erasures (id) {
+        id -> Uuid,
+        erased_at -> Timestamptz,
+        digests -> Binary,
+    }
+}
+
+diesel::table! {
+    erasure_key (one) {
+        one -> Bool,
+        secret -> Binary,
+    }
+}

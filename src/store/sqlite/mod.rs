@@ -8,7 +8,7 @@ mod listing;
 mod rows;
 mod schema;
 
-use super::columns::{ProbeRollback, contact_ids, operation_ids, probe_batch, status_text, words_with_spaces};
+use super::columns::{self, ProbeRollback, contact_ids, operation_ids, probe_batch, status_text, words_with_spaces};
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
@@ -16,14 +16,15 @@ use super::{
     Pruned, Store, StoreError, changes, migrations,
 };
 use crate::domain::{
-    Attempt, Batch, Contact, ContactId, FailedOperation, Name, NameKey, OperationId, OperationRecord, Outcome, Phone,
+    Attempt, Batch, Contact, ContactId, Erasure, Erasures, FailedOperation, Name, NameKey, OperationId, OperationRecord,
+    Outcome, Phone,
     Status, Timestamp,
 };
 pub use copy::{DatabaseContents, check_copy, copy, require_known_schema};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection};
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Integer, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{CountContacts, ListContacts};
@@ -31,7 +32,7 @@ use rows::{
     ContactRow, ContactStateRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp,
     uuid,
 };
-use schema::{contacts, operations, retention};
+use schema::{contacts, erasure_key, erasures, operations, retention};
 use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
@@ -69,6 +70,13 @@ impl MigrationTables {
         .get_result(connection)?;
         Ok(found.tables)
     }
+}
+
+/// The result of a checkpoint: not 0 if a reader still needs old pages.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
 }
 
 /// A value of a list of duplicates.
@@ -109,6 +117,20 @@ impl Sqlite {
 fn horizon(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, StoreError> {
     let micros: Option<i64> = retention::table.select(retention::pruned_before).first(connection).optional()?;
     micros.map(timestamp).transpose()
+}
+
+/// The erasures since this time. `None` if there are none.
+fn erasures_since(connection: &mut SqliteConnection, since: Timestamp) -> Result<Option<Erasures>, StoreError> {
+    let rows: Vec<(i64, Vec<u8>)> = erasures::table
+        .filter(erasures::erased_at.ge(micros(since)))
+        .select((erasures::erased_at, erasures::digests))
+        .load(connection)?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let secret: Vec<u8> = erasure_key::table.select(erasure_key::secret).first(connection)?;
+    let rows = rows.into_iter().map(|(erased_at, digests)| Ok((timestamp(erased_at)?, digests)));
+    Ok(Some(columns::erasures(&secret, rows.collect::<Result<Vec<_>, StoreError>>()?)))
 }
 
 /// Adds the missing name keys in small steps.
@@ -168,6 +190,9 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
         let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
         known =
             known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
+    }
+    if let Some(since) = Batch::needs_erasures(batch) {
+        known = known.with_erasures(erasures_since(connection, since)?);
     }
     let folded = known.fold(batch);
 
@@ -368,6 +393,53 @@ impl Store for Sqlite {
                 tombstones.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
             Ok(Pruned { operations, tombstones })
         })
+    }
+
+    fn record_erasure(&self, erasure: &Erasure) -> Result<(), StoreError> {
+        let secret = columns::new_erasure_secret()?;
+        self.writes.get()?.immediate_transaction(|connection| {
+            diesel::insert_or_ignore_into(erasure_key::table)
+                .values((erasure_key::one.eq(1), erasure_key::secret.eq(secret)))
+                .execute(connection)?;
+            let secret: Vec<u8> = erasure_key::table.select(erasure_key::secret).first(connection)?;
+            let values = (
+                erasures::id.eq(blob(erasure.id.uuid())),
+                erasures::erased_at.eq(micros(erasure.erased_at)),
+                erasures::digests.eq(columns::erasure_digests(&secret, &erasure.values)),
+            );
+            diesel::replace_into(erasures::table).values(values).execute(connection)?;
+            Ok(())
+        })
+    }
+
+    fn running_batches(&self) -> Result<Vec<String>, StoreError> {
+        // SQLite has one writer: no batch runs while an erasure is recorded.
+        Ok(Vec::new())
+    }
+
+    fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError> {
+        let rows: Vec<OperationRow> = operations::table
+            .filter(operations::contact_id.eq_any(contacts.iter().map(|id| blob(id.uuid()))))
+            .select(OperationRow::as_select())
+            .load(&mut self.reads.get()?)?;
+        rows.into_iter().map(OperationRow::read).collect()
+    }
+
+    fn purge_files(&self) -> Result<(), StoreError> {
+        let mut connection = self.writes.get()?;
+        // The text indexes keep the words of a deleted row until their parts are merged. Then free pages are removed from
+        // the file, and old pages from the log.
+        connection.batch_execute(
+            "INSERT INTO contacts_words (contacts_words) VALUES ('optimize');
+             INSERT INTO contacts_emails (contacts_emails) VALUES ('optimize');
+             VACUUM;",
+        )?;
+        let checkpoint: Checkpoint =
+            diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(&mut connection)?;
+        match checkpoint.busy {
+            0 => Ok(()),
+            _ => Err(StoreError::Unavailable("another process reads the database".into())),
+        }
     }
 
     fn migrate(&self, direction: Direction) -> Result<Vec<String>, StoreError> {

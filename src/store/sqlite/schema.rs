@@ -57,3 +57,18 @@ diesel::table! {
         pruned_operation -> Nullable<Binary>,
     }
 }
+
+diesel::table! {
+    erasures (id) {
+        id -> Binary,
+        erased_at -> BigInt,
+        digests -> Binary,
+    }
+}
+
+diesel::table! {
+    erasure_key (one) {
+        one -> Integer,
+        secret -> Binary,
+    }
+}
