@@ -4,6 +4,7 @@ use crate::config::{ApiKey, ConfigError, Layers, Scopes, Settings};
 use crate::dlq::{self, Completion, Format};
 use crate::runtime::{self, Role, RunError};
 use crate::store::Direction;
+use crate::subject;
 use crate::transfer;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -138,6 +139,28 @@ enum Command {
         #[arg(long, global = true, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Find, export or erase what is stored about a person.
+    ///
+    /// This searches contacts in the database and messages in the dead letter queue. It counts the messages that wait in
+    /// the other queues, because these cannot be read. Each value that matches is enough to select a contact or a message.
+    /// docs/PRIVACY.md says what else may have data of a person.
+    #[command(after_help = "Examples:\n  \
+        contacts subject find --phone '(11) 98765-4321' --email ana@example.com\n  \
+        contacts subject export ana.json --email ana@example.com\n  \
+        contacts subject erase --email ana@example.com\n\n\
+        Exit codes:\n  \
+        0   done\n  \
+        1   failure\n  \
+        3   something is left: not confirmed, or not everything could be erased\n  \
+        64  wrong command line\n  \
+        78  wrong settings")]
+    Subject {
+        #[command(subcommand)]
+        operation: subject::Operation,
+        /// The data folder of a standalone, running or not, instead of broker.url and database.url.
+        #[arg(long, global = true, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
     /// Send a file of contacts to a service: NDJSON, CSV or vCard.
     ///
     /// Each valid record becomes a contact. The other records are rejected and reported with their line numbers. You
@@ -184,7 +207,7 @@ enum Command {
         /// The name of the key in the log. It says who uses the key, for example web-shop.
         #[arg(value_name = "NAME", value_parser = key_name)]
         name: String,
-        /// What the key allows: read, write or read+write.
+        /// What the key allows: read, write and subjects, joined by +. `subjects` is for the data of a person.
         #[arg(long, value_name = "SCOPES", default_value = "read+write")]
         scopes: Scopes,
     },
@@ -287,6 +310,7 @@ fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Comple
             let operation = operation.clone().unwrap_or_default();
             return runtime::dlq(settings, data_dir.as_deref(), *output, &operation);
         }
+        Command::Subject { operation, data_dir } => return runtime::subject(settings, data_dir.as_deref(), operation),
         Command::Import(arguments) => return runtime::import(arguments),
         Command::Export(arguments) => return runtime::export(arguments),
         Command::Healthcheck { ready } => runtime::healthcheck(settings, *ready)?,

@@ -18,6 +18,7 @@ pub mod queue;
 pub mod runtime;
 pub mod stop;
 pub mod store;
+pub mod subject;
 pub mod telemetry;
 pub mod terminal;
 pub mod transfer;

@@ -18,10 +18,11 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &["domain", "config", "telemetry"]),
     ("data_folder", &["queue"]),
     ("backup", &["domain", "queue", "store", "data_folder", "stop"]),
-    ("producer", &["domain", "formats", "message", "queue", "store", "config", "telemetry", "stop"]),
-    ("consumer", &["domain", "message", "queue", "store", "config", "telemetry", "stop", "backoff"]),
     ("dlq", &["domain", "message", "queue", "store", "stop", "terminal"]),
     ("events", &["domain", "queue", "store", "config", "telemetry", "stop", "backoff"]),
+    ("subject", &["domain", "message", "queue", "store", "dlq", "stop", "terminal"]),
+    ("producer", &["domain", "formats", "message", "queue", "store", "subject", "config", "telemetry", "stop"]),
+    ("consumer", &["domain", "message", "queue", "store", "config", "telemetry", "stop", "backoff"]),
     ("transfer", &["formats", "stop", "backoff", "terminal"]),
     (
         "runtime",
@@ -31,6 +32,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "consumer",
             "events",
             "dlq",
+            "subject",
             "transfer",
             "backup",
             "data_folder",
@@ -41,7 +43,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "stop",
         ],
     ),
-    ("cli", &["runtime", "dlq", "transfer", "store", "config"]),
+    ("cli", &["runtime", "dlq", "subject", "transfer", "store", "config"]),
 ];
 
 /// Each folder of `producer`, and the other folders that it may use. `producer/mod.rs` may use all of them.
@@ -68,7 +70,7 @@ const CONTAINED_LIBRARIES: &[(&str, &[&str])] = &[
     ("csv_core", &["formats/"]),
     ("diesel", &["store/", "queue/embedded/"]),
     ("actix_web", &["producer/", "telemetry/admin.rs", "runtime/"]),
-    ("clap", &["cli.rs", "dlq/arguments.rs", "dlq/selection.rs", "transfer/arguments.rs"]),
+    ("clap", &["cli.rs", "dlq/arguments.rs", "dlq/selection.rs", "subject/arguments.rs", "transfer/arguments.rs"]),
     ("ureq", &["transfer/client.rs"]),
 ];
 

@@ -39,6 +39,7 @@ mod rolling;
 mod scale;
 mod security;
 mod stores;
+mod subjects;
 mod support;
 mod telemetry;
 #[cfg(feature = "otlp")]

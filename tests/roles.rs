@@ -186,6 +186,10 @@ fn help_reads_well() {
         &["dlq-drain", "replay"],
         &["dlq-drain", "export"],
         &["dlq-drain", "import"],
+        &["subject"],
+        &["subject", "find"],
+        &["subject", "export"],
+        &["subject", "erase"],
         &["healthcheck"],
     ] {
         let (status, help) = Process::run(&[command, &["--help"]].concat(), &[]);

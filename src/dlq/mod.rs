@@ -15,8 +15,10 @@ mod selection;
 mod summary;
 
 pub use arguments::{Confirmation, Format, Operation, SendOptions};
+pub(crate) use operations::export::ExportLine as DeadLetterLine;
 pub use output::Console;
 pub use selection::Selection;
+pub(crate) use summary::DeadLetterSummary;
 
 use crate::queue::{DeadLetterQueue, Publisher, QueueError};
 use crate::stop::Stop;

@@ -189,11 +189,11 @@ impl Console {
         self.format == Format::Json
     }
 
-    pub(super) fn print(&self, text: &str) -> Result<(), DlqError> {
+    pub(crate) fn print(&self, text: &str) -> Result<(), DlqError> {
         Ok(stdout().write_all(sanitize(text).as_bytes())?)
     }
 
-    pub(super) fn print_json(&self, value: &impl Serialize) -> Result<(), DlqError> {
+    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), DlqError> {
         let text = serde_json::to_string_pretty(value).map_err(|error| DlqError::Failed(error.to_string()))?;
         Ok(writeln!(stdout(), "{text}")?)
     }
@@ -204,7 +204,7 @@ impl Console {
     }
 
     /// Writes a text for people to standard error.
-    pub(super) fn print_note(&self, text: &str) -> Result<(), DlqError> {
+    pub(crate) fn print_note(&self, text: &str) -> Result<(), DlqError> {
         Ok(writeln!(stderr(), "{}", sanitize(text.trim_end()))?)
     }
 
@@ -257,7 +257,7 @@ impl Console {
     }
 
     /// Fails if there is no terminal and no `--yes`. Called first, so that a run cannot fail at its question.
-    pub(super) fn require_terminal_or_yes(&self, confirmation: Confirmation) -> Result<(), DlqError> {
+    pub(crate) fn require_terminal_or_yes(&self, confirmation: Confirmation) -> Result<(), DlqError> {
         if confirmation.yes || confirmation.dry_run || (stdin().is_terminal() && stderr().is_terminal()) {
             return Ok(());
         }
@@ -267,7 +267,7 @@ impl Console {
     }
 
     /// Asks the operator for confirmation, unless `--yes` is given.
-    pub(super) fn confirm(&self, confirmation: Confirmation, question: &str) -> Result<bool, DlqError> {
+    pub(crate) fn confirm(&self, confirmation: Confirmation, question: &str) -> Result<bool, DlqError> {
         if confirmation.yes {
             return Ok(true);
         }
@@ -279,7 +279,7 @@ impl Console {
     }
 
     /// Shows the progress of long work: a bar on a terminal, otherwise a line from time to time.
-    pub(super) fn progress(&self, activity: &'static str, total: usize) -> Progress {
+    pub(crate) fn progress(&self, activity: &'static str, total: usize) -> Progress {
         let terminal = stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target).with_message(activity);
@@ -293,7 +293,7 @@ impl Console {
     }
 }
 
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     activity: &'static str,
     total: usize,
@@ -302,7 +302,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn advance(&self, by: usize) {
+    pub(crate) fn advance(&self, by: usize) {
         self.bar.inc(by as u64);
         if !self.terminal && self.last_line.get().elapsed() > PROGRESS_INTERVAL {
             self.last_line.set(Instant::now());

@@ -14,14 +14,14 @@ pub(super) type Fingerprint = [u8; 16];
 
 /// The values by which a dead letter is selected and grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DeadLetterSummary {
+pub(crate) struct DeadLetterSummary {
     /// The message id, which is the operation id. A message of another program gets an id made from its bytes.
-    pub(super) id: String,
-    pub(super) reason: String,
-    pub(super) operation: String,
-    pub(super) contact: Option<String>,
-    pub(super) first_failed: Option<Timestamp>,
-    pub(super) last_failed: Option<Timestamp>,
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) operation: String,
+    pub(crate) contact: Option<String>,
+    pub(crate) first_failed: Option<Timestamp>,
+    pub(crate) last_failed: Option<Timestamp>,
 }
 
 /// The members that a summary needs of a body. The body may be malformed.
@@ -33,7 +33,7 @@ struct BodyMembers {
 }
 
 impl DeadLetterSummary {
-    pub(super) fn of(message: &Message) -> Self {
+    pub(crate) fn of(message: &Message) -> Self {
         let body: BodyMembers = serde_json::from_slice(&message.body).unwrap_or_default();
         let operation_name = message.kind.strip_prefix("contact.").or(body.operation.as_str());
         let operation = operation_name.and_then(OperationKind::parse).map_or(UNKNOWN, OperationKind::as_str);

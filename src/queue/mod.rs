@@ -39,6 +39,9 @@ impl QueueKind {
     }
 }
 
+/// The kind of a message that holds several changes. They can be of several people.
+pub const PACK_KIND: &str = "contact.pack";
+
 /// A message that the queue gave to a worker.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -126,6 +129,11 @@ pub trait DeadLetterQueue: Send + Sync {
     /// Calls `handler` with a browser. Only one browser at a time is possible. This call waits up to 10 s for another
     /// one to finish.
     fn browse(&self, handler: &mut BrowseHandler<'_>) -> Result<(), QueueError>;
+
+    /// Removes what acknowledged messages leave in the files of the queue, if no other process does that.
+    fn purge_files(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
 }
 
 /// The messages that wait in a queue.

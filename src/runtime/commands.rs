@@ -1,8 +1,9 @@
-//! The commands that are no roles: migrate, prune, backup, restore, dlq-drain, import, export, api-key, healthcheck.
+//! The commands that are no roles: migrate, prune, backup, restore, dlq-drain, subject, import, export, api-key,
+//! healthcheck.
 
 use super::{RunError, signals};
 use crate::backup::{self, BackupError, Step, Summary};
-use crate::config::{ApiKey, BrokerSettings, LogSettings, Scopes, Settings};
+use crate::config::{ApiKey, BrokerSettings, DatabaseSettings, LogSettings, Scopes, Settings};
 use crate::data_folder::{self, DATABASE};
 use crate::dlq::{self, DlqError};
 use crate::domain::SHORTEST_RETENTION;
@@ -13,6 +14,7 @@ use crate::stop::{Cause, Stop};
 use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Pruned, Store, StoreError};
+use crate::subject::{self, Sources, SubjectError};
 use crate::telemetry::{self, Health};
 use crate::transfer::{self, TransferError, TransferOutcome};
 use base64::Engine;
@@ -143,6 +145,61 @@ pub fn dlq(
         Some(Cause::Failed(reason)) => Err(RunError::Failed(reason)),
         Some(Cause::Requested) | None => Ok(result?),
     }
+}
+
+impl From<SubjectError> for RunError {
+    fn from(error: SubjectError) -> Self {
+        match error {
+            SubjectError::Usage(reason) => Self::Usage(reason),
+            SubjectError::Queue(QueueError::Misconfigured(reason))
+            | SubjectError::Store(StoreError::Misconfigured(reason)) => Self::Misconfigured(reason),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// Opens the database and the queues, of the broker or of a data folder, to search them for a person.
+pub(super) fn open_sources(settings: &Settings, data_dir: Option<&Path>, stop: &Stop) -> Result<Sources, SubjectError> {
+    let failed = |error: data_folder::DataFolderError| SubjectError::Failed(error.to_string());
+    data_dir.map_or(Ok(()), data_folder::require_restored).map_err(failed)?;
+    // Not from a replica, which may not have the last changes.
+    let database = DatabaseSettings { read_url: None, ..settings.database.clone() };
+    let store = open_store(&Settings { database, ..settings.clone() }, data_dir)?;
+    store.check()?;
+    let (stop, console) = (stop.clone(), None);
+    Ok(match data_dir {
+        Some(folder) => {
+            let queue = EmbeddedDeadLetters::in_folder(folder)?;
+            let monitor = Box::new(queue.monitor()?);
+            Sources { store, dead_letters: Box::new(queue), monitor, stop, console }
+        }
+        None => {
+            let rabbit = RabbitMq::new(&settings.broker)?;
+            let monitor = Box::new(rabbit.monitor());
+            Sources { store, dead_letters: Box::new(rabbit), monitor, stop, console }
+        }
+    })
+}
+
+/// Finds, exports or erases a person.
+pub fn subject(
+    settings: &Settings,
+    data_dir: Option<&Path>,
+    operation: &subject::Operation,
+) -> Result<dlq::Completion, RunError> {
+    // An erasure logs a line as a proof. The others only read.
+    let erases = matches!(operation, subject::Operation::Erase { .. });
+    let level = if settings.log.level == "info" && !erases { "error".to_owned() } else { settings.log.level.clone() };
+    let _logs = telemetry::init_logs(&LogSettings { level, ..settings.log.clone() }, "subject")?;
+    let stop = Stop::default();
+    let console = || dlq::Console::new(dlq::Format::Table);
+    let open = || Ok(Sources { console: Some(console()), ..open_sources(settings, data_dir, &stop)? });
+    let watch_signals = || {
+        if let Err(error) = signals::watch_in_thread(stop.clone()) {
+            tracing::warn!(%error, "signals cannot be handled, Ctrl-C stops the command at once");
+        }
+    };
+    Ok(subject::run(&console(), operation, open, watch_signals)?)
 }
 
 impl From<BackupError> for RunError {

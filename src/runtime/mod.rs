@@ -25,7 +25,7 @@ use crate::telemetry::metrics::{BUILD_INFO, LOG_LINES_DROPPED, MetricsExporter};
 use crate::telemetry::spans::{self, SpansError};
 use crate::telemetry::{self, Health, LogError, Logs};
 use actix_web::dev::{Server, ServerHandle};
-pub use commands::{api_key, backup, dlq, export, healthcheck, import, migrate, prune, restore};
+pub use commands::{api_key, backup, dlq, export, healthcheck, import, migrate, prune, restore, subject};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// A dead letter as one line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::dlq) struct ExportLine {
+pub(crate) struct ExportLine {
     pub(in crate::dlq) id: String,
     #[serde(rename = "type", default)]
     kind: String,
@@ -46,7 +46,7 @@ fn single_line_json(text: &str) -> Option<Box<RawValue>> {
 }
 
 impl ExportLine {
-    pub(in crate::dlq) fn of(message: &Message) -> Self {
+    pub(crate) fn of(message: &Message) -> Self {
         let body = str::from_utf8(&message.body).ok().and_then(single_line_json);
         let body_base64 = body.is_none().then(|| BASE64_STANDARD.encode(&message.body));
         let mut line = Self {

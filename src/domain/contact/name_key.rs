@@ -30,6 +30,11 @@ impl NameKey {
         Ok(key)
     }
 
+    /// The same form of any text, to search it for a name.
+    pub fn fold_text(text: &str) -> String {
+        fold(text)
+    }
+
     /// Restores a key from the text of [`Self::as_str`]. `None` if the text cannot be a key.
     pub fn read(text: &str) -> Option<Self> {
         let valid = text.len() <= MAX_BYTES && !text.chars().any(char::is_control);

@@ -12,6 +12,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, SmallInt, Text};
 use diesel::sqlite::SqliteConnection;
 use std::path::Path;
+use std::time::Duration;
 
 diesel::table! {
     message (seq) {
@@ -104,6 +105,18 @@ struct CheckResult {
     quick_check: String,
 }
 
+/// The result of a checkpoint: not 0 if a reader still needs old pages.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
+
+/// How often to try a checkpoint that readers prevent.
+const CHECKPOINT_TRIES: u32 = 50;
+/// The time between two tries.
+const CHECKPOINT_PAUSE: Duration = Duration::from_millis(100);
+
 /// A connection to the queue file.
 pub(super) struct QueueFile {
     connection: SqliteConnection,
@@ -170,6 +183,21 @@ impl QueueFile {
             Some(damage) => Err(failed(format!("it is damaged: {damage}"))),
             None => Ok(()),
         }
+    }
+
+    /// Removes free pages from the file and old pages from its log. Both keep what was deleted.
+    pub(super) fn purge(&mut self) -> Result<(), QueueError> {
+        self.connection.batch_execute("VACUUM").map_err(failed)?;
+        for _ in 0..CHECKPOINT_TRIES {
+            let result: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .get_result(&mut self.connection)
+                .map_err(failed)?;
+            if result.busy == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(CHECKPOINT_PAUSE);
+        }
+        Err(failed("another process reads it for long"))
     }
 
     /// Runs changes in one transaction.

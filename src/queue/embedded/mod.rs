@@ -78,6 +78,20 @@ pub struct EmbeddedDeadLetters {
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl EmbeddedDeadLetters {
+    /// The existing queue of a folder, to browse it.
+    pub fn in_folder(folder: &Path) -> Result<Self, QueueError> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Err(QueueError::Misconfigured(format!("there is no queue in {}: no {FILE}", folder.display())));
+        }
+        Ok(Self { path, lock: folder.join("queue.lock") })
+    }
+
+    /// A monitor with its own connection to the file.
+    pub fn monitor(&self) -> Result<impl Monitor + use<>, QueueError> {
+        Ok(monitor::EmbeddedMonitor::new(QueueFile::open(&self.path)?))
+    }
+
     /// Opens the existing queue of a folder, and starts a writer thread for the publisher.
     pub fn open(
         folder: &Path,
@@ -85,18 +99,16 @@ impl EmbeddedDeadLetters {
         component: Component,
         stop: &Stop,
     ) -> Result<(Self, Publisher, JoinHandle<()>), QueueError> {
-        let path = folder.join(FILE);
-        if !path.exists() {
-            return Err(QueueError::Misconfigured(format!("there is no queue in {}: no {FILE}", folder.display())));
-        }
+        let queue = Self::in_folder(folder)?;
         let (publisher, mailbox) = mailbox(max_waiting);
         // This process has no sessions, so there are no acknowledgements.
         let (_, acknowledgements) = crossbeam_channel::unbounded();
-        let writer = writer::Writer::new(QueueFile::open(&path)?, mailbox, acknowledgements, Weak::new(), component);
+        let file = QueueFile::open(&queue.path)?;
+        let writer = writer::Writer::new(file, mailbox, acknowledgements, Weak::new(), component);
         let thread = stop
             .spawn("queue-writer".into(), move || writer.run())
             .map_err(|error| QueueError::Lost(format!("cannot start a thread: {error}")))?;
-        Ok((Self { path, lock: folder.join("queue.lock") }, publisher, thread))
+        Ok((queue, publisher, thread))
     }
 }
 
@@ -121,5 +133,9 @@ impl DeadLetterQueue for EmbeddedDeadLetters {
             }
         }
         handler(&mut dead_letters::EmbeddedBrowser::new(QueueFile::open(&self.path)?)?)
+    }
+
+    fn purge_files(&self) -> Result<(), QueueError> {
+        QueueFile::open(&self.path)?.purge()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The body of a pack is JSON: the properties and the body of each message.
 
-use super::super::{Publication, QueueKind};
+use super::super::{PACK_KIND, Publication, QueueKind};
 use super::properties;
 use crate::message::{Headers, Message};
 use serde::de::IgnoredAny;
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The kind of a pack. A consumer recognizes a pack by it.
-const KIND: &str = "contact.pack";
+const KIND: &str = PACK_KIND;
 /// The maximum size of a pack, in bytes. A frame has 128 KiB.
 pub(super) const MAX_SIZE: usize = 32 * 1024;
 /// More than the size of the properties without ids and headers.

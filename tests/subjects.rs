@@ -1,0 +1,499 @@
+//! `contacts subject`: a person is found, exported and erased, and nothing of it returns.
+
+use crate::support::{Process, Stack, all_dead_letters, delete, eventually, new_contact, patch, start_standalone};
+use contacts::domain::{
+    Action, Command, Details, Email, Name, OperationId, Patch, Phone, Reason, Stamp, Status, Timestamp,
+};
+use contacts::message::Message;
+use contacts::queue::embedded::EmbeddedDeadLetters;
+use contacts::queue::rabbitmq::RabbitMq;
+use contacts::queue::{Publisher, QueueKind};
+use contacts::stop::Stop;
+use contacts::store::postgres::Postgres;
+use contacts::store::{Operation, Store};
+use contacts::telemetry::Health;
+use diesel::connection::SimpleConnection;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+use uuid::Uuid;
+
+const PHONE: &str = "(11) 98700-1234";
+const EMAIL: &str = "zyx.mark@example.com";
+const NAME: &str = "Zyxwvut Qponmlk";
+/// What a text with data of the person contains.
+const MARKS: [&str; 4] = ["zyxwvut", "qponmlk", "987001234", "zyx.mark"];
+
+fn person(name: &str, phone: &str, email: Option<&str>) -> Details {
+    Details {
+        name: Name::parse(name).unwrap(),
+        phone: Phone::parse(phone).unwrap(),
+        email: email.map(|email| Email::parse(email).unwrap()),
+    }
+}
+
+/// A create of the person, accepted now.
+fn create() -> Command {
+    create_of(person(NAME, PHONE, Some(EMAIL)))
+}
+
+fn create_of(details: Details) -> Command {
+    accepted_now(Action::Create(details))
+}
+
+fn accepted_now(action: Action) -> Command {
+    let now = chrono::Utc::now();
+    Command {
+        operation_id: OperationId::new(Uuid::now_v7()),
+        contact_id: new_contact(),
+        stamp: Stamp::at_millis(now.timestamp_millis()),
+        expects: None,
+        accepted_at: Timestamp::from_timestamp_micros(now.timestamp_micros()).unwrap(),
+        fingerprint: None,
+        action,
+    }
+}
+
+/// A create of another person.
+fn other() -> Command {
+    create_of(person("Bia Lima", "(21) 91234-5678", Some("bia@example.com")))
+}
+
+/// A message that is no command, of another program.
+fn malformed(body: impl AsRef<[u8]>) -> Message {
+    let mut message = Message { body: body.as_ref().to_vec(), ..Message::default() };
+    message.headers.record_failure(Reason::Undecodable, Reason::Undecodable.sentence(), chrono::Utc::now());
+    message
+}
+
+fn dead_letter(command: &Command) -> Message {
+    let mut message = Message::new(command);
+    message.headers.record_failure(
+        Reason::RejectedByDatabase,
+        Reason::RejectedByDatabase.sentence(),
+        chrono::Utc::now(),
+    );
+    message
+}
+
+/// The result of one run of `contacts subject`.
+struct Finished {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Finished {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
+    }
+
+    #[track_caller]
+    fn expect(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Finished {
+    let output = Process::command(arguments, settings).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A broker and a database.
+struct Service(Stack);
+
+impl Service {
+    fn new() -> Self {
+        Self(Stack::new())
+    }
+
+    fn subject(&self, arguments: &[&str]) -> Finished {
+        run(&[&["subject"], arguments].concat(), &self.0.settings(&[]))
+    }
+
+    /// Erases the person by its phone number.
+    fn erase(&self) -> Value {
+        self.subject(&["erase", "--phone", PHONE, "--yes", "--json"]).expect(0).json()
+    }
+
+    fn store(&self) -> Postgres {
+        Postgres::new(&self.0.database.settings()).unwrap()
+    }
+
+    fn publish(&self, queue: QueueKind, messages: impl IntoIterator<Item = Message>, delay: Duration) {
+        let settings = self.0.broker.settings();
+        let rabbit = RabbitMq::new(&settings).unwrap();
+        let component = Health::default().component("queue");
+        let (publisher, _thread) = rabbit.publisher(&settings, component, Stop::default()).unwrap();
+        publish(&publisher, queue, messages, delay);
+    }
+
+    fn finished(&self, command: &Command) -> Operation {
+        let store = self.store();
+        eventually("the operation is finished", || store.operation(command.operation_id).unwrap())
+    }
+
+    /// Applies commands with a consumer that then stops.
+    fn apply(&self, commands: &[&Command]) {
+        self.0.publish(commands.iter().map(|command| Message::new(command)));
+        let consumer = self.0.start("consumer");
+        for command in commands {
+            assert_eq!(self.finished(command).status, Status::Applied);
+        }
+        consumer.terminate();
+    }
+}
+
+fn publish(publisher: &Publisher, queue: QueueKind, messages: impl IntoIterator<Item = Message>, delay: Duration) {
+    let mut messages: Vec<Message> = messages.into_iter().collect();
+    eventually("all messages are confirmed", || {
+        let batch = messages.iter().map(|message| (queue, message.clone(), delay));
+        let results = publisher.publish_all(batch, Duration::from_secs(30));
+        let rejected = std::mem::take(&mut messages).into_iter().zip(results).filter(|(_, result)| result.is_err());
+        messages = rejected.map(|(message, _)| message).collect();
+        messages.is_empty().then_some(())
+    });
+}
+
+const REJECTED: Status = Status::Failed(Reason::SubjectErased);
+
+#[test]
+fn nothing_returns_that_was_accepted_before_an_erasure() {
+    let service = Service::new();
+    let (known, bia) = (create(), other());
+    service.apply(&[&known, &bia]);
+    // The same person again, on its way in each queue.
+    let (working, retried, archived) = (create(), create(), create());
+    service.publish(QueueKind::DeadLetter, [dead_letter(&archived)], Duration::ZERO);
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive.ndjson");
+    let archive = archive.to_str().unwrap();
+    run(&["dlq-drain", "export", archive, "--all", "--yes"], &service.0.settings(&[])).expect(0);
+    service.publish(QueueKind::Retry, [Message::new(&retried)], Duration::from_secs(2));
+    // Changes of the known contact with and without a value of the person.
+    let renamed = Patch { name: Some(Name::parse("Zyxwvut Married").unwrap()), ..Patch::default() };
+    let renamed = Command { contact_id: known.contact_id, ..accepted_now(Action::Patch(renamed)) };
+    let moved = person("Zyxwvut Moved", "(31) 93333-3333", None);
+    let moved = Command { contact_id: known.contact_id, ..accepted_now(Action::Update(moved)) };
+    service.0.publish([&working, &renamed, &moved].map(Message::new));
+
+    let report = service.erase();
+    assert_eq!(report["complete"], true, "{report}");
+    assert_eq!(report["contacts"], serde_json::json!([known.contact_id.to_string()]));
+    assert_eq!(
+        report["waiting"]["work"].as_u64().unwrap() + report["waiting"]["retry"].as_u64().unwrap(),
+        4,
+        "{report}"
+    );
+    // A delete like any other, with a tombstone and an operation.
+    let deleted = service.store().contact(known.contact_id).unwrap().unwrap();
+    assert!(deleted.state().deleted);
+    assert_eq!(service.finished(&Command { operation_id: deleted.version, ..known.clone() }).status, Status::Applied);
+
+    let later = create();
+    service.0.publish([Message::new(&later)]);
+    let consumer = service.0.start("consumer");
+    for command in [&working, &retried, &renamed, &moved] {
+        assert_eq!(service.finished(command).status, REJECTED);
+    }
+    assert_eq!(service.finished(&later).status, Status::Applied, "a person may return");
+    let replay =
+        run(&["dlq-drain", "--output", "json", "import", archive, "--yes", "--wait", "30s"], &service.0.settings(&[]));
+    assert_eq!(replay.expect(3).json()["outcomes"]["failed_again"]["subject_erased"], 1);
+    assert_eq!(service.finished(&archived).status, REJECTED);
+
+    assert_eq!(
+        service.0.database.count("contacts WHERE deleted_at IS NULL"),
+        2,
+        "the later request and another person"
+    );
+    assert!(service.0.dead_letters().is_empty(), "{:?}", service.0.dead_letters());
+    let log = consumer.log().to_lowercase();
+    assert!(MARKS.iter().all(|mark| !log.contains(mark)), "{log}");
+    assert_eq!(consumer.log_lines("message dropped").len(), 5);
+}
+
+/// A batch that has read no erasures commits after the erasure was recorded.
+#[test]
+fn an_erasure_waits_for_the_batches_that_have_not_seen_it() {
+    let service = Service::new();
+    // The first statements of a batch with one create. It has no transaction id yet.
+    let mut batch = service
+        .0
+        .database
+        .open_transaction("SELECT id FROM contacts WHERE false FOR UPDATE; SELECT erased_at FROM erasures");
+    let arguments = ["subject", "erase", "--phone", PHONE, "--yes", "--json"];
+    let erase = std::thread::scope(|scope| {
+        let erase = scope.spawn(|| run(&arguments, &service.0.settings(&[])));
+        eventually("the erasure is recorded", || (service.0.database.count("erasures") > 0).then_some(()));
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!erase.is_finished());
+        batch
+            .batch_execute(
+                "INSERT INTO contacts (id, version, stamp, created_by, created_at, updated_at, name, phone, ddd, name_key) \
+                 VALUES (gen_random_uuid(), gen_random_uuid(), 0, gen_random_uuid(), now(), now(), 'Zyxwvut', \
+                 '+5511987001234', 11, 'zyxwvut'); COMMIT",
+            )
+            .unwrap();
+        erase.join().unwrap()
+    });
+    let report = erase.expect(0).json();
+    assert_eq!(
+        (&report["complete"], report["contacts"].as_array().unwrap().len()),
+        (&Value::Bool(true), 1),
+        "{report}"
+    );
+    assert_eq!(service.0.database.count("contacts WHERE deleted_at IS NULL"), 0);
+}
+
+#[test]
+fn an_erasure_that_was_killed_is_finished_by_the_next_run() {
+    let service = Service::new();
+    let known = create();
+    service.apply(&[&known]);
+    service.publish(QueueKind::DeadLetter, [malformed(EMAIL), dead_letter(&create())], Duration::ZERO);
+    let batch = service.0.database.open_transaction("SELECT id FROM contacts WHERE false FOR UPDATE");
+    let mut erase = Process::start(&["subject", "erase", "--name", NAME, "--yes"], &service.0.settings(&[]));
+    eventually("the erasure is recorded", || (service.0.database.count("erasures") > 0).then_some(()));
+    erase.kill();
+    assert_eq!(service.0.database.count("contacts WHERE deleted_at IS NULL"), 1);
+    drop(batch);
+    let report = service.subject(&["erase", "--name", NAME, "--email", EMAIL, "--yes", "--json"]).expect(0).json();
+    assert_eq!((&report["complete"], &report["dead_letters"]), (&Value::Bool(true), &Value::from(2)), "{report}");
+    assert!(service.0.dead_letters().is_empty());
+    // The name alone suppresses the values of the contacts that have it.
+    let late = Command { accepted_at: known.accepted_at, ..create() };
+    service.0.publish([Message::new(&late)]);
+    let consumer = service.0.start("consumer");
+    assert_eq!(service.finished(&late).status, REJECTED);
+    consumer.terminate();
+}
+
+/// Dead letters of the person, and others, in every form.
+fn mixed_dead_letters() -> (Vec<Message>, Vec<Message>) {
+    let known = create();
+    let renamed = Patch { name: Some(Name::parse("Z. Q.").unwrap()), ..Patch::default() };
+    let mut change = patch(known.contact_id, 5, renamed);
+    change.accepted_at = known.accepted_at;
+    let in_header = {
+        let mut message = malformed("{}");
+        message.headers.set("x-sender", contacts::message::Header::Text(format!("<{EMAIL}>")));
+        message
+    };
+    let of_person = vec![
+        dead_letter(&known),
+        malformed("{\"tel\": \"+55 11 98700-1234\", "),
+        malformed("Mail: ZYX.MARK@Example.com."),
+        malformed(b"nome=Zyxwvut Qponmlk;\xff"),
+        in_header,
+    ];
+    let mut longer = malformed("zyx.mark@example.com.br and (11) 98700-1235");
+    longer.id = "foreign".into();
+    (of_person, vec![dead_letter(&other()), malformed("nothing"), longer, dead_letter(&change)])
+}
+
+fn dead_letters_are_found_exported_and_discarded(
+    subject: &dyn Fn(&[&str]) -> Finished,
+    dead_letters: &dyn Fn() -> Vec<Message>,
+    others: &[Message],
+) {
+    let selector = ["--phone", PHONE, "--email", EMAIL, "--name", NAME];
+    let found = subject(&[&["find", "--json"][..], &selector].concat()).expect(0).json();
+    let mut matched: Vec<String> =
+        found["dead_letters"].as_array().unwrap().iter().map(|found| found["matched_by"].to_string()).collect();
+    matched.sort();
+    assert_eq!(matched, ["[\"email\"]", "[\"email\"]", "[\"name\"]", "[\"phone\",\"email\",\"name\"]", "[\"phone\"]"]);
+    let table = subject(&[&["find"][..], &selector].concat());
+    assert!(table.expect(0).stdout.contains("0 contacts and 5 dead-lettered messages found"), "{}", table.stdout);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("person.json");
+    let arguments = [&["export", file.to_str().unwrap()][..], &selector].concat();
+    subject(&arguments).expect(0);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let export: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!((&export["schema"], export["dead_letters"].as_array().unwrap().len()), (&Value::from(1), 5));
+    let messages = export["dead_letters"].as_array().unwrap();
+    assert!(messages.iter().any(|message| message["body"]["contact"]["email"] == EMAIL), "{export}");
+    assert_eq!(messages.iter().filter(|message| message["body_base64"].is_string()).count(), 3, "{export}");
+    let again = subject(&arguments);
+    assert!(again.expect(1).stderr.contains("already exists"), "{}", again.stderr);
+
+    let refused = subject(&[&["erase"][..], &selector].concat());
+    assert!(refused.expect(64).stderr.contains("--yes"), "{}", refused.stderr);
+    let dry = subject(&[&["erase", "--dry-run"][..], &selector].concat());
+    assert!(dry.expect(0).stderr.contains("nothing changed"));
+    assert_eq!(dead_letters().len(), 5 + others.len());
+    let erased = subject(&[&["erase", "--yes"][..], &selector].concat());
+    let text = format!("{}{}", erased.expect(0).stdout, erased.stderr).to_lowercase();
+    assert!(MARKS.iter().all(|mark| !text.contains(mark)), "{text}");
+    assert!(text.contains("person erased") && text.contains("messages discarded  5"), "{text}");
+    let left = dead_letters();
+    assert_eq!(left.len(), others.len());
+    assert!(others.iter().all(|other| left.iter().any(|left| left.body == other.body)), "{left:?}");
+    let empty = subject(&[&["find", "--json"][..], &selector].concat()).json();
+    assert_eq!(empty["dead_letters"], serde_json::json!([]));
+}
+
+#[test]
+fn dead_letters_are_found_exported_and_discarded_on_rabbitmq() {
+    let service = Service::new();
+    let (of_person, others) = mixed_dead_letters();
+    service.publish(QueueKind::DeadLetter, [of_person, others.clone()].concat(), Duration::ZERO);
+    let subject = |arguments: &[&str]| service.subject(arguments);
+    dead_letters_are_found_exported_and_discarded(&subject, &|| service.0.dead_letters(), &others);
+}
+
+#[test]
+fn dead_letters_are_found_exported_and_discarded_in_a_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut standalone = start_standalone(folder.path(), &[]);
+    standalone.wait_until_ready();
+    let component = Health::default().component("queue");
+    let (queue, publisher, _thread) =
+        EmbeddedDeadLetters::open(folder.path(), 10_000, component, &Stop::default()).unwrap();
+    let (of_person, others) = mixed_dead_letters();
+    publish(&publisher, QueueKind::DeadLetter, [of_person, others.clone()].concat(), Duration::ZERO);
+    let subject = |arguments: &[&str]| {
+        run(&[&["subject", "--data-dir", folder.path().to_str().unwrap()], arguments].concat(), &[])
+    };
+    dead_letters_are_found_exported_and_discarded(&subject, &|| all_dead_letters(&queue), &others);
+}
+
+/// Whether a file of a folder contains one of the marks.
+fn files_with_marks(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap().to_ascii_lowercase();
+        for mark in MARKS {
+            if bytes.windows(mark.len()).any(|window| window == mark.as_bytes()) {
+                found.push(format!("{} has {mark}", path.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_files_of_a_standalone_have_no_data_of_an_erased_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut standalone = start_standalone(&data, &[]);
+    standalone.wait_until_ready();
+    let client = standalone.client();
+    let mut created = Vec::new();
+    for body in [
+        serde_json::json!({ "name": NAME, "phone": PHONE, "email": EMAIL }),
+        serde_json::json!({ "name": "Bia Lima", "phone": "(21) 91234-5678" }),
+    ] {
+        let answer = client.write("POST", "/contacts", &[("prefer", "wait=20")], &body);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        created.push(answer.text("id"));
+    }
+    // A former address of the person stays in free pages.
+    let changed = serde_json::json!({ "email": "former.zyx.mark@example.com" });
+    let path = format!("/contacts/{}", created[0]);
+    assert_eq!(client.write("PATCH", &path, &[("prefer", "wait=20")], &changed).status, 200);
+    assert!(!files_with_marks(&data).is_empty());
+
+    let directory = data.to_str().unwrap();
+    let found = run(&["subject", "--data-dir", directory, "find", "--id", &created[0], "--json"], &[]);
+    assert_eq!(found.expect(0).json()["contacts"][0]["name"], NAME);
+    let erased = run(&["subject", "--data-dir", directory, "erase", "--phone", PHONE, "--yes", "--json"], &[]);
+    assert_eq!(erased.expect(0).json()["contacts"], serde_json::json!([created[0]]));
+    assert_eq!(client.get(&path).status, 404);
+    assert_eq!(client.get(&format!("/contacts/{}", created[1])).status, 200);
+    assert_eq!(files_with_marks(&data), Vec::<String>::new());
+    let log = standalone.log().to_lowercase();
+    assert!(MARKS.iter().all(|mark| !log.contains(mark)), "{log}");
+    // Erasing works without the standalone, too.
+    standalone.terminate();
+    let erased = run(&["subject", "--data-dir", directory, "erase", "--name", "bia  LIMA", "--yes", "--json"], &[]);
+    assert_eq!(erased.expect(0).json()["contacts"], serde_json::json!([created[1]]));
+}
+
+/// A colleague with the same phone number may have a change on the way.
+#[test]
+fn a_value_that_another_contact_has_is_not_suppressed() {
+    let service = Service::new();
+    let switchboard = "(11) 3333-4444";
+    let ana = create_of(person(NAME, switchboard, Some(EMAIL)));
+    let bia = create_of(person("Bia Lima", switchboard, None));
+    let cida = create_of(person("Cida Costa", switchboard, None));
+    service.apply(&[&ana, &bia]);
+    service.0.publish([Message::new(&cida)]);
+    let report = service.subject(&["erase", "--email", EMAIL, "--yes", "--json"]).expect(0).json();
+    assert_eq!(
+        (&report["suppressed"]["phones"], &report["not_suppressed"]),
+        (&Value::from(0), &Value::from(1)),
+        "{report}"
+    );
+    let consumer = service.0.start("consumer");
+    assert_eq!(service.finished(&cida).status, Status::Applied);
+    consumer.terminate();
+}
+
+/// A pack can have changes of other people. It is not discarded: a replay separates them.
+#[test]
+fn a_pack_in_the_dead_letter_queue_is_replayed_and_not_discarded() {
+    let service = Service::new();
+    let (of_person, bia) = (create(), other());
+    service.0.publish_in_packs([&of_person, &bia].map(Message::new), 10);
+    let mut packs = Vec::new();
+    {
+        // Takes the pack as RabbitMQ has it, and dead-letters it.
+        let mut connection = service.0.broker.connect();
+        let channel = connection.open_channel(None).unwrap();
+        let queue = service.0.broker.queue_name(QueueKind::Work);
+        let taken = eventually("the pack arrives", || channel.basic_get(&queue, false).unwrap());
+        packs.push(taken.delivery.body.clone());
+        taken.ack(&channel).unwrap();
+        channel.close().unwrap();
+    }
+    let pack = Message { kind: "contact.pack".into(), ..malformed(&packs[0]) };
+    service.publish(QueueKind::DeadLetter, [pack], Duration::ZERO);
+    let report = service.subject(&["erase", "--phone", PHONE, "--yes", "--json"]).expect(3).json();
+    assert_eq!((&report["complete"], &report["dead_letters"]), (&Value::Bool(false), &Value::from(0)), "{report}");
+    let note = report["notes"][0].as_str().unwrap().to_owned();
+    let id = note.split("--id ").nth(1).unwrap().split('`').next().unwrap().to_owned();
+    let consumer = service.0.start("consumer");
+    let replay = ["dlq-drain", "replay", "--id", &id, "--yes", "--no-canary", "--wait", "1s"];
+    run(&replay, &service.0.settings(&[]));
+    assert_eq!(service.finished(&of_person).status, REJECTED);
+    assert_eq!(service.finished(&bia).status, Status::Applied);
+    assert_eq!(service.erase()["complete"], true);
+    consumer.terminate();
+}
+
+#[test]
+fn an_invalid_value_is_not_repeated_in_the_error() {
+    for (option, value, part) in [
+        ("--phone", "987001234", "--phone must"),
+        ("--email", "zyx.mark@@example.com", "--email must"),
+        ("--id", "Zyxwvut", "--id must"),
+    ] {
+        let refused = run(&["subject", "find", option, value], &[]);
+        let text = refused.expect(64).stderr.to_lowercase();
+        assert!(text.contains(part) && MARKS.iter().all(|mark| !text.contains(mark)), "{text}");
+    }
+    run(&["subject", "find"], &[]).expect(64);
+}
+
+#[test]
+fn a_delete_that_waits_is_not_rejected() {
+    let service = Service::new();
+    let known = create();
+    service.apply(&[&known]);
+    let mut waiting = delete(known.contact_id, 5);
+    waiting.accepted_at = known.accepted_at;
+    service.0.publish([Message::new(&waiting)]);
+    service.erase();
+    let consumer = service.0.start("consumer");
+    assert_eq!(service.finished(&waiting).status, Status::Superseded);
+    consumer.terminate();
+}
