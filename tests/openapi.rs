@@ -215,5 +215,5 @@ fn the_api_reference_names_the_same_operations() {
 
 /// Whether a path of the table in `docs/reference/api.md` belongs to the API, not to its pages and documents.
 fn is_described(path: &str) -> bool {
-    ["/contacts", "/operations", "/changes", "/areas"].iter().any(|begin| path.starts_with(begin))
+    ["/contacts", "/operations", "/changes", "/areas", "/subjects"].iter().any(|begin| path.starts_with(begin))
 }

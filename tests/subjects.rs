@@ -1,6 +1,7 @@
 //! `contacts subject`: a person is found, exported and erased, and nothing of it returns.
 
 use crate::support::{Process, Stack, all_dead_letters, delete, eventually, new_contact, patch, start_standalone};
+use contacts::config::ApiKey;
 use contacts::domain::{
     Action, Command, Details, Email, Name, OperationId, Patch, Phone, Reason, Stamp, Status, Timestamp,
 };
@@ -496,4 +497,121 @@ fn a_delete_that_waits_is_not_rejected() {
     let consumer = service.0.start("consumer");
     assert_eq!(service.finished(&waiting).status, Status::Superseded);
     consumer.terminate();
+}
+
+/// A key with these scopes, and its entry in the settings.
+fn key(name: &str, scopes: &str) -> (String, String) {
+    let key = format!("key-of-{name}");
+    let entry = ApiKey::entry(name, scopes.parse().unwrap(), &key);
+    (format!("Bearer {key}"), entry)
+}
+
+#[test]
+fn only_a_key_with_its_scope_has_access_to_the_data_of_a_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let (contacts, contacts_entry) = key("contacts", "read+write");
+    let (subjects, subjects_entry) = key("subjects", "subjects");
+    let keys = format!("plain,{contacts_entry},{subjects_entry}");
+    let mut standalone = start_standalone(folder.path(), &[("CONTACTS__HTTP__API_KEYS", &keys)]);
+    let client = standalone.client();
+    let person = serde_json::json!({ "email": EMAIL });
+    let status = |path: &str, key: &str| client.write("POST", path, &[("authorization", key)], &person).status;
+    for path in ["/subjects/find", "/subjects/export", "/subjects/erase", "/%73ubjects/find", "/subjects/%66ind"] {
+        assert_eq!(client.write("POST", path, &[], &person).status, 401, "{path}");
+        assert_eq!((status(path, "Bearer plain"), status(path, &contacts)), (403, 403), "{path}");
+    }
+    for path in ["/subjects/find", "/subjects/export", "/subjects/erase"] {
+        assert_eq!(status(path, &subjects), 200, "{path}");
+    }
+    let refused = client.write("POST", "/subjects/find", &[("authorization", &contacts)], &person);
+    assert!(refused.header("www-authenticate").contains("scope=\"contacts:subjects\""), "{refused:?}");
+    assert_eq!(status("/contacts", &subjects), 403, "the scope is for nothing else");
+    let read = client.send("GET", "/contacts", &[("authorization", &subjects)], None).unwrap();
+    assert_eq!(read.status, 403);
+}
+
+#[test]
+fn without_keys_nobody_has_access_to_the_data_of_a_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut standalone = start_standalone(folder.path(), &[]);
+    let client = standalone.client();
+    let person = serde_json::json!({ "email": EMAIL });
+    for path in ["/subjects/find", "/subjects/export", "/subjects/erase", "/%73ubjects/erase"] {
+        assert_eq!(client.write("POST", path, &[], &person).status, 403, "{path}");
+    }
+    assert_eq!(client.get("/subjects/find").status, 405);
+}
+
+/// Whether an answer has exactly the members that the OpenAPI document describes.
+#[track_caller]
+fn assert_described(document: &Value, schema: &Value, answer: &Value, path: &str) {
+    let target = schema["$ref"].as_str().map(|target| document.pointer(target.trim_start_matches('#')).unwrap());
+    let schema = target.unwrap_or(schema);
+    if let (Some(properties), Some(members)) = (schema["properties"].as_object(), answer.as_object()) {
+        for name in schema["required"].as_array().unwrap() {
+            assert!(members.contains_key(name.as_str().unwrap()), "{path} has no {name}: {answer}");
+        }
+        for (name, member) in members {
+            assert!(properties.contains_key(name), "{path}/{name} is not described");
+            assert_described(document, &properties[name], member, &format!("{path}/{name}"));
+        }
+    }
+    for item in answer.as_array().into_iter().flatten() {
+        assert_described(document, &schema["items"], item, &format!("{path}[]"));
+    }
+}
+
+#[test]
+fn a_person_is_found_exported_and_erased_over_http() {
+    let service = Service::new();
+    let (authorization, entry) = key("operator", "read+write+subjects");
+    let settings = [("CONTACTS__HTTP__API_KEYS", entry.as_str()), ("CONTACTS__LOG__LEVEL", "trace")];
+    let mut producer = service.0.start_with("producer", &settings);
+    let known = create();
+    service.apply(&[&known]);
+    service.publish(QueueKind::DeadLetter, [malformed(format!("to {EMAIL}"))], Duration::ZERO);
+    let client = producer.client();
+    let send = |path: &str, body: &Value| client.write("POST", path, &[("authorization", &authorization)], body);
+
+    let person = serde_json::json!({ "phone": PHONE, "email": EMAIL });
+    let found = send("/subjects/find", &person);
+    assert_eq!((found.status, found.header("cache-control")), (200, "no-store"), "{found:?}");
+    let found = found.json();
+    assert_eq!(
+        (&found["contacts"][0]["name"], &found["dead_letters"][0]["matched_by"][0]),
+        (&NAME.into(), &"email".into())
+    );
+    let export = send("/subjects/export", &person).json();
+    assert_eq!(export["operations"][0]["id"], known.operation_id.to_string());
+    assert_eq!(export["searched"]["phones"][0], "+5511987001234");
+    let erased = send("/subjects/erase", &person);
+    assert_eq!(erased.status, 200, "{erased:?}");
+    let document = client.get("/openapi.json").json();
+    for (name, answer) in [("FoundSubject", &found), ("ExportedSubject", &export), ("ErasedSubject", &erased.json())] {
+        assert_described(&document, &document["components"]["schemas"][name], answer, name);
+    }
+    let text = erased.body.to_lowercase();
+    assert!(MARKS.iter().all(|mark| !text.contains(mark)), "{text}");
+    assert_eq!((&erased.json()["complete"], &erased.json()["dead_letters"]), (&true.into(), &1.into()));
+    assert_eq!(send("/subjects/find", &person).json()["contacts"], serde_json::json!([]));
+
+    for (body, status, part) in [
+        ("{\"email\": \"zyx.mark@@example.com\"}", 422, "/email"),
+        ("{\"phone\": 11987001234}", 422, "wrong_type"),
+        ("{\"surname\": \"Qponmlk\"}", 422, "unknown_field"),
+        ("{\"id\": \"Zyxwvut\"}", 422, "/id"),
+        ("{}", 422, "at least one"),
+        ("[\"Zyxwvut\"]", 422, "must be an object"),
+        ("{\"name\": \"Zyxwvut\", \"name\": \"Bia\"}", 400, "more than once"),
+        ("{\"name\": \"Zyxwvut", 400, "not valid JSON"),
+    ] {
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let answer = client.send("POST", "/subjects/find", &headers, Some(body.as_bytes())).unwrap();
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        assert!(answer.body.contains(part), "{body}: {answer:?}");
+        assert!(MARKS.iter().all(|mark| !answer.body.to_lowercase().contains(mark)), "{answer:?}");
+    }
+    assert_eq!(producer.log_lines("person erased").len(), 1);
+    let log = producer.log().to_lowercase();
+    assert!(MARKS.iter().all(|mark| !log.contains(mark)), "{log}");
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 const MAX_NAME: usize = 64;
 /// The text between the scopes and the hash.
 const HASH_PREFIX: &str = "sha256:";
+const UNKNOWN_SCOPES: &str = "scopes are read, write and subjects, joined by +, for example read+write";
 
 /// What a caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Scopes {
     pub read: bool,
     /// `contacts:write`: every other method.
     pub write: bool,
+    /// `contacts:subjects`: find, export and erase a person, below `/subjects`. No other scope includes it.
+    pub subjects: bool,
 }
 
 impl Scopes {
@@ -28,31 +31,40 @@ impl Scopes {
     pub const READ: &str = "contacts:read";
     /// The name of the scope for writing.
     pub const WRITE: &str = "contacts:write";
-    /// All scopes.
-    pub const ALL: Self = Self { read: true, write: true };
+    /// The name of the scope for the data of a person.
+    pub const SUBJECTS: &str = "contacts:subjects";
+    /// No scope.
+    pub const NONE: Self = Self { read: false, write: false, subjects: false };
+    /// The scopes for contacts. A plain key has them, and a caller without a key if no key is required.
+    pub const CONTACTS: Self = Self { read: true, write: true, subjects: false };
 }
 
 impl FromStr for Scopes {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "read" => Ok(Self { read: true, write: false }),
-            "write" => Ok(Self { read: false, write: true }),
-            "read+write" => Ok(Self::ALL),
-            _ => Err("scopes are read, write or read+write"),
+        let mut scopes = Self::NONE;
+        for word in text.split('+') {
+            let scope = match word {
+                "read" => &mut scopes.read,
+                "write" => &mut scopes.write,
+                "subjects" => &mut scopes.subjects,
+                _ => return Err(UNKNOWN_SCOPES),
+            };
+            if std::mem::replace(scope, true) {
+                return Err(UNKNOWN_SCOPES);
+            }
         }
+        Ok(scopes)
     }
 }
 
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.read, self.write) {
-            (true, false) => "read",
-            (false, true) => "write",
-            (true, true) => "read+write",
-            (false, false) => "nothing",
-        })
+        let words = [(self.read, "read"), (self.write, "write"), (self.subjects, "subjects")];
+        let words: Vec<&str> = words.into_iter().filter(|(allowed, _)| *allowed).map(|(_, word)| word).collect();
+        f.write_str(if words.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&words.join("+"))
     }
 }
 
@@ -101,12 +113,12 @@ impl ApiKey {
                 Ok(Self { name: name.into(), scopes: scopes.parse()?, digest })
             }
             _ if text.contains(HASH_PREFIX) => Err("write it as NAME:SCOPES:sha256:HEX"),
-            _ => Ok(Self { name: format!("key-{position}").into(), scopes: Scopes::ALL, digest: digest(text) }),
+            _ => Ok(Self { name: format!("key-{position}").into(), scopes: Scopes::CONTACTS, digest: digest(text) }),
         }
     }
 }
 
-/// Parses `http.api_keys`. Plain keys are named by their position and have all scopes.
+/// Parses `http.api_keys`. Plain keys are named by their position and may read and write contacts.
 pub(super) fn parse(entries: &[Secret]) -> Result<Vec<ApiKey>, String> {
     let mut keys: Vec<ApiKey> = Vec::with_capacity(entries.len());
     for (position, entry) in (1..).zip(entries) {
@@ -145,13 +157,29 @@ mod tests {
 
     #[test]
     fn an_entry_is_a_plain_key_or_a_hashed_key() {
-        let entry = ApiKey::entry("shop", Scopes { read: true, write: false }, "secret");
+        let entry = ApiKey::entry("shop", Scopes { read: true, ..Scopes::NONE }, "secret");
         assert_eq!(entry, "shop:read:sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b");
         let keys = parsed(&["plain", &entry, "a:b"]).unwrap();
         assert_eq!(keys.iter().map(|key| &*key.name).collect::<Vec<_>>(), ["key-1", "shop", "key-3"]);
-        assert_eq!(keys[1].scopes, Scopes { read: true, write: false });
+        assert_eq!(keys[1].scopes, Scopes { read: true, ..Scopes::NONE });
         assert_eq!(keys[1].digest, digest("secret"));
-        assert_eq!((keys[0].scopes, keys[2].digest), (Scopes::ALL, digest("a:b")));
+        assert_eq!((keys[0].scopes, keys[2].digest), (Scopes::CONTACTS, digest("a:b")));
+    }
+
+    #[test]
+    fn scopes_are_words_joined_by_plus() {
+        let all = Scopes { subjects: true, ..Scopes::CONTACTS };
+        for (text, scopes) in [
+            ("read+write", Scopes::CONTACTS),
+            ("subjects", Scopes { subjects: true, ..Scopes::NONE }),
+            ("read+write+subjects", all),
+        ] {
+            assert_eq!((text.parse(), scopes.to_string()), (Ok(scopes), text.to_owned()));
+        }
+        assert_eq!("subjects+read+write".parse(), Ok(all));
+        for wrong in ["", "all", "read+read", "read+", "Read"] {
+            assert!(wrong.parse::<Scopes>().is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -175,7 +203,7 @@ mod tests {
             assert!(error.contains("entry 2") && error.contains(part), "{entry}: {error}");
             assert!(!error.contains("hunter2") && !error.contains(&hex), "{error}");
         }
-        let twice = parsed(&["one", "secret", &ApiKey::entry("shop", Scopes::ALL, "secret")]).unwrap_err();
+        let twice = parsed(&["one", "secret", &ApiKey::entry("shop", Scopes::CONTACTS, "secret")]).unwrap_err();
         assert_eq!(twice, "entries 2 and 3 are the same key");
     }
 }

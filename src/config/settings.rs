@@ -43,7 +43,7 @@ pub struct HttpSettings {
     /// `127.0.0.1:8080`.
     pub listen: SocketAddr,
     /// API keys for `Authorization: Bearer` or `X-API-Key`: each a plain key, or `NAME:SCOPES:sha256:HEX` with
-    /// the SHA-256 of the key and the scopes `read`, `write` or `read+write`. A list, or one text with commas. Default none: without keys and without tokens, `listen` must be a loopback address.
+    /// the SHA-256 of the key and the scopes `read`, `write` and `subjects`, joined by `+`. A list, or one text with commas. Default none: without keys and without tokens, `listen` must be a loopback address.
     #[serde(deserialize_with = "value::deserialize_secrets")]
     pub api_keys: Vec<Secret>,
     /// Allow a public address without keys and tokens. Default `false`.

@@ -18,6 +18,7 @@ mod web;
 pub use auth::{Credentials, CredentialsError};
 pub use contacts::cursor::CursorKey;
 pub use contacts::query_parameters::Listing;
+pub use contacts::subjects::OpenSources;
 pub use problems::Problem;
 pub(crate) use state::IdKey;
 
@@ -31,6 +32,7 @@ use actix_web::web::{Data, ServiceConfig, to};
 use actix_web::{App, HttpServer};
 use auth::Auth;
 use changes::ChangeFeed;
+use contacts::subjects::Subjects;
 use http::connections::Connections;
 use http::request_metrics::RequestMetrics;
 use http::{compress, cors, observe};
@@ -71,6 +73,8 @@ pub struct Parts {
     pub cursors: CursorKey,
     /// Makes the checks in operation ids. All replicas have the same key.
     pub(crate) ids: IdKey,
+    /// Opens what is searched for a person.
+    pub subjects: OpenSources,
     /// How long a graceful shutdown may take.
     pub grace: Duration,
     /// Signals the graceful shutdown.
@@ -79,7 +83,7 @@ pub struct Parts {
 
 /// Binds the public port and creates the server. The caller runs the server in the same actix system.
 pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAddr), ServeError> {
-    let Parts { credentials, publisher, store, readers, cursors, ids, grace, stop } = parts;
+    let Parts { credentials, publisher, store, readers, cursors, ids, subjects, grace, stop } = parts;
     require_authentication(settings)?;
     let listener = TcpListener::bind(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
     // The HTTP library waits forever for a client that does not read. With this option the kernel closes the
@@ -96,6 +100,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, ids, stop));
     let (auth, metrics) = (Data::new(Auth::new(settings, credentials)), Data::new(RequestMetrics::new()));
     let cursors = Data::new(cursors);
+    let subjects = Data::new(Subjects::new(subjects));
     let (workers, read_timeout) = (settings.workers, settings.read_timeout);
     let origins = settings.cors_origins.clone();
     let connections = Connections::watch(settings.keep_alive + read_timeout);
@@ -106,6 +111,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
             .app_data(metrics.clone())
             .app_data(cursors.clone())
             .app_data(feed.clone())
+            .app_data(subjects.clone())
             .wrap(from_fn(auth::admit))
             .wrap(from_fn(problems::localize::localize))
             .wrap(from_fn(compress::compress))

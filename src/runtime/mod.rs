@@ -30,7 +30,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -234,7 +234,7 @@ fn start_producer(
     // A new password or another host must not change this key: clients may still ask for operations from before.
     let ids = IdKey::new(database_name(&settings.database.url).as_bytes());
     let access = ReloadableCredentials { layers, credentials };
-    let http = start_http(settings, access, publisher, store.clone(), (cursors, ids), stop)?;
+    let http = start_http(settings, access, publisher, (store.clone(), None), (cursors, ids), stop)?;
     monitor::start(rabbit.monitor(), store, stop, exporter)?;
     Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
 }
@@ -281,7 +281,8 @@ fn start_standalone(
     let cursors = load_cursor_key(folder)?;
     let ids = cursors.id_key();
     let access = ReloadableCredentials { layers, credentials };
-    let http = start_http(settings, access, publisher.clone(), store.clone(), (cursors, ids), stop)?;
+    let http =
+        start_http(settings, access, publisher.clone(), (store.clone(), Some(folder.clone())), (cursors, ids), stop)?;
     monitor::start(queue.monitor()?, store.clone(), stop, exporter)?;
     let events = start_events(settings, &RabbitMq::new(&settings.broker)?, &store, stop, exporter)?;
     let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: export_lag(exporter) };
@@ -378,7 +379,7 @@ fn start_http(
     settings: &Settings,
     access: ReloadableCredentials<'_>,
     publisher: Publisher,
-    store: Arc<dyn Store>,
+    (store, data_dir): (Arc<dyn Store>, Option<PathBuf>),
     (cursors, ids): (CursorKey, IdKey),
     stop: &Stop,
 ) -> Result<ServerHandle, RunError> {
@@ -386,6 +387,10 @@ fn start_http(
     let readers = settings.database.max_connections as usize * 2;
     let grace = settings.shutdown.grace;
     let ReloadableCredentials { layers, credentials } = access;
+    let subjects: producer::OpenSources = {
+        let (settings, stop) = (settings.clone(), stop.clone());
+        Arc::new(move || commands::open_sources(&settings, data_dir.as_deref(), &stop))
+    };
     let parts = producer::Parts {
         credentials: credentials.clone(),
         publisher,
@@ -393,6 +398,7 @@ fn start_http(
         readers,
         cursors,
         ids,
+        subjects,
         grace,
         stop: stop.clone(),
     };

@@ -19,7 +19,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use client_address::Client;
 use credentials::Snapshot;
 pub use credentials::{Credentials, CredentialsError};
@@ -97,7 +97,7 @@ pub(crate) async fn admit(
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let credentials = auth.credentials.current();
     let identity = if credentials.allows_anonymous() || is_read && is_public_path(request.path()) {
-        Ok(Identity { caller: Caller([0; 32]), client: address.clone(), scopes: Scopes::ALL, name: None })
+        Ok(Identity { caller: Caller([0; 32]), client: address.clone(), scopes: Scopes::CONTACTS, name: None })
     } else {
         authenticate(&credentials, &auth.limits, request.headers(), &address)
     };
@@ -109,11 +109,16 @@ pub(crate) async fn admit(
     {
         let mut extensions = request.extensions_mut();
         extensions.insert(identity.caller);
+        extensions.insert(identity.scopes);
         if let (Some(context), Some(name)) = (extensions.get::<Rc<RequestContext>>(), identity.name) {
             context.set_caller(name);
         }
     }
     let (allowed, scope) = match is_read {
+        // The handler checks the scope again: the router also knows other spellings of the path.
+        false if *request.method() == Method::POST && request.path().starts_with("/subjects/") => {
+            (identity.scopes.subjects, Scopes::SUBJECTS)
+        }
         true => (identity.scopes.read, Scopes::READ),
         false => (identity.scopes.write, Scopes::WRITE),
     };
@@ -179,6 +184,14 @@ fn sent_credential(headers: &HeaderMap) -> SentCredential<'_> {
         (Some(key), _) => SentCredential::ApiKey(key.as_bytes()),
         (None, Some((scheme, token))) if scheme.eq_ignore_ascii_case(b"Bearer ") => SentCredential::Bearer(token),
         (None, Some(_) | None) => SentCredential::None,
+    }
+}
+
+/// Fails if the caller does not have the scope for the data of a person. Without keys, no caller has it.
+pub(crate) fn require_subjects(request: &HttpRequest) -> Result<(), Problem> {
+    match request.extensions().get::<Scopes>() {
+        Some(scopes) if scopes.subjects => Ok(()),
+        _ => Err(forbidden(Scopes::SUBJECTS)),
     }
 }
 

@@ -186,7 +186,7 @@ impl Claims {
             digest: digest.finalize().into(),
             // The name of an API key never contains a colon.
             name: id.map_or_else(|| "jwt".to_owned(), |id| format!("jwt:{id}")),
-            scopes: Scopes { read: has(Scopes::READ), write: has(Scopes::WRITE) },
+            scopes: Scopes { read: has(Scopes::READ), write: has(Scopes::WRITE), subjects: has(Scopes::SUBJECTS) },
         }
     }
 }
@@ -240,15 +240,16 @@ mod tests {
             claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             serde_json::from_value::<Claims>(claims).unwrap().into_identity()
         };
-        let read = Scopes { read: true, write: false };
+        let read = Scopes { read: true, ..Scopes::NONE };
         for (claims, expected) in [
             (json!({ "scope": "openid contacts:read" }), read),
-            (json!({ "scp": "contacts:read contacts:write" }), Scopes::ALL),
+            (json!({ "scp": "contacts:read contacts:write" }), Scopes::CONTACTS),
             (json!({ "scp": ["contacts:read"] }), read),
-            (json!({ "roles": ["contacts:read", "contacts:write"] }), Scopes::ALL),
+            (json!({ "roles": ["contacts:read", "contacts:write"] }), Scopes::CONTACTS),
             (json!({ "scp": "contacts:read", "roles": ["contacts:write"] }), read),
-            (json!({ "scope": "contacts:readers Contacts:write" }), Scopes { read: false, write: false }),
-            (json!({}), Scopes { read: false, write: false }),
+            (json!({ "scope": "contacts:readers Contacts:write" }), Scopes::NONE),
+            (json!({ "scope": "contacts:subjects" }), Scopes { subjects: true, ..Scopes::NONE }),
+            (json!({}), Scopes::NONE),
         ] {
             assert_eq!(identity(claims.clone()).scopes, expected, "{claims}");
         }

@@ -26,6 +26,12 @@ pub(crate) async fn read_patch(api: &AppState, request: &HttpRequest, payload: P
     json::parse_patch(&read(api, request, payload).await?).map_err(problem)
 }
 
+/// Reads another JSON body.
+pub(crate) async fn read_json(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
+    require_json(request)?;
+    read(api, request, payload).await
+}
+
 async fn read(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
     check_content_encoding(request)?;
     let read = read_body(api.settings.body_limit, request, payload);

@@ -6,6 +6,7 @@ pub(crate) mod cursor;
 mod duplicates;
 pub(crate) mod query_parameters;
 pub(crate) mod read;
+pub(crate) mod subjects;
 pub(crate) mod views;
 pub(crate) mod write;
 
@@ -35,6 +36,15 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route(web::delete().to(write::delete))
             .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, PUT, PATCH, DELETE"))),
     );
+    for (path, handler) in [
+        ("/subjects/find", web::post().to(subjects::find)),
+        ("/subjects/export", web::post().to(subjects::export)),
+        ("/subjects/erase", web::post().to(subjects::erase)),
+    ] {
+        config.service(
+            web::resource(path).route(handler).default_service(web::to(|| problems::method_not_allowed("POST"))),
+        );
+    }
     config.service(
         web::resource("/areas")
             .route(web::get().to(areas::areas))

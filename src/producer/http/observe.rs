@@ -31,13 +31,16 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// The paths without a parameter.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 15] = [
     "/contacts",
     "/contacts/duplicates",
     "/contacts/import",
     "/contacts/export",
     "/changes",
     "/areas",
+    "/subjects/find",
+    "/subjects/export",
+    "/subjects/erase",
     "/",
     "/docs",
     "/docs/",

@@ -37,7 +37,8 @@ have to retry: after a 503, a 429 or a broken connection.
 Texts are in English, or in Portuguese if `Accept-Language` prefers it. If a path does not support a method, the \
 answer is 405 with `Allow`. Requests that are not valid HTTP are answered with 400, 408 or 431 without a body.
 - **Authentication.** A key or token needs the scope `contacts:read` for GET and HEAD, and `contacts:write` for other \
-methods. A service without keys on a loopback address accepts all callers.
+methods. A service without keys on a loopback address accepts all callers. The paths below `/subjects` need the scope \
+`contacts:subjects`, which only a key or token can have.
 - **Traces.** A request can have a `traceparent` (W3C Trace Context). The trace continues until the change is applied.";
 
 /// The complete document.
@@ -59,6 +60,7 @@ pub(crate) fn document() -> Value {
             { "name": "operations", "description": "The results of accepted changes" },
             { "name": "transfer", "description": "Import and export of many contacts" },
             { "name": "changes", "description": "What was applied, in its order" },
+            { "name": "subjects", "description": "The rights of a person: what is stored is found, exported, erased" },
             { "name": "areas", "description": "Brazil's area codes (DDD)" },
         ],
         "paths": paths::all(),

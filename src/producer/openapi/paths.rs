@@ -1,7 +1,7 @@
 //! The paths of the API, with the parameters and answers of each method.
 
 use super::examples::{a_change_page, a_contact, an_accepted, an_input, an_operation, some_events};
-use super::headers::{self, ANOTHER_ID};
+use super::headers::{self, AN_ID, ANOTHER_ID};
 use super::json::{object, schema};
 use super::operations::Operation;
 use super::responses::{empty, response};
@@ -28,6 +28,9 @@ pub(super) fn all() -> Value {
         ("/operations/{id}", both(operation(), "headOperation")),
         ("/changes", both(changes(), "headChanges")),
         ("/areas", both(areas(), "headAreas")),
+        ("/subjects/find", subjects("findSubject")),
+        ("/subjects/export", subjects("exportSubject")),
+        ("/subjects/erase", subjects("eraseSubject")),
     ])
 }
 
@@ -236,4 +239,67 @@ fn export() -> Operation {
         .takes(&[&["Format"][..], &FILTERS[..]].concat())
         .answers(200, contacts)
         .fails(&[406, 422, 503])
+}
+
+const A_BACKUP: &str = "backups of the database, of the broker and of a data folder";
+
+/// A contact with all its members.
+fn a_subject_contact() -> Value {
+    let mut contact = a_contact();
+    if let Some(members) = contact.as_object_mut() {
+        members.insert("created_by".into(), AN_ID.into());
+    }
+    contact
+}
+
+/// A path for the data of a person.
+fn subjects(id: &str) -> Value {
+    let (summary, description, answer, name) = match id {
+        "findSubject" => (
+            "Find what is stored about a person",
+            "Returns contacts and dead-lettered messages that have one of the values. The messages of the other queues are only \
+             counted. One search runs at a time; it reads the whole dead letter queue.",
+            "What was found.",
+            "FoundSubject",
+        ),
+        "exportSubject" => (
+            "Export what is stored about a person",
+            "Returns everything that was found, with operations and the bodies of messages.",
+            "Everything that was found.",
+            "ExportedSubject",
+        ),
+        _ => (
+            "Erase a person",
+            "Deletes the contacts, discards the dead-lettered messages, and rejects changes that were accepted before and arrive \
+             later: they fail with the reason `subject_erased`. A later request of the same person is applied. The same \
+             request again finishes an erasure that was interrupted.",
+            "The report. It has no personal data.",
+            "ErasedSubject",
+        ),
+    };
+    let input = with_example(schema("Subject"), json!({ "email": "ana@example.com" }));
+    let (waiting, contact) = (json!({ "work": 0, "retry": 0 }), a_subject_contact());
+    let example = match name {
+        "FoundSubject" => json!({
+            "contacts": [contact], "dead_letters": [], "waiting": waiting, "not_searched": [A_BACKUP],
+        }),
+        "ExportedSubject" => json!({
+            "schema": 1, "exported_at": "2026-08-02T12:00:00Z",
+            "searched": { "phones": [], "emails": ["ana@example.com"], "names": [], "contacts": [] },
+            "contacts": [contact], "operations": [], "dead_letters": [], "waiting": waiting, "not_searched": [A_BACKUP],
+        }),
+        _ => json!({
+            "erasure_id": ANOTHER_ID, "erased_at": "2026-08-02T12:00:00Z", "complete": true, "contacts": [ANOTHER_ID],
+            "dead_letters": 0, "suppressed": { "contacts": 1, "phones": 1, "emails": 1 }, "not_suppressed": 0,
+            "waiting": waiting, "notes": [], "not_reached": [A_BACKUP],
+        }),
+    };
+    let content = with_example(schema(name), example);
+    let operation = Operation::new(id, "subjects", summary)
+        .described(description)
+        .takes(&[])
+        .reads([(JSON, input)])
+        .answers(200, response(answer, headers::of(&[]), JSON, content))
+        .fails(&[400, 408, 413, 415, 422, 503]);
+    object([("post", operation.into())])
 }

@@ -1,7 +1,7 @@
 //! The schemas of bodies and values.
 
 use super::bulk_schemas::{lines, transfer};
-use super::json::{Schemas, object, one_of, record, schema, text, uuid};
+use super::json::{Schemas, count, object, one_of, record, schema, text, uuid};
 use crate::domain::{AreaCode, OperationKind, Reason, Region, State};
 use crate::producer::problems::Kind;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ const CONTACT: [&str; 10] =
 
 /// All schemas, by their names.
 pub(super) fn all() -> Value {
-    object([areas(), inputs(), contacts(), outcomes(), changes(), problems(), transfer()].into_iter().flatten())
+    object([areas(), inputs(), contacts(), outcomes(), changes(), problems(), subjects(), transfer()].into_iter().flatten())
 }
 
 /// Adds names for the values of an enum. Code generators would otherwise number values that are not words.
@@ -279,6 +279,101 @@ fn changes() -> Schemas {
             json!({ "type": "string", "description": "Server-Sent Events. The data of an event `change` is a `Change`." }),
         ),
     ]
+}
+
+/// The bodies of the paths below `/subjects`.
+fn subjects() -> Schemas {
+    let texts =
+        |description: &str| json!({ "type": "array", "items": { "type": "string" }, "description": description });
+    let list = |name: &str| json!({ "type": "array", "items": schema(name) });
+    let selectors = [
+        ("phone", schema("PhoneInput")),
+        ("email", schema("EmailInput")),
+        ("name", schema("Name")),
+        ("id", uuid("The id of a contact.")),
+    ];
+    let mut contact: Vec<(&str, Value)> = contact_members().into();
+    contact.push(("created_by", uuid("The operation that created the contact.")));
+    let contact_names: Vec<&str> = contact.iter().map(|(name, _)| *name).collect();
+    let waiting = [("work", count("In the work queue.")), ("retry", count("In the retry queue."))];
+    let dead_letter = [
+        ("id", text("The id of the message.")),
+        ("reason", text("Why it failed.")),
+        ("operation", text("The kind of change, or `unknown`.")),
+        ("contact_id", nullable(text("The contact that the message names."))),
+        ("last_failed_at", nullable(time("When it failed last."))),
+        ("matched_by", texts("Which values of the person it has: `contact`, `phone`, `email`, `name`.")),
+    ];
+    let found = [
+        ("contacts", list("SubjectContact")),
+        ("dead_letters", list("SubjectDeadLetter")),
+        ("waiting", schema("SubjectWaiting")),
+        ("not_searched", texts("What may also have data of the person.")),
+    ];
+    let searched =
+        ["phones", "emails", "names", "contacts"].map(|name| (name, texts("The values that were searched for.")));
+    let operation = [
+        ("id", uuid("The id of the operation.")),
+        ("contact_id", uuid("The id of the contact.")),
+        ("operation", schema("OperationKind")),
+        ("status", schema("OperationStatus")),
+        ("reason", nullable(schema("Reason"))),
+        ("replays", count("How often an operator had replayed the message.")),
+        ("accepted_at", time("When the service accepted the change.")),
+        ("completed_at", time("When the operation finished.")),
+    ];
+    let message = [
+        ("id", text("The id of the message.")),
+        ("type", text("The type of the message.")),
+        ("timestamp", count("When the change was accepted, in seconds since 1970.")),
+        ("headers", json!({ "type": "object", "description": "The headers of the message." })),
+        ("body", json!({ "description": "The body, if it is JSON." })),
+        ("body_base64", text("The body, if it is not JSON.")),
+        ("digest", text("For `dlq-drain import`: shows whether the message was changed.")),
+    ];
+    let exported = [
+        ("schema", json!({ "type": "integer", "const": 1, "description": "The version of this form." })),
+        ("exported_at", time("When the export was made.")),
+        ("searched", schema("SubjectSearch")),
+        ("contacts", list("SubjectContact")),
+        ("operations", list("SubjectOperation")),
+        ("dead_letters", list("SubjectMessage")),
+        ("waiting", schema("SubjectWaiting")),
+        ("not_searched", texts("What may also have data of the person.")),
+    ];
+    let suppressed =
+        ["contacts", "phones", "emails"].map(|name| (name, count("Values that no earlier change brings back.")));
+    let erased = [
+        ("erasure_id", uuid("The id of the erasure. The log has it, too.")),
+        ("erased_at", time("A change that was accepted later is applied.")),
+        ("complete", json!({ "type": "boolean", "description": "Whether a last search found nothing." })),
+        ("contacts", texts("The ids of the deleted contacts.")),
+        ("dead_letters", count("How many dead-lettered messages were discarded.")),
+        ("suppressed", schema("SubjectSuppressed")),
+        ("not_suppressed", count("Values of the contacts that other contacts have too.")),
+        ("waiting", schema("SubjectWaiting")),
+        ("notes", texts("What is left to do.")),
+        ("not_reached", texts("What may still have data of the person.")),
+    ];
+    let message_names = ["id", "type", "timestamp", "headers", "digest"];
+    vec![
+        ("Subject", with_minimum(record("A person: each value that matches is enough.", &[], selectors))),
+        ("SubjectContact", record("A contact with all its members.", &contact_names, contact)),
+        ("SubjectWaiting", record("Messages that wait in the other queues.", &["work", "retry"], waiting)),
+        ("SubjectDeadLetter", complete("A dead-lettered message of the person.", dead_letter)),
+        ("FoundSubject", complete("What is stored about a person.", found)),
+        ("SubjectSearch", complete("What was searched for.", searched)),
+        ("SubjectOperation", complete("An operation of a contact or of a message.", operation)),
+        ("SubjectMessage", record("A dead-lettered message.", &message_names, message)),
+        ("ExportedSubject", complete("Everything that was found about a person.", exported)),
+        ("SubjectSuppressed", complete("How many values no earlier change brings back.", suppressed)),
+        ("ErasedSubject", complete("The report of an erasure.", erased)),
+    ]
+}
+
+/// An object that has all its members.
+fn complete<const N: usize>(description: &str, members: [(&'static str, Value); N]) -> Value {
+    record(description, &members.each_ref().map(|(name, _)| *name), members)
 }
 
 fn problems() -> Schemas {
