@@ -22,7 +22,11 @@ const CONTACT: [&str; 10] =
 
 /// All schemas, by their names.
 pub(super) fn all() -> Value {
-    object([areas(), inputs(), contacts(), outcomes(), changes(), problems(), subjects(), transfer()].into_iter().flatten())
+    object(
+        [areas(), inputs(), contacts(), outcomes(), changes(), problems(), subjects(), transfer()]
+            .into_iter()
+            .flatten(),
+    )
 }
 
 /// Adds names for the values of an enum. Code generators would otherwise number values that are not words.

@@ -16,9 +16,8 @@ use super::{
     Pruned, Store, StoreError, changes, migrations,
 };
 use crate::domain::{
-    Attempt, Batch, Contact, ContactId, Erasure, Erasures, FailedOperation, Name, NameKey, OperationId, OperationRecord,
-    Outcome, Phone,
-    Status, Timestamp,
+    Attempt, Batch, Contact, ContactId, Erasure, Erasures, FailedOperation, Name, NameKey, OperationId,
+    OperationRecord, Outcome, Phone, Status, Timestamp,
 };
 pub use copy::{DatabaseContents, check_copy, copy, require_known_schema};
 use diesel::connection::SimpleConnection;
