@@ -29,7 +29,6 @@ fn with_subscriber(broker: &Broker, keys: &[&str], work: impl FnOnce(&Subscriber
     let consumer =
         channel.basic_consume(queue.name(), ConsumerOptions { no_ack: true, ..ConsumerOptions::default() }).unwrap();
     work(&Subscriber { consumer });
-    delete_exchange(broker, &exchange);
     drop(channel);
     let _: Result<(), _> = Connection::close(connection);
 }
@@ -39,12 +38,6 @@ fn declare_exchange(broker: &Broker, channel: &Channel) -> String {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(ExchangeType::Topic, exchange.as_str(), options).unwrap();
     exchange
-}
-
-fn delete_exchange(broker: &Broker, exchange: &str) {
-    let mut connection = broker.connect();
-    let channel = connection.open_channel(None).unwrap();
-    channel.exchange_declare_passive(exchange).unwrap().delete(false).unwrap();
 }
 
 struct Subscriber<'a> {

@@ -185,5 +185,4 @@ fn a_copy_by_events_that_is_killed_at_random_ends_equal() {
     drop(last);
     let channel = connection.open_channel(None).unwrap();
     channel.queue_declare_passive(queue.as_str()).unwrap().delete(Default::default()).unwrap();
-    channel.exchange_declare_passive(exchange.as_str()).unwrap().delete(false).unwrap();
 }

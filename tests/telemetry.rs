@@ -60,7 +60,8 @@ fn the_roles_together_expose_the_whole_catalogue_from_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let reads = stack.database.url.replace("application_name", "connect_timeout=7&application_name");
     let producer = stack.start_with("producer", &[("CONTACTS__DATABASE__READ_URL", &reads)]);
-    let mut roles = [producer, stack.start("consumer"), start_standalone(folder.path(), &[])];
+    let consumer = stack.start_with("consumer", &[("CONTACTS__EVENTS__ENABLED", "true")]);
+    let mut roles = [producer, consumer, start_standalone(folder.path(), &[])];
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for role in &mut roles {
         role.wait_until_ready();

@@ -53,8 +53,12 @@ impl MonitoredStack {
             ("CONTACTS__DATABASE__MAX_CONNECTIONS", "3"),
             ("CONTACTS__LOG__TRAFFIC", "false"),
         ];
-        let (mut producer, mut consumer) =
-            (stack.start_with("producer", &settings), stack.start_with("consumer", &settings));
+        // The events need one more connection.
+        let events = [("CONTACTS__EVENTS__ENABLED", "true"), ("CONTACTS__DATABASE__MAX_CONNECTIONS", "4")];
+        let (mut producer, mut consumer) = (
+            stack.start_with("producer", &settings),
+            stack.start_with("consumer", &[&settings[..], &events[..]].concat()),
+        );
         producer.wait_until_ready();
         consumer.wait_until_ready();
         let exporter = Exporter::start(&stack.database.url);

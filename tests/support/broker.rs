@@ -109,5 +109,9 @@ impl Drop for Broker {
                 let _ = queue.delete(QueueDeleteOptions::default());
             }
         }
+        let Ok(channel) = connection.open_channel(None) else { return };
+        if let Ok(exchange) = channel.exchange_declare_passive(format!("{}contato.events", self.prefix)) {
+            let _ = exchange.delete(false);
+        }
     }
 }

@@ -92,7 +92,7 @@ fn wait_for_confirms(
     let mut missing = count;
     while missing > 0 {
         let deadline = Instant::now() + MAX_SILENCE;
-        let confirm = confirms.recv_deadline(deadline).map_err(|_| lost("the broker does not confirm events"))?;
+        let confirm = confirms.recv_deadline(deadline).map_err(|_late| lost("the broker does not confirm events"))?;
         for confirm in smoother.process(confirm) {
             if matches!(confirm, Confirm::Nack(_)) {
                 return Err(lost("the broker refuses events: a queue that is bound to the exchange may be full"));
