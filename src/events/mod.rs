@@ -11,7 +11,7 @@ use crate::config::EventSettings;
 use crate::domain::Timestamp;
 use crate::queue::EventExchange;
 use crate::stop::Stop;
-use crate::store::{Change, EventLog, Store, StoreError};
+use crate::store::{EventLog, Store, StoreError};
 use crate::telemetry::metrics::{EVENTS_LAG, EVENTS_PUBLISHED};
 use metrics::{Counter, counter, gauge};
 use std::sync::Arc;
@@ -92,7 +92,10 @@ impl<E: EventExchange> Relay<E> {
 
     /// Publishes until the role stops, or until the database fails.
     fn publish_all(&mut self, log: &mut dyn EventLog) -> Result<(), StoreError> {
+        let mut backoff = Backoff::new(POLL, MAX_PAUSE);
+        let mut failing = false;
         while !self.stop.is_set() {
+            let started = Instant::now();
             let Some(page) = log.next(STEP, self.settings.include_contact)? else {
                 tracing::error!(
                     "changes were pruned before their events were published, or the database was restored: the events go \
@@ -107,33 +110,27 @@ impl<E: EventExchange> Relay<E> {
                 continue;
             };
             self.lag.set(Some(first.completed_at));
-            let started = Instant::now();
-            if !self.publish(&page.changes) {
-                return Ok(());
+            let EventSettings { source, include_contact, .. } = &self.settings;
+            let events: Vec<_> =
+                page.changes.iter().map(|change| format::event(change, source, *include_contact)).collect();
+            if let Err(error) = self.exchange.publish(&events) {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "events cannot be published, trying again");
+                }
+                // The page is read again: a contact may be erased meanwhile.
+                self.stop.sleep(backoff.next_wait());
+                continue;
             }
             log.advance(page.last)?;
             self.published.increment(page.changes.len() as u64);
+            if std::mem::take(&mut failing) {
+                tracing::info!("events are published again");
+                backoff.reset();
+            }
             // In a burst, the workers and the broker have at least half of the time for the changes themselves. The events
             // catch up after it.
             self.stop.sleep(started.elapsed());
         }
         Ok(())
-    }
-
-    /// Publishes until all are confirmed. Returns false if the role stops first.
-    fn publish(&mut self, changes: &[Change]) -> bool {
-        let EventSettings { source, include_contact, .. } = &self.settings;
-        let events: Vec<_> = changes.iter().map(|change| format::event(change, source, *include_contact)).collect();
-        let mut backoff = Backoff::new(POLL, MAX_PAUSE);
-        let mut reported = false;
-        while let Err(error) = self.exchange.publish(&events) {
-            if !std::mem::replace(&mut reported, true) {
-                tracing::warn!(%error, "events cannot be published, trying again");
-            }
-            if self.stop.sleep(backoff.next_wait()) {
-                return false;
-            }
-        }
-        true
     }
 }
