@@ -3,7 +3,8 @@
 
     examples/events.py amqp://guest:guest@127.0.0.1:5672/%2f http://127.0.0.1:8080 copy.db
 
-An event says which contact changed. The contact itself is read from the service. If the service asks for a key, set
+An event says which contact changed. With `events.include_contact` it has the contact; else the contact is read from the
+service, which must then not read from a replica: a replica can be older than the event. If the service asks for a key, set
 CONTACTS_KEY. The program may be killed at any time: an event is acknowledged after it is stored, and one that comes again
 changes nothing. EXCHANGE and QUEUE name the exchange (contato.events) and the queue of this program.
 """
@@ -44,7 +45,8 @@ def main():
         known = copy.execute("SELECT sequence FROM contacts WHERE id = ?", (contact_id,)).fetchone()
         # An event can come again, and then its sequence is not greater. All sequences have the same length.
         if known is None or known[0] < sequence:
-            contact = read_contact(service, contact_id)
+            data = event["data"]
+            contact = data["contact"] if "contact" in data else read_contact(service, contact_id)
             row = (contact_id, sequence, json.dumps(contact, sort_keys=True) if contact else None)
             copy.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?)", row)
             copy.commit()

@@ -9,6 +9,7 @@ written in one transaction, so the next start goes on where this one stopped.
 """
 
 import argparse
+import http.client
 import json
 import os
 import sqlite3
@@ -33,6 +34,16 @@ def get_json(url):
         return json.load(answer)
 
 
+def lines(answer):
+    """The lines of an answer. `for line in answer` would not do: it ends silently if the connection breaks between two chunks."""
+    rest = b""
+    while block := answer.read(1 << 16):
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
 def open_copy(path):
     copy = sqlite3.connect(path, isolation_level=None)
     copy.execute("PRAGMA busy_timeout = 5000")
@@ -55,8 +66,8 @@ def take_snapshot(copy, service):
     cursor = get_json(f"{service}/changes?after=latest")["next"]
     copy.execute("BEGIN IMMEDIATE")
     copy.execute("DELETE FROM contacts")
-    with get(f"{service}/contacts/export?format=ndjson") as lines:
-        for line in lines:
+    with get(f"{service}/contacts/export?format=ndjson") as answer:
+        for line in lines(answer):
             store(copy, json.loads(line))
     store_cursor(copy, cursor)
     copy.execute("COMMIT")
@@ -109,7 +120,7 @@ def main():
                 continue
             if arguments.once:
                 return
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             # The service is away, or the connection broke in the middle of an answer.
             print(f"trying again: {error}", file=sys.stderr)
         time.sleep(PAUSE)

@@ -92,6 +92,9 @@ impl Store for CrashingStore {
     fn last_change(&self) -> Result<ChangePosition, StoreError> {
         self.store.last_change()
     }
+    fn oldest_without_event(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.oldest_without_event()
+    }
     fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError> {
         self.store.event_log()
     }

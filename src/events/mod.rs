@@ -25,6 +25,8 @@ const STEP: u32 = 1_000;
 const POLL: Duration = Duration::from_millis(250);
 /// How often a process that does not publish asks whether it may.
 const CLAIM: Duration = Duration::from_secs(2);
+/// After this time without success, a process lets another one try.
+const MAX_FAILURE: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
@@ -73,30 +75,38 @@ pub fn start(
 impl<E: EventExchange> Relay<E> {
     fn run(&mut self) {
         let store = self.store.clone();
+        let mut failing = false;
         while !self.stop.is_set() {
-            match store.event_log() {
+            let result = match store.event_log() {
                 Ok(Some(mut log)) => {
                     tracing::info!("this process publishes the events");
-                    if let Err(error) = self.publish_all(&mut *log) {
-                        tracing::warn!(%error, "the change feed cannot be read: events wait");
-                    }
-                    self.lag.set(None);
+                    self.publish_all(&mut *log)
                 }
-                Ok(None) => {}
-                // Other threads report an unavailable database.
-                Err(error) => tracing::debug!(%error, "the events cannot be published"),
+                // Another process has them. If that one is frozen, this one shows how late they are.
+                Ok(None) => store.oldest_without_event().map(|oldest| self.lag.set(oldest)),
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => failing = false,
+                Err(error) if std::mem::replace(&mut failing, true) => {
+                    tracing::debug!(%error, "the events still wait for the database")
+                }
+                Err(error) => tracing::warn!(%error, "the events wait for the database"),
             }
             self.stop.sleep(CLAIM);
         }
     }
 
-    /// Publishes until the role stops, or until the database fails.
+    /// Publishes until the role stops, until the database fails, or until the broker has taken no event for a while. Then
+    /// another process may try.
     fn publish_all(&mut self, log: &mut dyn EventLog) -> Result<(), StoreError> {
         let mut backoff = Backoff::new(POLL, MAX_PAUSE);
-        let mut failing = false;
+        let mut failing_since: Option<Instant> = None;
         while !self.stop.is_set() {
             let started = Instant::now();
-            let Some(page) = log.next(STEP, self.settings.include_contact)? else {
+            // If one queue refuses its events, the others get those of each try again. So it is only one.
+            let step = if failing_since.is_none() { STEP } else { 1 };
+            let Some(page) = log.next(step, self.settings.include_contact)? else {
                 tracing::error!(
                     "changes were pruned before their events were published, or the database was restored: the events go \
                      on with the oldest change that is kept"
@@ -114,8 +124,11 @@ impl<E: EventExchange> Relay<E> {
             let events: Vec<_> =
                 page.changes.iter().map(|change| format::event(change, source, *include_contact)).collect();
             if let Err(error) = self.exchange.publish(&events) {
-                if !std::mem::replace(&mut failing, true) {
+                if failing_since.is_none() {
                     tracing::warn!(%error, "events cannot be published, trying again");
+                }
+                if failing_since.get_or_insert(started).elapsed() > MAX_FAILURE {
+                    return Ok(());
                 }
                 // The page is read again: a contact may be erased meanwhile.
                 self.stop.sleep(backoff.next_wait());
@@ -123,7 +136,7 @@ impl<E: EventExchange> Relay<E> {
             }
             log.advance(page.last)?;
             self.published.increment(page.changes.len() as u64);
-            if std::mem::take(&mut failing) {
+            if failing_since.take().is_some() {
                 tracing::info!("events are published again");
                 backoff.reset();
             }

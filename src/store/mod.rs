@@ -98,7 +98,8 @@ pub trait Store: Send + Sync {
     /// About how many live contacts match the filter.
     fn estimated_total(&self, filter: &Filter) -> Result<u64, StoreError>;
 
-    /// Reads all live contacts that match the filter, in its order, from one snapshot. Calls `page` for each page that
+    /// Reads all live contacts that match the filter, in its order, from one snapshot. It has every change that
+    /// [`Self::changes`] could read when it began. Calls `page` for each page that
     /// has contacts, until `page` returns false.
     fn export(&self, filter: &Filter, page: &mut dyn FnMut(&[Contact]) -> bool) -> Result<(), StoreError>;
 
@@ -124,10 +125,8 @@ pub trait Store: Send + Sync {
     /// The place after the newest change that [`Self::changes`] can read now.
     fn last_change(&self) -> Result<ChangePosition, StoreError>;
 
-    /// The same, after everything before it can be read. So an export that begins later has all changes up to this place.
-    fn last_change_of_reads(&self) -> Result<ChangePosition, StoreError> {
-        self.last_change()
-    }
+    /// When the oldest change without an event was applied. `None` if there is none, or if nothing says where events begin.
+    fn oldest_without_event(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Claims the events of this database. `None`: another process has them. They are released when the value is dropped.
     fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError>;

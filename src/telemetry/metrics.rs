@@ -114,7 +114,7 @@ catalogue! {
     EVENTS_PUBLISHED = "contacts_events_published_total", Kind::Counter, [],
         "Events that this process published and the broker confirmed. Only if events.enabled is set.";
     EVENTS_LAG = "contacts_events_lag_seconds", Kind::Gauge, [],
-        "Time since the oldest change without an event was applied, in seconds. 0 if there is none, and in processes that do not publish now. Only if events.enabled is set.";
+        "Time since the oldest change without an event was applied, in seconds. 0 if there is none. Only if events.enabled is set.";
     DATABASE_UP = "contacts_database_up", Kind::Gauge, [],
         "1 if the database answered the last check, else 0. There is a check every 2 to 5 seconds.";
     SCHEMA_CURRENT = "contacts_database_schema_current", Kind::Gauge, [],

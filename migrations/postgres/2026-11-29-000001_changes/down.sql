@@ -5,6 +5,7 @@ DROP FUNCTION changes_removed();
 DROP FUNCTION changes_number();
 DROP FUNCTION changes_end();
 DROP FUNCTION changes_reserve();
+DROP FUNCTION changes_next();
 DROP FUNCTION changes_tag();
 DROP TABLE changes;
 DROP SEQUENCE changes_position;

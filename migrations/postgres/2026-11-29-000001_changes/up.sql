@@ -17,28 +17,37 @@ CREATE TABLE changes (
 
 INSERT INTO changes (pruned) VALUES (0);
 
--- The advisory locks of this table have this number in their upper 16 bits, and the number of a block in the lower 47.
+-- The advisory locks of this table have this number in their upper 16 bits, and the number of a block in the lower 47. Its
+-- first bit is set, so no small key of another program looks like one.
 CREATE FUNCTION changes_tag() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT 'changes_position'::regclass::oid::bigint & 65535
+    SELECT ('changes_position'::regclass::oid::bigint & 32767) | 32768
+$$;
+
+-- The first position that no transaction has reserved. A query of the sequence would not do: while `nextval` writes to the
+-- log, it shows a value that is up to 32 calls ahead. This function waits for it.
+CREATE FUNCTION changes_next() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(pg_sequence_last_value('changes_position') + 65536, 65536)
 $$;
 
 -- The first position of a block for this transaction. The lock says until the end of the transaction that it may write
--- positions from there on. It must be taken between the two reads of the sequence.
+-- positions from there on. It must be taken between the two calls of the sequence.
 CREATE FUNCTION changes_reserve() RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    next_position bigint;
 BEGIN
-    SELECT CASE WHEN is_called THEN last_value + 65536 ELSE last_value END INTO next_position FROM changes_position;
-    PERFORM pg_advisory_xact_lock_shared((changes_tag() << 47) | (next_position >> 16));
+    PERFORM pg_advisory_xact_lock_shared((changes_tag() << 47) | (changes_next() >> 16));
     RETURN nextval('changes_position');
 END
 $$;
 
 -- `next_position`: the first position that no transaction has reserved. `visible_end`: every change before it is committed
--- or will never be, and the next statement sees it. The locks must be read after the sequence.
+-- or will never be, and the next statement sees it. The locks must be read after the sequence. A standby does not
+-- have them.
 CREATE FUNCTION changes_end(OUT next_position bigint, OUT visible_end bigint) LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT CASE WHEN is_called THEN last_value + 65536 ELSE last_value END INTO next_position FROM changes_position;
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+            MESSAGE = 'cannot execute changes_end() during recovery';
+    END IF;
+    next_position := changes_next();
     SELECT least(next_position, (min(key & ((1::bigint << 47) - 1)) << 16)) INTO visible_end
     FROM (
         SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks

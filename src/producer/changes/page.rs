@@ -9,7 +9,7 @@ use crate::store::{ChangePage, ChangePosition};
 pub(super) async fn first_page(reader: &Reader, query: ChangeQuery) -> Result<ChangePage, Problem> {
     match query.start {
         Start::Latest => {
-            let last = reader.read(|store| store.last_change_of_reads()).await?;
+            let last = reader.read(|store| store.last_change()).await?;
             Ok(ChangePage { changes: Vec::new(), more: false, last })
         }
         Start::Oldest => page(reader, None, query).await?.ok_or_else(cursor_expired),

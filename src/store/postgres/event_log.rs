@@ -17,6 +17,13 @@ use uuid::Uuid;
 /// have locks of their own. Locks with two keys are not confused with those of the change feed, which have one.
 const KEY: &str = "('events'::regclass::oid::bigint - 2147483648)::int, 0";
 
+/// Without these limits, the server would keep the lock of a machine that is gone for two hours, and that of a process that
+/// is frozen for ever. While it lives, the process uses the session every few seconds.
+const LIMITS: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
+     SET tcp_user_timeout = 10000; SET idle_session_timeout = 60000";
+const NO_LIMITS: &str = "RESET tcp_keepalives_idle; RESET tcp_keepalives_interval; RESET tcp_keepalives_count; \
+     RESET tcp_user_timeout; RESET idle_session_timeout";
+
 #[derive(QueryableByName)]
 struct Claim {
     #[diesel(sql_type = Bool)]
@@ -40,17 +47,25 @@ impl Claimed {
         }
         // From here on, dropping it releases the lock.
         let mut claimed = Self { connection, at: None };
+        claimed.connection.batch_execute(LIMITS)?;
         claimed.at = Some(begin(&mut claimed.connection)?);
         Ok(Some(claimed))
     }
 }
 
-/// The place of the last event. The first events are those of the changes after the first start.
-fn begin(connection: &mut PgConnection) -> Result<ChangePosition, StoreError> {
+/// The place of the last event, if one is recorded.
+pub(super) fn recorded(connection: &mut PgConnection) -> QueryResult<Option<ChangePosition>> {
     let known: Option<(i64, Uuid)> =
         events::table.select((events::position, events::operation)).first(connection).optional()?;
-    if let Some((position, operation)) = known {
-        return Ok(ChangePosition { position, operation: OperationId::new(operation) });
+    Ok(known.map(|(position, operation)| ChangePosition { position, operation: OperationId::new(operation) }))
+}
+
+/// The place of the last event. The first events are those of the changes after the first start.
+fn begin(connection: &mut PgConnection) -> Result<ChangePosition, StoreError> {
+    if let Some(known) = recorded(connection)? {
+        // If the place cannot be recorded, the same events would be published again and again.
+        connection.batch_execute("UPDATE events SET position = position")?;
+        return Ok(known);
     }
     let last = feed::last_change(connection)?;
     diesel::insert_into(events::table)
@@ -84,6 +99,6 @@ impl EventLog for Claimed {
 impl Drop for Claimed {
     fn drop(&mut self) {
         // The connection returns to its pool. If this fails, the session is lost, and the lock with it.
-        let _ = self.connection.batch_execute(&format!("ROLLBACK; SELECT pg_advisory_unlock({KEY})"));
+        let _ = self.connection.batch_execute(&format!("ROLLBACK; SELECT pg_advisory_unlock({KEY}); {NO_LIMITS}"));
     }
 }

@@ -170,17 +170,22 @@ pub(super) fn last_change(connection: &mut PgConnection) -> Result<ChangePositio
     Ok(place(row.position, row.operation))
 }
 
-/// Waits until a replica shows everything that the primary shows now.
-pub(super) fn wait_for_replica(primary: &mut PgConnection, replica: &mut PgConnection) -> Result<(), StoreError> {
-    let WalPosition { written } =
+/// How far the primary has written.
+pub(super) fn written(primary: &mut PgConnection) -> QueryResult<String> {
+    let position: WalPosition =
         diesel::sql_query("SELECT pg_current_wal_insert_lsn()::text AS written").get_result(primary)?;
+    Ok(position.written)
+}
+
+/// Waits until a replica shows everything up to this place.
+pub(super) fn wait_for_replica(written: &str, replica: &mut PgConnection) -> Result<(), StoreError> {
     let started = Instant::now();
     loop {
         let progress: ReplicaProgress = diesel::sql_query(
             "SELECT coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END \
              >= $1::pg_lsn, false) AS reached",
         )
-        .bind::<Text, _>(&written)
+        .bind::<Text, _>(written)
         .get_result(replica)?;
         if progress.reached {
             return Ok(());

@@ -348,6 +348,12 @@ impl Store for Postgres {
             return Ok(());
         }
         let mut connection = self.reads.get()?;
+        if self.reads_replica {
+            // A reader of the change feed goes on from a cursor that it got before. There can be several replicas, so each
+            // connection waits for itself.
+            let written = feed::written(&mut *self.writes.get()?)?;
+            feed::wait_for_replica(&written, &mut connection)?;
+        }
         let mut snapshot = connection.build_transaction().repeatable_read().read_only();
         snapshot
             .run(|connection| read_pages(filter, |after| read_page(connection, filter, after, EXPORT_PAGE_SIZE), page))
@@ -375,13 +381,11 @@ impl Store for Postgres {
         feed::last_change(&mut *self.writes.get()?)
     }
 
-    fn last_change_of_reads(&self) -> Result<ChangePosition, StoreError> {
-        let mut primary = self.writes.get()?;
-        let last = feed::last_change(&mut primary)?;
-        if self.reads_replica {
-            feed::wait_for_replica(&mut primary, &mut *self.reads.get()?)?;
-        }
-        Ok(last)
+    fn oldest_without_event(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut connection = self.writes.get()?;
+        let Some(recorded) = event_log::recorded(&mut connection)? else { return Ok(None) };
+        let page = feed::changes(&mut connection, Some(recorded), 1, false)?;
+        Ok(page.and_then(|page| page.changes.first().map(|change| change.completed_at)))
     }
 
     fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError> {

@@ -342,6 +342,11 @@ impl Store for Sqlite {
         self.reads.get()?.transaction(|connection| feed::last_change(connection))
     }
 
+    // The one process of a data folder always has its events itself.
+    fn oldest_without_event(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     fn event_log(&self) -> Result<Option<Box<dyn EventLog + '_>>, StoreError> {
         Ok(Some(Box::new(event_log::Claimed::new(self)?)))
     }
