@@ -1,11 +1,14 @@
-//! Finds a person in a message. The message may be of another program, of a newer version or damaged: then its text is
-//! searched.
+//! Finds a person in a message. The fields of a command are compared. A message of another program, of a newer version or
+//! a damaged one has no known fields: its text is searched.
 
 use super::Subject;
-use crate::domain::{Email, NameKey};
+use crate::domain::{Action, Command, ContactId, Email, EmailPatch, Name, NameKey, Phone};
 use crate::message::{Header, Message, decode};
 use serde::Serialize;
 use serde_json::Value;
+
+/// The headers of this system begin so. They have no personal data, but words such as "phone".
+const OWN_HEADERS: &str = "x-contacts-";
 
 /// Which value of a person a message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -17,11 +20,10 @@ pub(super) enum MatchedBy {
     Name,
 }
 
-/// The values of a person, in the form in which texts are compared.
+/// The values of a person, in the form in which they are compared.
 pub(super) struct Matcher {
-    contacts: Vec<String>,
-    /// The digits after the country code.
-    phones: Vec<String>,
+    contacts: Vec<ContactId>,
+    phones: Vec<Phone>,
     /// In lower case.
     emails: Vec<String>,
     names: Vec<NameKey>,
@@ -29,87 +31,173 @@ pub(super) struct Matcher {
 
 impl Matcher {
     pub(super) fn new(subject: &Subject) -> Self {
-        let national = |phone: String| phone.trim_start_matches("+55").to_owned();
         Self {
-            contacts: subject.contacts.iter().map(ToString::to_string).collect(),
-            phones: subject.phones.iter().map(|phone| national(phone.to_string())).collect(),
-            emails: subject.emails.iter().map(Email::as_str).map(str::to_lowercase).collect(),
+            contacts: subject.contacts.clone(),
+            phones: subject.phones.clone(),
+            emails: subject.emails.iter().map(lower_case).collect(),
             names: subject.names.iter().map(NameKey::of).filter(|name| !name.as_str().is_empty()).collect(),
         }
     }
 
-    /// Which values of the person the message has: in its id, its headers or its body.
+    /// Which values of the person the message has.
     pub(super) fn matches(&self, message: &Message) -> Vec<MatchedBy> {
+        match decode(&message.body) {
+            Ok(command) => self.matches_command(&command),
+            Err(_undecodable) => self.matches_text(message),
+        }
+    }
+
+    /// Compares the fields. A value inside of a longer one belongs to somebody else.
+    fn matches_command(&self, command: &Command) -> Vec<MatchedBy> {
+        let (name, phone, email) = values_of(&command.action);
+        let has_name = |name: &Name| self.names.contains(&NameKey::of(name));
+        found([
+            (MatchedBy::Contact, self.contacts.contains(&command.contact_id)),
+            (MatchedBy::Phone, phone.is_some_and(|phone| self.phones.contains(&phone))),
+            (MatchedBy::Email, email.is_some_and(|email| self.emails.contains(&lower_case(email)))),
+            (MatchedBy::Name, name.is_some_and(has_name)),
+        ])
+    }
+
+    /// Searches the id, the headers and the body.
+    fn matches_text(&self, message: &Message) -> Vec<MatchedBy> {
         let mut texts = vec![message.id.clone()];
-        texts.extend(message.headers.iter().filter_map(|(_, value)| match value {
-            Header::Text(text) => Some(text.clone()),
-            Header::Number(_) => None,
+        texts.extend(message.headers.iter().filter_map(|(name, value)| match value {
+            Header::Text(text) if !name.starts_with(OWN_HEADERS) => Some(text.clone()),
+            Header::Text(_) | Header::Number(_) => None,
         }));
         texts.extend(texts_of(&message.body));
-        let values = serde_json::from_slice::<Value>(&message.body).map(|body| strings(&body)).unwrap_or_default();
-        let folded: Vec<String> = values.iter().map(|text| NameKey::fold_text(text)).collect();
-        let is_name = |name: &NameKey| folded.iter().any(|text| text == name.as_str());
-        // The name of a command is a value of its own. In a text that is not a command it can be a part.
-        let is_command = decode(&message.body).is_ok();
-        texts.extend(values);
-        let has_name = |name: &NameKey| {
-            is_name(name)
-                || !is_command
-                    && texts
-                        .iter()
-                        .any(|text| contains(&NameKey::fold_text(text), name.as_str(), char::is_alphanumeric))
-        };
-        let mut found = Vec::new();
+        let body = serde_json::from_slice::<Value>(&message.body);
+        texts.extend(body.iter().flat_map(strings));
         let lower: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
-        let any = |values: &[String], is_inside: fn(char) -> bool| {
-            values.iter().any(|value| lower.iter().any(|text| contains(text, value, is_inside)))
+        let any =
+            |value: &str, is_longer: fn(&str, &str) -> bool| lower.iter().any(|text| contains(text, value, is_longer));
+        let has_name = |name: &NameKey| {
+            let is_longer = |before: &str, after: &str| {
+                before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric)
+            };
+            let folded = |text: &String| NameKey::fold_text(&without_member_names(text));
+            texts.iter().any(|text| contains(&folded(text), name.as_str(), is_longer))
         };
-        if any(&self.contacts, |c| c.is_ascii_hexdigit()) {
-            found.push(MatchedBy::Contact);
-        }
-        if self.phones.iter().any(|phone| texts.iter().any(|text| has_phone(text, phone))) {
-            found.push(MatchedBy::Phone);
-        }
-        if any(&self.emails, is_inside_address) {
-            found.push(MatchedBy::Email);
-        }
-        if self.names.iter().any(has_name) {
-            found.push(MatchedBy::Name);
-        }
-        found
+        found([
+            (MatchedBy::Contact, self.contacts.iter().any(|id| any(&id.to_string(), is_longer_id))),
+            (MatchedBy::Phone, self.phones.iter().any(|phone| texts.iter().any(|text| has_phone(text, *phone)))),
+            (MatchedBy::Email, self.emails.iter().any(|email| any(email, is_longer_address))),
+            (MatchedBy::Name, self.names.iter().any(has_name)),
+        ])
     }
 }
 
-/// Whether a character can belong to a longer address. A full stop after an address usually ends a sentence.
-fn is_inside_address(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '%' | '+' | '-')
+/// The values that a command brings.
+pub(super) fn values_of(action: &Action) -> (Option<&Name>, Option<Phone>, Option<&Email>) {
+    match action {
+        Action::Create(details) | Action::Update(details) => {
+            (Some(&details.name), Some(details.phone), details.email.as_ref())
+        }
+        Action::Patch(patch) => (patch.name.as_ref(), patch.phone, patch.email.as_ref().and_then(EmailPatch::value)),
+        Action::Delete => (None, None, None),
+    }
 }
 
-/// Whether a text contains a value that is not a part of a longer one.
-fn contains(text: &str, value: &str, is_inside: fn(char) -> bool) -> bool {
+fn found(matches: [(MatchedBy, bool); 4]) -> Vec<MatchedBy> {
+    matches.into_iter().filter(|(_, is_found)| *is_found).map(|(by, _)| by).collect()
+}
+
+fn lower_case(email: &Email) -> String {
+    email.as_str().to_lowercase()
+}
+
+/// Whether a text contains a value that is not a part of a longer one, by the texts before and after it.
+fn contains(text: &str, value: &str, is_longer: fn(&str, &str) -> bool) -> bool {
     text.match_indices(value).any(|(start, _)| {
         let (before, after) = (text.get(..start), text.get(start + value.len()..));
-        let mut before = before.unwrap_or_default().chars().rev();
-        let mut after = after.unwrap_or_default().chars();
-        let begins = match before.next() {
-            Some('.') if value.contains('@') => !before.next().is_some_and(is_inside),
-            c => !c.is_some_and(is_inside),
-        };
-        let ends = match after.next() {
-            Some('.') if value.contains('@') => !after.next().is_some_and(is_inside),
-            c => !c.is_some_and(is_inside),
-        };
-        begins && ends
+        !is_longer(before.unwrap_or_default(), after.unwrap_or_default())
     })
 }
 
-/// Whether a text contains a phone number in any notation: as digits with signs between them.
-fn has_phone(text: &str, national: &str) -> bool {
-    let is_sign = |c: char| c.is_ascii_digit() || c.is_whitespace() || matches!(c, '(' | ')' | '-' | '.' | '+' | '/');
-    text.split(|c| !is_sign(c)).any(|run| {
-        let digits: String = run.chars().filter(char::is_ascii_digit).collect();
-        digits.contains(national)
+fn is_longer_id(before: &str, after: &str) -> bool {
+    before.ends_with(|c: char| c.is_ascii_hexdigit()) || after.starts_with(|c: char| c.is_ascii_hexdigit())
+}
+
+/// Before an address, each character of a local part (RFC 5322) belongs to a longer one; after it, each one of a host. A
+/// full stop after an address usually ends a sentence. Two quotation marks are no part of the address between them.
+fn is_longer_address(before: &str, after: &str) -> bool {
+    let is_local = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '_' | '%' | '+' | '-');
+    let outside = match (before.strip_suffix('\''), after.starts_with('\'')) {
+        (Some(outside), true) => outside,
+        _ => before,
+    };
+    outside.strip_suffix('.').unwrap_or(outside).ends_with(is_local)
+        || after.strip_prefix('.').unwrap_or(after).starts_with(is_host)
+}
+
+/// Whether a text contains a phone number: as digits with signs between them.
+fn has_phone(text: &str, phone: Phone) -> bool {
+    let is_sign = |c: char| c.is_ascii_digit() || c.is_whitespace() || matches!(c, '(' | ')' | '-' | '.' | '/');
+    let mut is_international = false;
+    text.split_inclusive(|c| !is_sign(c)).any(|run| {
+        let found = is_phone_in(run, is_international, phone);
+        is_international = run.ends_with('+');
+        found
     })
+}
+
+/// Whether one of the numbers in a run of digits and signs is the phone number. A number has whole groups of digits: more
+/// digits make another number.
+fn is_phone_in(run: &str, is_international: bool, phone: Phone) -> bool {
+    let groups: Vec<&str> = run.split(|c: char| !c.is_ascii_digit()).filter(|group| !group.is_empty()).collect();
+    let whole = groups.concat();
+    let phone = phone.to_string();
+    let (Some(international), Some(national)) = (phone.strip_prefix('+'), phone.strip_prefix("+55")) else {
+        return false;
+    };
+    let is_phone = |digits: &str| {
+        digits == international || !is_international && digits.strip_suffix(national).is_some_and(is_national_prefix)
+    };
+    if is_phone(&whole) {
+        return true;
+    }
+    // All the digits are one number, and it is another one.
+    let is_other = is_national_number(&whole) || whole.strip_prefix("55").is_some_and(is_national_number);
+    let starts = if is_international { 0..groups.len().min(1) } else { 0..groups.len() };
+    !is_other
+        && starts.into_iter().any(|start| {
+            let mut digits = String::new();
+            groups.iter().skip(start).any(|group| {
+                digits.push_str(group);
+                is_phone(&digits)
+            })
+        })
+}
+
+fn is_national_number(digits: &str) -> bool {
+    matches!(digits.len(), 10 | 11) && Phone::parse(digits).is_ok()
+}
+
+/// What is dialled before a number: the trunk prefix, a carrier, the code of the country.
+fn is_national_prefix(prefix: &str) -> bool {
+    let has_carrier = || {
+        let digits = prefix.as_bytes();
+        matches!(digits, [b'0', b'1'..=b'9', b'0'..=b'9'])
+    };
+    matches!(prefix, "" | "0" | "55" | "550" | "0055") || has_carrier()
+}
+
+/// A text without the names of the members of JSON objects, also of damaged ones.
+fn without_member_names(text: &str) -> String {
+    let mut kept = String::new();
+    let mut parts = text.split(':').peekable();
+    while let Some(part) = parts.next() {
+        let is_before_colon = parts.peek().is_some();
+        let quoted = part.trim_end().strip_suffix('"').filter(|_| is_before_colon);
+        match quoted.and_then(|quoted| quoted.rsplit_once('"')) {
+            Some((before, _name)) => kept.push_str(before),
+            None => kept.push_str(part),
+        }
+        kept.push(':');
+    }
+    kept
 }
 
 /// A body as text: in UTF-8, else also in Latin-1. Escapes of JSON are resolved, also in damaged JSON.
@@ -141,15 +229,13 @@ fn unescape(text: &str) -> String {
     String::from_utf16_lossy(&units)
 }
 
-/// All texts of a JSON value, also the names of members.
+/// All texts of a JSON value, without the names of members.
 fn strings(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
         Value::Number(number) => vec![number.to_string()],
         Value::Array(values) => values.iter().flat_map(strings).collect(),
-        Value::Object(members) => {
-            members.iter().flat_map(|(name, value)| [vec![name.clone()], strings(value)].concat()).collect()
-        }
+        Value::Object(members) => members.values().flat_map(strings).collect(),
         Value::Null | Value::Bool(_) => Vec::new(),
     }
 }
@@ -157,7 +243,7 @@ fn strings(value: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ContactId, Name, Phone};
+    use crate::domain::{Name, Reason};
     use uuid::Uuid;
 
     fn matches(body: impl AsRef<[u8]>) -> Vec<MatchedBy> {
@@ -184,6 +270,10 @@ mod tests {
             ("{\"n\":\"Jos\\u00e9 da Silva\",", &[Name]),
             ("{\"note\": \"Jos\\u00e9 da Silva called\"}", &[Name]),
             ("for 00000000-0000-0000-0000-000000000abc", &[Contact]),
+            ("2026-11-29 11 98765-4321", &[Phone]),
+            ("(11) 98765-4321 / (11) 3333-4444", &[Phone]),
+            ("0055 11 98765 4321, +55 (11) 98765-4321", &[Phone]),
+            ("<ana.souza@example.com>; 'ana.souza@example.com'", &[Email]),
             ("{\"schema\": 9, \"email\": \"ana.souza@example.com\", \"phone\": \"+5511987654321\"}", &[Phone, Email]),
         ] {
             assert_eq!(matches(body), expected, "{body}");
@@ -200,13 +290,84 @@ mod tests {
             "x.ana.souza@example.com",
             "11987654322 and 1198765432",
             "11 98765, 4321",
+            "+1 11 98765-4321",
             "José da Silvana",
             "aJosé da Silva",
+            "{\"José da Silva\": 1, \"x",
             "00000000-0000-0000-0000-000000000abcd",
             "",
         ] {
             assert_eq!(matches(body), [], "{body}");
         }
+    }
+
+    /// A command and the same text with a schema of a newer version, which cannot be decoded.
+    fn bodies(name: &str, phone: &str, email: &str) -> [String; 2] {
+        [1, 9].map(|schema| {
+            format!(
+                "{{\"schema\":{schema},\"operation\":\"insert\",\"operation_id\":\"{id}\",\"contact_id\":\"{id}\",\
+                 \"stamp\":117321987654321999,\"accepted_at\":\"2026-01-02T03:04:05Z\",\
+                 \"contact\":{{\"name\":\"{name}\",\"phone\":\"{phone}\",\"email\":\"{email}\"}}}}",
+                id = Uuid::from_u128(7)
+            )
+        })
+    }
+
+    fn matches_one(subject: Subject, body: &str) -> Vec<MatchedBy> {
+        Matcher::new(&subject).matches(&Message { body: body.into(), ..Message::default() })
+    }
+
+    /// The values of a person occur inside of those of others: an erasure would discard the messages of strangers.
+    #[test]
+    fn another_person_with_similar_values_is_not_found() {
+        let phone = |text: &str| Subject { phones: vec![Phone::parse(text).unwrap()], ..Subject::default() };
+        let name = |text: &str| Subject { names: vec![Name::parse(text).unwrap()], ..Subject::default() };
+        let email = |text: &str| Subject { emails: vec![Email::parse(text).unwrap()], ..Subject::default() };
+        for (subject, others) in [
+            (phone("(55) 99981-1234"), bodies("Bia", "+5599981123456", "bia@example.com")),
+            (phone("(55) 3332-7100"), bodies("Bia", "+553332710055", "bia@example.com")),
+            (phone("(21) 98765-4321"), bodies("Bia", "+5511912340000", "bia@example.com")),
+            (name("Name"), bodies("Bia", "+5511912340000", "bia@example.com")),
+            (name("Contact"), bodies("Bia", "+5511912340000", "bia@example.com")),
+            (name("Phone"), bodies("Bia", "+5511912340000", "bia@example.com")),
+            (email("avila@example.com"), bodies("Bia", "+5511912340000", "d'avila@example.com")),
+            (email("bia@example.com"), bodies("Bia", "+5511912340000", "ana=bia@example.com")),
+        ] {
+            for body in others {
+                assert_eq!(matches_one(subject.clone(), &body), [], "{body}");
+            }
+        }
+        let grouped = ["+55 99 98112-3456", "55 33 32 71 00 55", "+55 (33) 3271-0055"];
+        for (subject, body) in
+            [phone("(55) 99981-1234"), phone("(55) 3332-7100"), phone("(55) 3332-7100")].into_iter().zip(grouped)
+        {
+            assert_eq!(matches_one(subject, body), [], "{body}");
+        }
+        // The description of a failure names fields.
+        let mut message = Message { body: "{}".into(), ..Message::default() };
+        message.headers.record_failure(Reason::Invalid, "phone is missing", chrono::Utc::now());
+        assert_eq!(Matcher::new(&name("Phone")).matches(&message), []);
+        for body in bodies("Bia", "+5511987654321", "bia@example.com") {
+            assert_eq!(matches_one(phone("11987654321"), &body), [MatchedBy::Phone]);
+            assert_eq!(matches_one(name("bia"), &body), [MatchedBy::Name]);
+            assert_eq!(matches_one(email("BIA@example.com"), &body), [MatchedBy::Email]);
+        }
+    }
+
+    #[test]
+    fn a_member_of_a_patch_is_compared() {
+        use MatchedBy::{Contact, Email, Name, Phone};
+        let body = |patch: &str| {
+            format!(
+                "{{\"schema\":1,\"operation\":\"patch\",\"operation_id\":\"{id}\",\"contact_id\":\"{id}\",\"stamp\":5,\
+                 \"accepted_at\":\"2026-01-02T03:04:05Z\",\"patch\":{patch}}}",
+                id = Uuid::from_u128(0xABC)
+            )
+        };
+        assert_eq!(matches(body("{\"phone\":\"+5511987654321\"}")), [Contact, Phone]);
+        assert_eq!(matches(body("{\"email\":\"ana.SOUZA@example.com\"}")), [Contact, Email]);
+        assert_eq!(matches(body("{\"name\":\"jose  da silva\"}")), [Contact, Name]);
+        assert_eq!(matches(body("{\"email\":null}")), [Contact]);
     }
 
     /// With the name alone, an erasure must not discard the messages of people whose names only begin the same.
