@@ -500,6 +500,22 @@ fn a_delete_that_waits_is_not_rejected() {
     consumer.terminate();
 }
 
+/// A client may still have the id of an erased contact. Its change fails, and a dead letter would keep the new values.
+#[test]
+fn a_change_of_an_erased_contact_that_is_accepted_later_leaves_no_dead_letter() {
+    let service = Service::new();
+    let known = create();
+    service.apply(&[&known]);
+    service.erase();
+    let moved = person("Zyxwvut Moved", "(31) 93333-3333", None);
+    let moved = Command { contact_id: known.contact_id, ..accepted_now(Action::Update(moved)) };
+    service.0.publish([Message::new(&moved)]);
+    let consumer = service.0.start("consumer");
+    assert_eq!(service.finished(&moved).status, REJECTED);
+    consumer.terminate();
+    assert!(service.0.dead_letters().is_empty(), "{:?}", service.0.dead_letters());
+}
+
 /// A key with these scopes, and its entry in the settings.
 fn key(name: &str, scopes: &str) -> (String, String) {
     let key = format!("key-of-{name}");

@@ -125,9 +125,31 @@ impl Batch {
 
     /// The store must load the erasures since this time with [`Self::with_erasures`]: an earlier erasure concerns no
     /// command of the batch. `None` if no command brings personal data.
-    pub fn needs_erasures(attempts: &[Attempt]) -> Option<Timestamp> {
+    ///
+    /// A change of a contact that is gone needs all erasures: it fails, and its message must not be kept if the contact
+    /// was erased, whenever that was.
+    pub fn needs_erasures(&self, attempts: &[Attempt]) -> Option<Timestamp> {
         let brings_data = |attempt: &&Attempt| attempt.command.kind() != OperationKind::Delete;
-        attempts.iter().filter(brings_data).map(|attempt| attempt.command.accepted_at).min()
+        let oldest = attempts.iter().filter(brings_data).map(|attempt| attempt.command.accepted_at).min()?;
+        let is_delete = |attempt: &&Attempt| attempt.command.kind() == OperationKind::Delete;
+        let deleted: HashSet<ContactId> =
+            attempts.iter().filter(is_delete).map(|attempt| attempt.command.contact_id).collect();
+        let may_be_gone = |attempt: &Attempt| {
+            let Attempt { command, last_attempt, must_fail, .. } = attempt;
+            let ends_now = *last_attempt || must_fail.is_some() || self.finished.contains_key(&command.operation_id);
+            deleted.contains(&command.contact_id)
+                || self.states.get(&command.contact_id).map_or(ends_now, |state| state.deleted)
+        };
+        let needs_all = attempts.iter().any(|attempt| attempt.command.is_change() && may_be_gone(attempt));
+        Some(if needs_all { Timestamp::default() } else { oldest })
+    }
+
+    /// Whether a command changes a contact that does not exist any more and was erased. The id of a contact is never used
+    /// again, so the time does not matter.
+    fn changes_erased(&self, command: &Command) -> bool {
+        command.is_change()
+            && self.states.get(&command.contact_id).is_none_or(|state| state.deleted)
+            && self.erasures.as_ref().is_some_and(|erasures| erasures.name_contact(command.contact_id))
     }
 
     /// Sets the time before which finished operations may have been pruned. See [`Self::needs_horizon`].
@@ -247,6 +269,7 @@ impl Batch {
             // The failure is final, unless an operator replayed the message since then.
             Some(FinishedOperation { status: Status::Failed(reason), replays }) if attempt.replays <= *replays => {
                 // The record stays, but the message must not be dead-lettered any more.
+                let erased = erased || self.changes_erased(command);
                 return Outcome::Failed(if erased { Reason::SubjectErased } else { *reason });
             }
             Some(FinishedOperation { status: Status::Applied | Status::Superseded, .. }) => return Outcome::Duplicate,
@@ -267,6 +290,11 @@ impl Batch {
                 apply(self.states.get(&id), details, command, version_known)
             }
         };
+        // A dead letter would keep what the change brings.
+        let fail = |reason| {
+            let reason = if self.changes_erased(command) { Reason::SubjectErased } else { reason };
+            (Outcome::Failed(reason), Status::Failed(reason))
+        };
         let (outcome, status) = match decision {
             Decision::Write(contact) => {
                 self.states.insert(contact.id, contact.state());
@@ -276,10 +304,8 @@ impl Batch {
             Decision::Superseded => (Outcome::Superseded, Status::Superseded),
             // The contact has the effect, but the record of the operation was pruned. Record it again.
             Decision::Duplicate => (Outcome::Duplicate, Status::Applied),
-            Decision::Fail(reason) => (Outcome::Failed(reason), Status::Failed(reason)),
-            Decision::Wait(reason) if last_attempts_fail && attempt.last_attempt => {
-                (Outcome::Failed(reason), Status::Failed(reason))
-            }
+            Decision::Fail(reason) => fail(reason),
+            Decision::Wait(reason) if last_attempts_fail && attempt.last_attempt => fail(reason),
             Decision::Wait(reason) => return Outcome::Wait(reason),
         };
         record(outcome, status);

@@ -81,4 +81,9 @@ impl Command {
             Action::Patch(_) => OperationKind::Patch,
         }
     }
+
+    /// Whether the command changes values of a contact that exists.
+    pub const fn is_change(&self) -> bool {
+        matches!(self.action, Action::Update(_) | Action::Patch(_))
+    }
 }

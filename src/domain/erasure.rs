@@ -78,7 +78,7 @@ impl fmt::Debug for ErasureKey {
 pub struct Erasure {
     /// The id.
     pub id: ErasureId,
-    /// Commands that were accepted later are not concerned: a person may return.
+    /// Commands that were accepted later are not concerned: a person may return. Only the erased contact does not.
     pub erased_at: Timestamp,
     /// What was erased.
     pub values: ErasedValues,
@@ -119,6 +119,11 @@ impl Erasures {
         is_erased(self.key.contact(command.contact_id))
             || phone.is_some_and(|phone| is_erased(self.key.phone(phone)))
             || email.is_some_and(|email| is_erased(self.key.email(email)))
+    }
+
+    /// Whether a contact was erased, at any time.
+    pub fn name_contact(&self, id: ContactId) -> bool {
+        self.erased_at.contains_key(&self.key.contact(id))
     }
 }
 
@@ -254,6 +259,46 @@ mod tests {
         })
     }
 
+    /// A change that finds no contact, of a contact that was erased at any time.
+    fn finds_an_erased_contact(command: &Command, outcome: Outcome, erased: &[(i64, ErasedValues)]) -> bool {
+        let no_contact = [Reason::ContactDeleted, Reason::ContactNotFound].map(Outcome::Failed).contains(&outcome);
+        let is_change = matches!(command.action, Action::Update(_) | Action::Patch(_));
+        no_contact && is_change && erased.iter().any(|(_, values)| values.contacts.contains(&command.contact_id))
+    }
+
+    /// How a contact is before a batch.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Life {
+        Missing,
+        Live,
+        Deleted,
+    }
+
+    /// Up to four contacts.
+    fn any_contacts() -> impl Strategy<Value = Vec<Contact>> {
+        let life = prop_oneof![Just(Life::Missing), Just(Life::Live), Just(Life::Deleted)];
+        proptest::collection::vec(life, 4).prop_map(|lives| {
+            let contacts = (0..4).zip(lives).filter(|(_, life)| *life != Life::Missing);
+            contacts
+                .map(|(number, life)| {
+                    let of = |command| attempt(Command { contact_id: contact_id(number), ..command });
+                    let mut attempts = vec![of(create(1_000 + u128::from(number), 1))];
+                    if life == Life::Deleted {
+                        attempts.push(of(delete(2_000 + u128::from(number), 1)));
+                    }
+                    Batch::new([], []).fold(&attempts).created.remove(0)
+                })
+                .collect()
+        })
+    }
+
+    fn is_distinct(commands: &[Command]) -> bool {
+        let mut ids: Vec<_> = commands.iter().map(|command| command.operation_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len() == commands.len()
+    }
+
     fn fold(existing: &[Contact], erased: &[(i64, ErasedValues)], attempts: &[Attempt]) -> BatchResult {
         let states: Vec<ContactState> = existing.iter().map(Contact::state).collect();
         let batch = Batch::new(states, []);
@@ -264,60 +309,78 @@ mod tests {
     }
 
     proptest! {
-        /// Exactly the commands that an erasure names are rejected. All others do what they do without them.
+        /// Exactly the commands that an erasure names are rejected, and changes of a contact that was erased and is gone. All
+        /// others do what they do without them.
         #[test]
         fn an_erasure_rejects_the_commands_that_it_names_and_changes_nothing_else(
             commands in proptest::collection::vec(any_command(), 1..12),
             erased in proptest::collection::vec((1i64..100, any_values()), 0..4),
-            lives in proptest::collection::vec(any::<bool>(), 4),
+            existing in any_contacts(),
         ) {
-            let mut ids: Vec<_> = commands.iter().map(|command| command.operation_id).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            prop_assume!(ids.len() == commands.len());
-            let existing: Vec<Contact> = (0..4).zip(&lives).filter(|(_, lives)| **lives).map(|(number, _)| {
-                let created = create(1_000 + u128::from(number), 1);
-                let command = Command { contact_id: contact_id(number), ..created };
-                let attempts = [attempt(command)];
-                Batch::new([], []).fold(&attempts).created.remove(0)
-            }).collect();
+            prop_assume!(is_distinct(&commands));
             let attempts: Vec<Attempt> = commands.iter().cloned().map(attempt).collect();
             let result = fold(&existing, &erased, &attempts);
 
-            let rejected: Vec<bool> = commands.iter().map(|command| must_be_rejected(command, &erased)).collect();
-            for (outcome, rejected) in result.outcomes.iter().zip(&rejected) {
-                prop_assert_eq!(*outcome == Outcome::Failed(Reason::SubjectErased), *rejected);
-            }
-            let recorded: Vec<usize> = result.records.iter()
-                .filter(|record| record.status == Status::Failed(Reason::SubjectErased))
-                .map(|record| record.attempt)
-                .collect();
-            prop_assert_eq!(recorded.len(), rejected.iter().filter(|rejected| **rejected).count());
-
             let others: Vec<Attempt> =
-                attempts.iter().zip(&rejected).filter(|(_, rejected)| !**rejected).map(|(attempt, _)| attempt.clone()).collect();
+                attempts.iter().filter(|attempt| !must_be_rejected(&attempt.command, &erased)).cloned().collect();
             let without = fold(&existing, &[], &others);
-            let kept: Vec<Outcome> =
-                result.outcomes.iter().zip(&rejected).filter(|(_, rejected)| !**rejected).map(|(outcome, _)| *outcome).collect();
-            prop_assert_eq!(kept, without.outcomes);
+            let mut outcomes = others.iter().zip(&without.outcomes).map(|(other, outcome)| {
+                match finds_an_erased_contact(&other.command, *outcome, &erased) {
+                    true => Outcome::Failed(Reason::SubjectErased),
+                    false => *outcome,
+                }
+            });
+            let expected: Vec<Outcome> = commands.iter().map(|command| {
+                match must_be_rejected(command, &erased) {
+                    true => Outcome::Failed(Reason::SubjectErased),
+                    false => outcomes.next().unwrap(),
+                }
+            }).collect();
+            let rejected = |outcome: &&Outcome| **outcome == Outcome::Failed(Reason::SubjectErased);
+            let recorded = result.records.iter()
+                .filter(|record| record.status == Status::Failed(Reason::SubjectErased))
+                .count();
+            prop_assert_eq!(recorded, expected.iter().filter(rejected).count());
+            prop_assert_eq!(result.outcomes, expected);
             prop_assert_eq!((result.created, result.changed), (without.created, without.changed));
         }
 
-        /// A store that loads only the erasures since the oldest command decides the same.
+        /// A store that loads only the erasures that a batch needs decides the same.
         #[test]
-        fn an_erasure_before_the_oldest_command_is_not_needed(
-            commands in proptest::collection::vec(any_command(), 1..8),
+        fn an_erasure_that_a_batch_does_not_need_changes_nothing(
+            commands in proptest::collection::vec((any_command(), any::<bool>()), 1..8),
             erased in proptest::collection::vec((1i64..100, any_values()), 0..4),
+            existing in any_contacts(),
         ) {
-            let attempts: Vec<Attempt> = commands.iter().cloned().map(attempt).collect();
-            let since = Batch::needs_erasures(&attempts);
+            let attempts: Vec<Attempt> = commands
+                .into_iter()
+                .map(|(command, last_attempt)| Attempt { last_attempt, ..attempt(command) })
+                .collect();
+            prop_assume!(is_distinct(&attempts.iter().map(|attempt| attempt.command.clone()).collect::<Vec<_>>()));
+            let since = Batch::new(existing.iter().map(Contact::state), []).needs_erasures(&attempts);
             let needed: Vec<_> =
                 erased.iter().filter(|(time, _)| since.is_some_and(|since| at(*time) >= since)).cloned().collect();
-            let (all, loaded) = (erasures(&erased), erasures(&needed));
-            for command in &commands {
-                prop_assert_eq!(all.name(command), loaded.name(command));
-            }
+            let (all, loaded) = (fold(&existing, &erased, &attempts), fold(&existing, &needed, &attempts));
+            prop_assert_eq!(all.outcomes, loaded.outcomes);
+            prop_assert_eq!((all.created, all.changed), (loaded.created, loaded.changed));
         }
+    }
+
+    /// The id of a contact is never used again. The change fails, and its dead letter would have data of the person.
+    #[test]
+    fn a_change_of_an_erased_contact_is_rejected_whenever_it_was_accepted() {
+        let erased = [(50, ErasedValues { contacts: vec![contact()], ..ErasedValues::default() })];
+        let tombstone = Batch::new([], []).fold(&[attempt(create(1, 1)), attempt(delete(2, 2))]).created.remove(0);
+        let rejected = [Outcome::Failed(Reason::SubjectErased)];
+        let later = attempt(update(3, 60));
+        assert_eq!(fold(std::slice::from_ref(&tombstone), &erased, std::slice::from_ref(&later)).outcomes, rejected);
+        let pruned = fold(&[], &erased, std::slice::from_ref(&later));
+        assert_eq!(pruned.outcomes, rejected, "a tombstone that was pruned");
+        let none = fold(std::slice::from_ref(&tombstone), &[], std::slice::from_ref(&later));
+        assert_eq!(none.outcomes, [Outcome::Failed(Reason::ContactDeleted)]);
+        // The store must load an erasure that is older than the command.
+        assert_eq!(Batch::new([tombstone.state()], []).needs_erasures(&[later]), Some(Timestamp::default()));
+        assert_eq!(Batch::new([], []).needs_erasures(&[attempt(create(3, 60))]), Some(at(60)));
     }
 
     #[test]

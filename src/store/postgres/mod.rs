@@ -242,7 +242,7 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
         known =
             known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
     }
-    if let Some(since) = Batch::needs_erasures(batch) {
+    if let Some(since) = known.needs_erasures(batch) {
         // After the locks: an erasure that is not visible here waits until this transaction ends.
         known = known.with_erasures(erasures_since(connection, since)?);
     }

@@ -190,7 +190,7 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
         known =
             known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
     }
-    if let Some(since) = Batch::needs_erasures(batch) {
+    if let Some(since) = known.needs_erasures(batch) {
         known = known.with_erasures(erasures_since(connection, since)?);
     }
     let folded = known.fold(batch);
