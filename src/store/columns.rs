@@ -3,9 +3,10 @@
 use super::StoreError;
 use crate::domain::{
     Action, Attempt, Command, Contact, ContactId, Details, Email, ErasedValues, ErasureKey, Erasures,
-    FinishedOperation, Lifecycle, MemberWrites, NameKey, OperationId, OperationKind, Reason, Stamp, Status, Timestamp,
-    Write,
+    FinishedOperation, Lifecycle, MemberWrites, NameKey, OperationId, OperationKind, Reason, SHORTEST_RETENTION, Stamp,
+    Status, Timestamp, Write,
 };
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use uuid::Uuid;
@@ -160,7 +161,8 @@ fn unreadable(column: &str) -> StoreError {
     StoreError::Misconfigured(format!("{column} has a value that this version does not know"))
 }
 
-/// A batch that shows whether a batch can be applied. It is always rolled back.
+/// A batch that shows whether a batch can be applied. It is always rolled back. Its create is just old enough that a store
+/// also reads the horizon. An older one would read more erasures than a usual batch.
 pub(super) fn probe_batch() -> Result<Vec<Attempt>, StoreError> {
     let details = Details::parse("probe", "+5511900000000", None);
     let command = Command {
@@ -168,7 +170,7 @@ pub(super) fn probe_batch() -> Result<Vec<Attempt>, StoreError> {
         contact_id: ContactId::new(Uuid::now_v7()),
         stamp: Stamp::ZERO.next(),
         expects: None,
-        accepted_at: Timestamp::default(),
+        accepted_at: chrono::Utc::now() - SHORTEST_RETENTION - TimeDelta::minutes(1),
         fingerprint: None,
         action: Action::Create(details.map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))?),
     };
@@ -215,4 +217,18 @@ fn sorted<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Batch;
+
+    #[test]
+    fn a_probe_reads_the_horizon_and_only_the_last_erasures() {
+        let (batch, now) = (probe_batch().unwrap(), chrono::Utc::now());
+        let known = Batch::new([], []);
+        assert!(known.needs_horizon(&batch, now));
+        assert!(known.needs_erasures(&batch).unwrap() > now - SHORTEST_RETENTION * 2);
+    }
 }
