@@ -223,6 +223,15 @@ pub(super) fn contact_of(body: &[u8]) -> Option<Uuid> {
     serde_json::from_slice::<NamedContact>(body).ok().map(|named| named.contact_id)
 }
 
+/// When a body was accepted, although it is not a command.
+pub(super) fn accepted_at_of(body: &[u8]) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Accepted {
+        accepted_at: Timestamp,
+    }
+    serde_json::from_slice::<Accepted>(body).ok().map(|accepted| accepted.accepted_at)
+}
+
 /// Checks that every store can hold a timestamp, and rounds it down to microseconds.
 fn in_range(timestamp: Timestamp) -> Result<Timestamp, Undecodable> {
     Some(timestamp)

@@ -41,6 +41,16 @@ impl Message {
 }
 
 impl Message {
+    /// When the change was accepted. A message that cannot be decoded may have the time in its body or in its properties.
+    pub fn accepted_at(&self) -> Option<Timestamp> {
+        let of_body = match decode(&self.body) {
+            Ok(command) => Some(command.accepted_at),
+            Err(_undecodable) => codec::accepted_at_of(&self.body),
+        };
+        let seconds = i64::try_from(self.timestamp).ok().filter(|seconds| *seconds > 0);
+        of_body.or_else(|| Timestamp::from_timestamp(seconds?, 0))
+    }
+
     /// The operation of a message that cannot be decoded, if its properties name it. Its client may be waiting for it.
     pub fn failed_operation(&self, reason: Reason) -> Option<FailedOperation> {
         let accepted_at = i64::try_from(self.timestamp).ok().filter(|seconds| *seconds > 0)?;

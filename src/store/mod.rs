@@ -148,6 +148,11 @@ pub trait Store: Send + Sync {
     /// because their messages can still be in the dead letter queue.
     fn prune(&self, limit: u32) -> Result<Pruned, StoreError>;
 
+    /// The time of the clock of the database, if it has one of its own.
+    fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(chrono::Utc::now())
+    }
+
     /// Records an erasure. From now on, a batch does not bring back what it names. The same id again replaces the record.
     fn record_erasure(&self, erasure: &Erasure) -> Result<(), StoreError>;
 

@@ -9,12 +9,12 @@
 //! it, so its place among the messages does not matter.
 
 use super::find::{self, Found, FoundDeadLetter, Waiting, interrupted};
-use super::matcher::Matcher;
+use super::matcher::{Matcher, values_of};
 use super::{Sources, Subject, SubjectError};
 use crate::dlq::DeadLetterSummary;
 use crate::domain::{
-    Action, Attempt, Command, Contact, ContactId, Email, ErasedValues, Erasure, ErasureId, HybridClock, OperationId,
-    Outcome, Phone, Timestamp,
+    Action, Attempt, Command, Contact, ContactId, Email, ErasedValues, Erasure, ErasureId, HybridClock, NameKey,
+    OperationId, Outcome, Phone, Timestamp,
 };
 use crate::message::{Message, decode};
 use crate::queue::PACK_KIND;
@@ -42,6 +42,10 @@ pub struct Erased {
     pub(super) erasure: Erasure,
     pub(super) contacts: Vec<ContactId>,
     pub(super) dead_letters: usize,
+    /// How many of the dead letters could not be decoded: their text named the person.
+    pub(super) undecodable: usize,
+    /// How many contacts and dead letters of the first search were left out, because they are later than the erasure.
+    pub(super) later: usize,
     /// How many values of the contacts are not suppressed, because other contacts have them too.
     pub(super) shared: usize,
     pub(super) waiting: Waiting,
@@ -60,7 +64,8 @@ impl Erased {
 
 /// Erases a person: everything that was accepted until now.
 pub fn erase(sources: &mut Sources, subject: &Subject) -> Result<Erased, SubjectError> {
-    let erased_at = now();
+    // A producer whose clock is ahead of this one stamps what exists already with a later time.
+    let erased_at = now().max(whole_micros(retry(sources, |sources| sources.store.now())?));
     let values = ErasedValues {
         contacts: subject.contacts.clone(),
         phones: subject.phones.clone(),
@@ -71,6 +76,8 @@ pub fn erase(sources: &mut Sources, subject: &Subject) -> Result<Erased, Subject
         erasure: Erasure { id, erased_at, values },
         contacts: Vec::new(),
         dead_letters: 0,
+        undecodable: 0,
+        later: 0,
         shared: 0,
         waiting: Waiting::default(),
         notes: Vec::new(),
@@ -92,12 +99,7 @@ impl Erased {
     fn run(&mut self, sources: &mut Sources, subject: &Subject) -> Result<(), SubjectError> {
         let mut recorded = None;
         for _ in 0..MAX_PASSES {
-            if sources.stop.is_set() {
-                return Err(interrupted().into());
-            }
-            let wanted = Subject { contacts: self.erasure.values.contacts.clone(), ..subject.clone() };
-            let found = self.without_later(find::find(sources, &wanted)?);
-            self.add_values(sources, &found)?;
+            let found = self.search(sources, subject, recorded.is_none())?;
             if recorded.as_ref() != Some(&self.erasure.values) {
                 retry(sources, |sources| sources.store.record_erasure(&self.erasure))?;
                 recorded = Some(self.erasure.values.clone());
@@ -107,79 +109,176 @@ impl Erased {
             let (packs, messages): (Vec<_>, Vec<_>) =
                 found.dead_letters.iter().partition(|found| found.message.kind == PACK_KIND);
             if found.contacts.is_empty() && messages.is_empty() {
-                self.is_complete = packs.is_empty();
+                self.is_complete = packs.is_empty() && self.later == 0;
                 self.notes.extend(packs.iter().map(|found| pack_note(&found.message)));
                 break;
             }
             // The messages first: after the contacts are deleted, nothing else shows that a message belongs to them.
-            let matcher = Matcher::new(&find::with_contacts(&wanted, &found.contacts));
-            self.dead_letters += discard(sources, &matcher, self.erasure.erased_at)?;
+            self.discard(sources, &Matcher::new(&self.wanted(subject)))?;
             self.delete(sources, &found.contacts)?;
+        }
+        if self.later > 0 {
+            self.notes.push(later_note(self.later));
         }
         self.purge_files(sources);
         self.waiting = find::waiting(sources)?;
         Ok(())
     }
 
-    /// Without what was accepted after the erasure began.
-    fn without_later(&self, mut found: Found) -> Found {
-        let erased_at = self.erasure.erased_at;
-        found.contacts.retain(|contact| contact.created_at <= erased_at);
-        found.dead_letters.retain(|found| !is_later(&found.message, erased_at));
+    /// The person, with all ids and values that were found.
+    fn wanted(&self, subject: &Subject) -> Subject {
+        let ErasedValues { contacts, phones, emails } = self.erasure.values.clone();
+        Subject { names: subject.names.clone(), phones, emails, contacts }
+    }
+
+    /// Searches with the values that were given and found, until no more contacts are found. Adds what was found to the
+    /// record.
+    fn search(&mut self, sources: &mut Sources, subject: &Subject, is_first: bool) -> Result<Found, SubjectError> {
+        loop {
+            if sources.stop.is_set() {
+                return Err(interrupted().into());
+            }
+            let wanted = self.wanted(subject);
+            let all = find::find(sources, &wanted)?;
+            let known: Vec<ContactId> = all.contacts.iter().map(|contact| contact.id).collect();
+            let count = |found: &Found| found.contacts.len() + found.dead_letters.len();
+            let all_count = count(&all);
+            let found = self.without_later(all, subject);
+            if is_first {
+                self.later = all_count - count(&found);
+            }
+            if !self.add_contacts(sources, &found)? {
+                self.add_values(sources, &known, &found, &Matcher::new(&wanted))?;
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Without what was accepted after the erasure began. Somebody else may take a value that was only found.
+    fn without_later(&self, mut found: Found, subject: &Subject) -> Found {
+        let Erasure { erased_at, values, .. } = &self.erasure;
+        let is_named = |contact: &Contact| {
+            values.contacts.contains(&contact.id)
+                || contact.details().is_some_and(|details| {
+                    subject.phones.contains(&details.phone)
+                        || details.email.as_ref().is_some_and(|email| has_email(&subject.emails, email))
+                        || subject.names.iter().any(|name| NameKey::of(name) == NameKey::of(&details.name))
+                })
+        };
+        found.contacts.retain(|contact| {
+            contact.created_at <= *erased_at && (contact.updated_at <= *erased_at || is_named(contact))
+        });
+        found.dead_letters.retain(|found| !is_later(&found.message, *erased_at));
         found
     }
 
-    /// Adds the ids and values that were found. A value that another contact has too is not suppressed: that other person
-    /// may have changes on the way.
-    fn add_values(&mut self, sources: &Sources, found: &Found) -> Result<(), SubjectError> {
+    /// Adds the ids of the contacts, also of those that only a message names: their create was perhaps never applied. A
+    /// live contact that was not found belongs to somebody else. Returns whether there was a new one.
+    fn add_contacts(&mut self, sources: &Sources, found: &Found) -> Result<bool, SubjectError> {
+        let mut is_new = false;
+        let mut add = |values: &mut ErasedValues, id| {
+            values.contacts.push(id);
+            is_new = true;
+        };
         let values = &mut self.erasure.values;
         for contact in &found.contacts {
             if !values.contacts.contains(&contact.id) {
-                values.contacts.push(contact.id);
+                add(values, contact.id);
             }
-        }
-        let (mut phones, mut emails): (Vec<Phone>, Vec<Email>) = (Vec::new(), Vec::new());
-        for details in found.contacts.iter().filter_map(Contact::details) {
-            phones.push(details.phone);
-            emails.extend(details.email.clone());
         }
         for FoundDeadLetter { message, .. } in &found.dead_letters {
-            match decode(&message.body).map(|command| command.action) {
-                Ok(Action::Create(details) | Action::Update(details)) => {
-                    phones.push(details.phone);
-                    emails.extend(details.email);
-                }
-                Ok(Action::Patch(patch)) => {
-                    phones.extend(patch.phone);
-                    emails.extend(patch.email.and_then(|email| email.value().cloned()));
-                }
-                Ok(Action::Delete) | Err(_) => {}
+            let Ok(Command { contact_id, .. }) = decode(&message.body) else { continue };
+            if values.contacts.contains(&contact_id) {
+                continue;
+            }
+            let is_live = sources.store.contact(contact_id)?.is_some_and(|contact| contact.details().is_some());
+            if !is_live {
+                add(values, contact_id);
             }
         }
+        Ok(is_new)
+    }
+
+    /// Adds the numbers and addresses that were found. A value that another contact or a message of other people has too is
+    /// not suppressed: they may have changes on the way.
+    fn add_values(
+        &mut self,
+        sources: &Sources,
+        known: &[ContactId],
+        found: &Found,
+        matcher: &Matcher,
+    ) -> Result<(), SubjectError> {
+        let values = &mut self.erasure.values;
+        let (mut phones, mut emails): (Vec<Phone>, Vec<Email>) = (Vec::new(), Vec::new());
+        let mut add = |phone: Option<Phone>, email: Option<&Email>| {
+            phones.extend(phone.filter(|phone| !values.phones.contains(phone) && !phones.contains(phone)));
+            let is_new = |email: &&Email| !has_email(&values.emails, email) && !has_email(&emails, email);
+            let email = email.filter(is_new).cloned();
+            emails.extend(email);
+        };
+        for details in found.contacts.iter().filter_map(Contact::details) {
+            add(Some(details.phone), details.email.as_ref());
+        }
+        for FoundDeadLetter { message, .. } in &found.dead_letters {
+            if let Ok(command) = decode(&message.body) {
+                // The other values of a change of somebody else's contact are theirs.
+                if values.contacts.contains(&command.contact_id) {
+                    let (_, phone, email) = values_of(&command.action);
+                    add(phone, email);
+                }
+            }
+        }
+        if phones.is_empty() && emails.is_empty() {
+            return Ok(());
+        }
+        let (other_phones, other_emails) = values_of_others(sources, matcher, &phones, &emails)?;
         let is_shared = |subject: Subject| {
             let others = find::contacts(&*sources.store, &subject)?;
-            Ok::<_, SubjectError>(others.iter().any(|other| !found.contacts.iter().any(|known| known.id == other.id)))
+            Ok::<_, SubjectError>(others.iter().any(|other| !known.contains(&other.id)))
         };
         let mut shared = 0;
-        for (index, phone) in phones.iter().enumerate() {
-            if values.phones.contains(phone) || phones.iter().take(index).any(|earlier| earlier == phone) {
-                continue;
-            }
-            match is_shared(Subject { phones: vec![*phone], ..Subject::default() })? {
+        for phone in phones {
+            let subject = Subject { phones: vec![phone], ..Subject::default() };
+            match other_phones.contains(&phone) || is_shared(subject)? {
                 true => shared += 1,
-                false => values.phones.push(*phone),
+                false => values.phones.push(phone),
             }
         }
-        for (index, email) in emails.iter().enumerate() {
-            if values.emails.contains(email) || emails.iter().take(index).any(|earlier| earlier == email) {
-                continue;
-            }
-            match is_shared(Subject { emails: vec![email.clone()], ..Subject::default() })? {
+        for email in emails {
+            let subject = Subject { emails: vec![email.clone()], ..Subject::default() };
+            match has_email(&other_emails, &email) || is_shared(subject)? {
                 true => shared += 1,
-                false => values.emails.push(email.clone()),
+                false => values.emails.push(email),
             }
         }
         self.shared = self.shared.max(shared);
+        Ok(())
+    }
+
+    /// Removes the matching messages from the dead letter queue.
+    fn discard(&mut self, sources: &Sources, matcher: &Matcher) -> Result<(), SubjectError> {
+        let erased_at = self.erasure.erased_at;
+        sources.dead_letters.browse(&mut |browser| {
+            let mut tags = Vec::new();
+            while let Some(dead_letter) = browser.next()? {
+                if sources.stop.is_set() {
+                    return Err(interrupted());
+                }
+                let message = &dead_letter.message;
+                let is_pack = message.kind == PACK_KIND;
+                if !is_pack && !matcher.matches(message).is_empty() && !is_later(message, erased_at) {
+                    browser.mark_for_removal();
+                    tags.push((dead_letter.tag, decode(&message.body).is_err()));
+                }
+            }
+            for batch in tags.chunks(REMOVALS) {
+                let removed: Vec<_> = batch.iter().map(|(tag, _)| *tag).collect();
+                browser.remove(&removed)?;
+                self.dead_letters += batch.len();
+                self.undecodable += batch.iter().filter(|(_, is_undecodable)| *is_undecodable).count();
+            }
+            Ok(())
+        })?;
         Ok(())
     }
 
@@ -225,13 +324,56 @@ impl Erased {
 
 /// The current time in whole microseconds, the precision of every store.
 fn now() -> Timestamp {
-    let now = chrono::Utc::now();
-    Timestamp::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
+    whole_micros(chrono::Utc::now())
 }
 
-/// Whether a message was accepted after this time: it is a new request.
+fn whole_micros(time: Timestamp) -> Timestamp {
+    Timestamp::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+/// Whether a message was accepted after this time: it is a new request. A pack has changes of several times.
 fn is_later(message: &Message, erased_at: Timestamp) -> bool {
-    decode(&message.body).is_ok_and(|command| command.accepted_at > erased_at)
+    message.kind != PACK_KIND && message.accepted_at().is_some_and(|accepted_at| accepted_at > erased_at)
+}
+
+/// Addresses are compared without upper and lower case, as in a search.
+fn has_email(emails: &[Email], wanted: &Email) -> bool {
+    let wanted = wanted.as_str().to_lowercase();
+    emails.iter().any(|email| email.as_str().to_lowercase() == wanted)
+}
+
+/// Which of these values the commands of other people in the dead letter queue have.
+fn values_of_others(
+    sources: &Sources,
+    matcher: &Matcher,
+    phones: &[Phone],
+    emails: &[Email],
+) -> Result<(Vec<Phone>, Vec<Email>), SubjectError> {
+    let (mut other_phones, mut other_emails) = (Vec::new(), Vec::new());
+    sources.dead_letters.browse(&mut |browser| {
+        while let Some(dead_letter) = browser.next()? {
+            if sources.stop.is_set() {
+                return Err(interrupted());
+            }
+            let Ok(command) = decode(&dead_letter.message.body) else { continue };
+            if !matcher.matches(&dead_letter.message).is_empty() {
+                continue;
+            }
+            let (_, phone, email) = values_of(&command.action);
+            other_phones.extend(phone.filter(|phone| phones.contains(phone)));
+            other_emails.extend(email.filter(|email| has_email(emails, email)).cloned());
+        }
+        Ok(())
+    })?;
+    Ok((other_phones, other_emails))
+}
+
+/// What the operator does about data that looks later than the erasure.
+fn later_note(later: usize) -> String {
+    format!(
+        "{later} of the contacts and messages that the first search found have a later time than the erasure: they may be new \
+         requests, or a clock is wrong. Check the clocks, then run this command again"
+    )
 }
 
 /// What the operator does about a pack: only a consumer can separate its changes.
@@ -264,31 +406,6 @@ fn wait_for_batches(sources: &Sources) -> Result<(), SubjectError> {
         true => Err(interrupted().into()),
         false => Ok(()),
     }
-}
-
-/// Removes the matching messages from the dead letter queue. Returns how many.
-fn discard(sources: &Sources, matcher: &Matcher, erased_at: Timestamp) -> Result<usize, SubjectError> {
-    let mut removed = 0;
-    sources.dead_letters.browse(&mut |browser| {
-        let mut tags = Vec::new();
-        while let Some(dead_letter) = browser.next()? {
-            if sources.stop.is_set() {
-                return Err(interrupted());
-            }
-            let message = &dead_letter.message;
-            let is_pack = message.kind == PACK_KIND;
-            if !is_pack && !matcher.matches(message).is_empty() && !is_later(message, erased_at) {
-                browser.mark_for_removal();
-                tags.push(dead_letter.tag);
-            }
-        }
-        for batch in tags.chunks(REMOVALS) {
-            browser.remove(batch)?;
-            removed += batch.len();
-        }
-        Ok(())
-    })?;
-    Ok(removed)
 }
 
 /// Tries again while another transaction prevents a change.

@@ -139,6 +139,12 @@ fn erased_text(erased: &ErasedView) -> String {
     row("messages discarded", erased.dead_letters.to_string());
     row("complete", if erased.complete { "yes".into() } else { "no: run the command again".into() });
     let mut text = align_columns(&rows);
+    if erased.undecodable > 0 {
+        text.push_str(&format!(
+            "{} of the messages could not be decoded: their text named the person\n",
+            erased.undecodable
+        ));
+    }
     if erased.not_suppressed > 0 {
         text.push_str(&format!(
             "{} of the contacts stay valid for changes that are on the way, because other contacts have them too\n",

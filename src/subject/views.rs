@@ -14,12 +14,13 @@ use serde::Serialize;
 const SCHEMA: u32 = 1;
 
 /// What a search does not read.
-pub(super) const NOT_SEARCHED: [&str; 5] = [
+pub(super) const NOT_SEARCHED: [&str; 6] = [
     "messages that wait in the work queue and in the retry queue: they are only counted",
     "backups of the database, of the broker and of a data folder",
     "files of earlier exports, and archives of dlq-drain export",
     "old versions of rows and messages that PostgreSQL and RabbitMQ have not yet removed from their files",
     "copies in other systems: clients of the API, and browsers that show a contact",
+    "queues of other services that take the events, and copies of programs that follow the changes",
 ];
 
 /// What was searched for.
@@ -109,7 +110,7 @@ pub struct FoundView {
     pub(super) contacts: Vec<ContactView>,
     pub(super) dead_letters: Vec<DeadLetterView>,
     pub(super) waiting: Waiting,
-    not_searched: [&'static str; 5],
+    not_searched: [&'static str; NOT_SEARCHED.len()],
 }
 
 impl From<&Found> for FoundView {
@@ -166,7 +167,7 @@ pub struct ExportView {
     operations: Vec<OperationView>,
     dead_letters: Vec<DeadLetterLine>,
     waiting: Waiting,
-    not_searched: [&'static str; 5],
+    not_searched: [&'static str; NOT_SEARCHED.len()],
 }
 
 impl ExportView {
@@ -219,11 +220,13 @@ pub struct ErasedView {
     pub(super) complete: bool,
     pub(super) contacts: Vec<String>,
     pub(super) dead_letters: usize,
+    pub(super) undecodable: usize,
+    later: usize,
     suppressed: SuppressedView,
     pub(super) not_suppressed: usize,
     pub(super) waiting: Waiting,
     pub(super) notes: Vec<String>,
-    pub(super) not_reached: [&'static str; 5],
+    pub(super) not_reached: [&'static str; NOT_SEARCHED.len()],
 }
 
 impl From<&Erased> for ErasedView {
@@ -235,6 +238,8 @@ impl From<&Erased> for ErasedView {
             complete: erased.is_complete,
             contacts: erased.contacts.iter().map(ContactId::to_string).collect(),
             dead_letters: erased.dead_letters,
+            undecodable: erased.undecodable,
+            later: erased.later,
             suppressed: SuppressedView {
                 contacts: values.contacts.len(),
                 phones: values.phones.len(),

@@ -290,7 +290,7 @@ fn subjects(id: &str) -> Value {
         }),
         _ => json!({
             "erasure_id": ANOTHER_ID, "erased_at": "2026-08-02T12:00:00Z", "complete": true, "contacts": [ANOTHER_ID],
-            "dead_letters": 0, "suppressed": { "contacts": 1, "phones": 1, "emails": 1 }, "not_suppressed": 0,
+            "dead_letters": 0, "undecodable": 0, "later": 0, "suppressed": { "contacts": 1, "phones": 1, "emails": 1 }, "not_suppressed": 0,
             "waiting": waiting, "notes": [], "not_reached": [A_BACKUP],
         }),
     };

@@ -451,6 +451,11 @@ impl Store for Postgres {
         Ok(Pruned { operations, tombstones })
     }
 
+    fn now(&self) -> Result<Timestamp, StoreError> {
+        let now = diesel::select(diesel::dsl::sql::<Timestamptz>("clock_timestamp()"));
+        Ok(now.get_result(&mut *self.writes.get()?)?)
+    }
+
     fn record_erasure(&self, erasure: &Erasure) -> Result<(), StoreError> {
         let secret = columns::new_erasure_secret()?;
         self.writes.get()?.transaction(|connection| {
