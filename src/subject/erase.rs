@@ -423,3 +423,45 @@ fn retry<T>(sources: &Sources, mut work: impl FnMut(&Sources) -> Result<T, Store
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Details, Lifecycle, Name, Stamp};
+
+    /// Between two passes, somebody else may take a number that the erasure only found.
+    #[test]
+    fn a_contact_that_took_a_found_value_later_stays() {
+        let at = |seconds| Timestamp::from_timestamp(seconds, 0).unwrap();
+        let (named, found) = (Phone::parse("11987654321").unwrap(), Phone::parse("11912345678").unwrap());
+        let contact = |number, phone, updated_at| Contact {
+            id: ContactId::new(Uuid::from_u128(number)),
+            version: OperationId::new(Uuid::from_u128(number)),
+            stamp: Stamp::ZERO,
+            writes: None,
+            created_by: OperationId::new(Uuid::from_u128(number)),
+            created_at: at(10),
+            updated_at: at(updated_at),
+            life: Lifecycle::Live(Details { name: Name::parse("Ana").unwrap(), phone, email: None }),
+        };
+        let contacts = vec![contact(1, named, 60), contact(2, found, 60), contact(3, found, 40), contact(4, found, 60)];
+        let recorded = contacts[3].id;
+        let values = ErasedValues { contacts: vec![recorded], phones: vec![named, found], ..ErasedValues::default() };
+        let erased = Erased {
+            erasure: Erasure { id: ErasureId::new(Uuid::nil()), erased_at: at(50), values },
+            contacts: Vec::new(),
+            dead_letters: 0,
+            undecodable: 0,
+            later: 0,
+            shared: 0,
+            waiting: Waiting::default(),
+            notes: Vec::new(),
+            is_complete: false,
+        };
+        let subject = Subject { phones: vec![named], ..Subject::default() };
+        let all = Found { subject: subject.clone(), contacts, dead_letters: Vec::new(), waiting: Waiting::default() };
+        let kept = erased.without_later(all, &subject).contacts;
+        let kept: Vec<u128> = kept.iter().map(|contact| contact.id.uuid().as_u128()).collect();
+        assert_eq!(kept, [1, 3, 4]);
+    }
+}

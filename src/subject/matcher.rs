@@ -152,23 +152,31 @@ fn is_phone_in(run: &str, is_international: bool, phone: Phone) -> bool {
     let (Some(international), Some(national)) = (phone.strip_prefix('+'), phone.strip_prefix("+55")) else {
         return false;
     };
-    let is_phone = |digits: &str| {
+    let is_phone = |digits: &str, is_international: bool| {
         digits == international || !is_international && digits.strip_suffix(national).is_some_and(is_national_prefix)
     };
-    if is_phone(&whole) {
+    if is_phone(&whole, is_international) {
         return true;
     }
     // All the digits are one number, and it is another one.
-    let is_other = is_national_number(&whole) || whole.strip_prefix("55").is_some_and(is_national_number);
-    let starts = if is_international { 0..groups.len().min(1) } else { 0..groups.len() };
-    !is_other
-        && starts.into_iter().any(|start| {
-            let mut digits = String::new();
-            groups.iter().skip(start).any(|group| {
+    if is_national_number(&whole) || is_number_with_country(&whole) {
+        return false;
+    }
+    (0..groups.len()).any(|start| {
+        let (before, after) = groups.split_at(start);
+        // The digits after `+` begin a number. Another one can follow.
+        let is_inside = is_international && start > 0 && !is_number_with_country(&before.concat());
+        let mut digits = String::new();
+        !is_inside
+            && after.iter().any(|group| {
                 digits.push_str(group);
-                is_phone(&digits)
+                is_phone(&digits, is_international && start == 0)
             })
-        })
+    })
+}
+
+fn is_number_with_country(digits: &str) -> bool {
+    digits.strip_prefix("55").is_some_and(is_national_number)
 }
 
 fn is_national_number(digits: &str) -> bool {
@@ -272,6 +280,7 @@ mod tests {
             ("for 00000000-0000-0000-0000-000000000abc", &[Contact]),
             ("2026-11-29 11 98765-4321", &[Phone]),
             ("(11) 98765-4321 / (11) 3333-4444", &[Phone]),
+            ("+55 11 3333-4444 / 11 98765-4321", &[Phone]),
             ("0055 11 98765 4321, +55 (11) 98765-4321", &[Phone]),
             ("<ana.souza@example.com>; 'ana.souza@example.com'", &[Email]),
             ("{\"schema\": 9, \"email\": \"ana.souza@example.com\", \"phone\": \"+5511987654321\"}", &[Phone, Email]),
