@@ -579,6 +579,21 @@ fn what_looks_later_than_an_erasure_stays_and_is_reported() {
     assert_eq!(service.0.dead_letters().len(), 3);
 }
 
+/// The id of a contact is never used again: the change has no use, whenever it was accepted.
+#[test]
+fn a_later_dead_letter_of_an_erased_contact_is_discarded() {
+    let service = Service::new();
+    let known = create();
+    service.apply(&[&known]);
+    let moved = person("Zyxwvut Moved", "(31) 93333-3333", None);
+    let later = chrono::Utc::now() + Duration::from_secs(3600);
+    let moved = Command { contact_id: known.contact_id, accepted_at: later, ..accepted_now(Action::Update(moved)) };
+    service.publish(QueueKind::DeadLetter, [dead_letter(&moved)], Duration::ZERO);
+    let report = service.erase();
+    assert_eq!((&report["dead_letters"], &report["later"]), (&1.into(), &0.into()), "{report}");
+    assert!(service.0.dead_letters().is_empty());
+}
+
 /// A key with these scopes, and its entry in the settings.
 fn key(name: &str, scopes: &str) -> (String, String) {
     let key = format!("key-of-{name}");

@@ -168,7 +168,7 @@ impl Erased {
         found.contacts.retain(|contact| {
             contact.created_at <= *erased_at && (contact.updated_at <= *erased_at || is_named(contact))
         });
-        found.dead_letters.retain(|found| !is_later(&found.message, *erased_at));
+        found.dead_letters.retain(|found| !is_later(&found.message, &self.erasure));
         found
     }
 
@@ -257,7 +257,7 @@ impl Erased {
 
     /// Removes the matching messages from the dead letter queue.
     fn discard(&mut self, sources: &Sources, matcher: &Matcher) -> Result<(), SubjectError> {
-        let erased_at = self.erasure.erased_at;
+        let erasure = &self.erasure;
         sources.dead_letters.browse(&mut |browser| {
             let mut tags = Vec::new();
             while let Some(dead_letter) = browser.next()? {
@@ -266,7 +266,7 @@ impl Erased {
                 }
                 let message = &dead_letter.message;
                 let is_pack = message.kind == PACK_KIND;
-                if !is_pack && !matcher.matches(message).is_empty() && !is_later(message, erased_at) {
+                if !is_pack && !matcher.matches(message).is_empty() && !is_later(message, erasure) {
                     browser.mark_for_removal();
                     tags.push((dead_letter.tag, decode(&message.body).is_err()));
                 }
@@ -331,9 +331,16 @@ fn whole_micros(time: Timestamp) -> Timestamp {
     Timestamp::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
-/// Whether a message was accepted after this time: it is a new request. A pack has changes of several times.
-fn is_later(message: &Message, erased_at: Timestamp) -> bool {
-    message.kind != PACK_KIND && message.accepted_at().is_some_and(|accepted_at| accepted_at > erased_at)
+/// Whether a message was accepted after the erasure: it is a new request. A pack has changes of several times. A change of
+/// an erased contact is no new request: its id is never used again.
+fn is_later(message: &Message, erasure: &Erasure) -> bool {
+    let is_of_erased = || {
+        decode(&message.body)
+            .is_ok_and(|command| command.is_change() && erasure.values.contacts.contains(&command.contact_id))
+    };
+    message.kind != PACK_KIND
+        && message.accepted_at().is_some_and(|accepted_at| accepted_at > erasure.erased_at)
+        && !is_of_erased()
 }
 
 /// Addresses are compared without upper and lower case, as in a search.
