@@ -48,7 +48,8 @@ impl Cluster {
             }
             None => (stack.broker.url.clone(), stack.database.url.clone()),
         };
-        let free_address = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        // The other processes take free ports of 127.0.0.1, also while this one is stopped.
+        let free_address = || TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap().to_string();
         let producers = (0..PRODUCERS).map(|number| ClusterMember {
             role: "producer",
             listen: free_address(),
