@@ -122,6 +122,20 @@ fn read(store: &impl Store, id: ContactId) -> Contact {
     store.contact(id).unwrap().expect("the contact exists")
 }
 
+/// Another program wrote the row. A worker that stopped here would also leave the changes of all other contacts.
+fn a_row_that_cannot_be_read_rejects_only_its_own_commands<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
+    let (first, second) = (create(new_contact(), "Ana Souza"), create(new_contact(), "Bia Lima"));
+    apply(store, &[&first, &second]);
+    database.execute("UPDATE contacts SET phone = 'none' WHERE name = 'Ana Souza'");
+    let update = |created: &Command| update(created.contact_id, 10, "Carla Dias");
+    let Err(StoreError::Rejected(why)) = store.apply(&[attempt(update(&first))]) else { panic!("not rejected") };
+    assert!(why.contains("contacts.phone") && !why.contains("none"), "{why}");
+    assert_eq!(apply(store, &[&update(&second)]), [Outcome::Applied]);
+    let Err(StoreError::Misconfigured(_)) = store.contact(first.contact_id) else { panic!("it can be read") };
+}
+
 fn the_schema_is_checked_created_and_reverted<D: TestDatabase>() {
     let database = D::empty();
     let store = database.store();
@@ -208,7 +222,7 @@ fn patches_are_merged_by_member<D: TestDatabase>() {
         assert_eq!(contact.details(), Some(&expected), "{sizes:?}");
         assert_eq!(contact.stamp, newer.stamp);
         assert_eq!(store.operation(older.operation_id).unwrap().unwrap().kind, OperationKind::Patch);
-        let writes = contact.state().member_writes();
+        let writes = contact.member_writes();
         assert_eq!((writes.name.1, writes.email.1), (older.operation_id, newer.operation_id));
         // An update between the two patches changes only what no newer patch has changed.
         assert_eq!(apply(store, &[&update(id, 55, "Bia")]), [Outcome::Applied]);
@@ -764,10 +778,10 @@ fn any_order_and_repetition_has_the_same_result<D: TestDatabase>() {
             let contact = read(store, id);
             match newest {
                 Some(newest) => {
-                    let writes = contact.state().member_writes();
+                    let writes = contact.member_writes();
                     prop_assert_eq!([writes.name, writes.phone, writes.email].map(|(_, operation)| operation), newest);
                 }
-                None => prop_assert!(contact.state().deleted),
+                None => prop_assert!(contact.is_deleted()),
             }
         }
         for command in &commands {
@@ -923,6 +937,7 @@ on_both_databases! {
     a_contact_is_created_updated_and_deleted,
     a_contact_can_have_no_address,
     patches_are_merged_by_member,
+    a_row_that_cannot_be_read_rejects_only_its_own_commands,
     a_finished_operation_has_its_status,
     a_failure_of_an_unreadable_message_is_recorded_once,
     a_duplicate_changes_nothing,

@@ -192,7 +192,7 @@ fn nothing_returns_that_was_accepted_before_an_erasure() {
     );
     // A delete like any other, with a tombstone and an operation.
     let deleted = service.store().contact(known.contact_id).unwrap().unwrap();
-    assert!(deleted.state().deleted);
+    assert!(deleted.is_deleted());
     assert_eq!(service.finished(&Command { operation_id: deleted.version, ..known.clone() }).status, Status::Applied);
 
     let later = create();
@@ -538,7 +538,7 @@ fn what_only_a_dead_letter_names_is_erased_with_it() {
     assert_eq!((&report["complete"], &report["contacts"]), (&true.into(), &serde_json::json!([])), "{report}");
     assert_eq!((&report["suppressed"]["contacts"], &report["suppressed"]["phones"]), (&1.into(), &1.into()));
     assert!(service.0.dead_letters().is_empty());
-    assert!(!service.store().contact(bia.contact_id).unwrap().unwrap().state().deleted);
+    assert!(!service.store().contact(bia.contact_id).unwrap().unwrap().is_deleted());
     // A change of the contact that arrives late.
     service.0.publish([Message::new(&renamed)]);
     let consumer = service.0.start("consumer");

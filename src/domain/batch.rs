@@ -3,12 +3,9 @@
 //! A store loads the contacts and the finished operations of a batch, calls [`Batch::fold`] and writes the result. It
 //! does this in one transaction. Both stores use this code; neither of them decides anything.
 
-use super::{
-    Action, Command, Contact, ContactId, ContactState, Decision, Details, Erasures, OperationId, OperationKind, Reason,
-    Timestamp, apply,
-};
+use super::{Command, Contact, ContactId, Decision, Erasures, OperationId, OperationKind, Reason, Timestamp, apply};
 use chrono::TimeDelta;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One attempt to apply a command.
 #[derive(Clone, Debug)]
@@ -108,8 +105,7 @@ pub const SHORTEST_RETENTION: TimeDelta = TimeDelta::minutes(30);
 /// A batch before it is folded: what the store loaded for it.
 #[derive(Debug, Default)]
 pub struct Batch {
-    states: HashMap<ContactId, ContactState>,
-    details: HashMap<ContactId, Details>,
+    contacts: HashMap<ContactId, Contact>,
     finished: HashMap<OperationId, FinishedOperation>,
     horizon: Option<Timestamp>,
     erasures: Option<Erasures>,
@@ -138,7 +134,7 @@ impl Batch {
             let Attempt { command, last_attempt, must_fail, .. } = attempt;
             let ends_now = *last_attempt || must_fail.is_some() || self.finished.contains_key(&command.operation_id);
             deleted.contains(&command.contact_id)
-                || self.states.get(&command.contact_id).map_or(ends_now, |state| state.deleted)
+                || self.contacts.get(&command.contact_id).map_or(ends_now, Contact::is_deleted)
         };
         let needs_all = attempts.iter().any(|attempt| attempt.command.is_change() && may_be_gone(attempt));
         Some(if needs_all { Timestamp::default() } else { oldest })
@@ -148,7 +144,7 @@ impl Batch {
     /// again, so the time does not matter.
     fn changes_erased(&self, command: &Command) -> bool {
         command.is_change()
-            && self.states.get(&command.contact_id).is_none_or(|state| state.deleted)
+            && self.contacts.get(&command.contact_id).is_none_or(Contact::is_deleted)
             && self.erasures.as_ref().is_some_and(|erasures| erasures.name_contact(command.contact_id))
     }
 
@@ -168,26 +164,6 @@ impl Batch {
             .any(|attempt| self.is_unknown(attempt) && attempt.command.accepted_at < now - SHORTEST_RETENTION)
     }
 
-    /// Sets the details of contacts. See [`Self::needs_details`].
-    #[must_use]
-    pub fn with_details(mut self, details: impl IntoIterator<Item = (ContactId, Details)>) -> Self {
-        self.details.extend(details);
-        self
-    }
-
-    /// The contacts whose details the store must load with [`Self::with_details`]: a command may keep a part of them.
-    pub fn needs_details(&self, attempts: &[Attempt]) -> Vec<ContactId> {
-        let needs = |attempt: &&Attempt| match (&attempt.command.action, self.states.get(&attempt.command.contact_id)) {
-            (_, None) | (Action::Create(_) | Action::Delete, _) => false,
-            (Action::Patch(_), Some(state)) => !state.deleted,
-            (Action::Update(_), Some(state)) => state.writes.is_some(),
-        };
-        let mut ids: Vec<ContactId> = attempts.iter().filter(needs).map(|attempt| attempt.command.contact_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
-    }
-
     fn is_unknown(&self, attempt: &Attempt) -> bool {
         let command = &attempt.command;
         // An operation that failed as expired is still unknown.
@@ -197,19 +173,18 @@ impl Batch {
         };
         command.kind() == OperationKind::Insert
             && operation_is_unknown
-            && !self.states.contains_key(&command.contact_id)
+            && !self.contacts.contains_key(&command.contact_id)
     }
 
-    /// Starts a batch with what the store loaded: the states of the contacts in the batch, and the finished operations
+    /// Starts a batch with what the store loaded: the contacts in the batch, and the finished operations
     /// among the ids of the commands and the versions that they expect.
     pub fn new(
-        states: impl IntoIterator<Item = ContactState>,
+        contacts: impl IntoIterator<Item = Contact>,
         finished: impl IntoIterator<Item = (OperationId, FinishedOperation)>,
     ) -> Self {
         Self {
-            states: states.into_iter().map(|state| (state.id, state)).collect(),
+            contacts: contacts.into_iter().map(|contact| (contact.id, contact)).collect(),
             finished: finished.into_iter().collect(),
-            details: HashMap::new(),
             horizon: None,
             erasures: None,
         }
@@ -218,8 +193,8 @@ impl Batch {
     /// Decides the outcome of every attempt, in the order of their stamps. Repeats this for the attempts that wait,
     /// until none of them can be decided.
     pub fn fold(mut self, attempts: &[Attempt]) -> BatchResult {
-        let existing: HashSet<ContactId> = self.states.keys().copied().collect();
-        let mut written = BTreeMap::new();
+        let existing: HashSet<ContactId> = self.contacts.keys().copied().collect();
+        let mut written = BTreeSet::new();
         let mut outcomes = vec![Outcome::Wait(Reason::ContactNotFound); attempts.len()];
         let mut records = BTreeMap::new();
         let mut changes = 0..;
@@ -249,8 +224,8 @@ impl Batch {
         }
 
         let mut result = BatchResult { outcomes, records: records.into_values().collect(), ..BatchResult::default() };
-        for (id, contact) in written {
-            let contacts = if existing.contains(&id) { &mut result.changed } else { &mut result.created };
+        for contact in written.iter().filter_map(|id| self.contacts.remove(id)) {
+            let contacts = if existing.contains(&contact.id) { &mut result.changed } else { &mut result.created };
             contacts.push(contact);
         }
         result
@@ -260,7 +235,7 @@ impl Batch {
         &mut self,
         attempt: &Attempt,
         last_attempts_fail: bool,
-        written: &mut BTreeMap<ContactId, Contact>,
+        written: &mut BTreeSet<ContactId>,
         mut record: impl FnMut(Outcome, Status),
     ) -> Outcome {
         let command = &attempt.command;
@@ -281,14 +256,7 @@ impl Batch {
             _ if erased => Decision::Fail(Reason::SubjectErased),
             Some(reason) => Decision::Fail(reason),
             None if expired => Decision::Fail(Reason::Expired),
-            None => {
-                let id = command.contact_id;
-                let details = || match written.get(&id) {
-                    Some(contact) => contact.details(),
-                    None => self.details.get(&id),
-                };
-                apply(self.states.get(&id), details, command, version_known)
-            }
+            None => apply(self.contacts.get(&command.contact_id), command, version_known),
         };
         // A dead letter would keep what the change brings.
         let fail = |reason| {
@@ -297,8 +265,8 @@ impl Batch {
         };
         let (outcome, status) = match decision {
             Decision::Write(contact) => {
-                self.states.insert(contact.id, contact.state());
-                written.insert(contact.id, contact);
+                written.insert(contact.id);
+                self.contacts.insert(contact.id, contact);
                 (Outcome::Applied, Status::Applied)
             }
             Decision::Superseded => (Outcome::Superseded, Status::Superseded),
@@ -336,10 +304,7 @@ mod tests {
 
     impl Memory {
         fn apply(&mut self, attempts: &[Attempt]) -> Vec<Outcome> {
-            let batch = Batch::new(self.contacts.values().map(Contact::state), self.finished.clone());
-            let needed = batch.needs_details(attempts);
-            let details = needed.iter().filter_map(|id| Some((*id, self.contacts[id].details()?.clone())));
-            let result = batch.with_details(details).fold(attempts);
+            let result = Batch::new(self.contacts.values().cloned(), self.finished.clone()).fold(attempts);
             assert_eq!(result.outcomes.len(), attempts.len());
             for contact in result.created.into_iter().chain(result.changed) {
                 self.contacts.insert(contact.id, contact);
@@ -404,7 +369,7 @@ mod tests {
         let outcome = |batch: Batch| batch.pruned_before(horizon).fold(std::slice::from_ref(&old)).outcomes[0];
         assert_eq!(outcome(Batch::new([], [])), Outcome::Failed(Reason::Expired));
         // The contact exists, so the create took effect.
-        let existing = Batch::new([super::super::testing::contact_with(2, 7).state()], []);
+        let existing = Batch::new([super::super::testing::contact_with(2, 7)], []);
         assert_eq!(outcome(existing), Outcome::Duplicate);
         // A replay of an expired create expires again.
         let expired = FinishedOperation { status: Status::Failed(Reason::Expired), replays: 0 };
@@ -553,10 +518,10 @@ mod tests {
 
             let contact = &memory.contacts[&contact()];
             if deleted {
-                prop_assert!(contact.state().deleted);
+                prop_assert!(contact.is_deleted());
             } else {
                 prop_assert_eq!(contact.details(), Some(&expected));
-                let writes = contact.state().member_writes();
+                let writes = contact.member_writes();
                 prop_assert_eq!([writes.name, writes.phone, writes.email], newest);
                 let last = newest.into_iter().max().unwrap().0.raw().max(20);
                 prop_assert_eq!(contact.updated_at, Timestamp::from_timestamp_millis(last).unwrap());

@@ -23,8 +23,8 @@ pub use batch::{
 };
 pub use command::{Action, Command, Fingerprint, OperationKind};
 pub use contact::{
-    AREAS, AreaCode, Contact, ContactState, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey, Patch,
-    Phone, Region, Search, State, Write,
+    AREAS, AreaCode, Contact, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey, Patch, Phone, Region,
+    Search, State, Write,
 };
 pub use erasure::{ErasedValues, Erasure, ErasureKey, Erasures};
 pub use ids::{ContactId, ErasureId, OperationId};

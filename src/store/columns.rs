@@ -157,6 +157,14 @@ pub(super) fn erasures(secret: &[u8], rows: impl IntoIterator<Item = (Timestamp,
     erasures
 }
 
+/// The error of a batch that changes a row with such a value. Only the commands on this contact must fail.
+pub(super) fn in_batch(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Misconfigured(why) => StoreError::Rejected(why),
+        StoreError::Unavailable(_) | StoreError::Rejected(_) => error,
+    }
+}
+
 fn unreadable(column: &str) -> StoreError {
     StoreError::Misconfigured(format!("{column} has a value that this version does not know"))
 }

@@ -29,7 +29,7 @@ use diesel::r2d2::NopConnectionCustomizer;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{Estimate, Explain, ListContacts};
-use rows::{ContactRow, ContactStateRow, FinishedOperationRow, OperationRow};
+use rows::{ContactRow, FinishedOperationRow, OperationRow};
 use schema::{contacts, erasure_key, erasures, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
 use uuid::Uuid;
@@ -213,34 +213,25 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
 
     // The locks are in the WAL. So the commit waits for a synchronous standby, also if the batch only repeats changes: a
     // primary that restarts shows changes that its standby does not have.
-    let states: Vec<ContactStateRow> = contacts::table
+    let contacts: Vec<ContactRow> = contacts::table
         .filter(contacts::id.eq_any(contact_ids))
         .order(contacts::id)
         .for_update()
-        .select(ContactStateRow::as_select())
+        .select(ContactRow::as_select())
         .load(connection)?;
     // After the locks, so that the changes of other workers to these contacts are visible.
     let finished: Vec<FinishedOperationRow> = operations::table
         .filter(operations::id.eq_any(operation_ids))
         .select(FinishedOperationRow::as_select())
         .load(connection)?;
-    let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
+    let contacts =
+        contacts.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>().map_err(columns::in_batch)?;
     let finished = finished.into_iter().map(FinishedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
-    let mut known = Batch::new(states, finished);
+    let mut known = Batch::new(contacts, finished);
     if known.needs_horizon(batch, chrono::Utc::now()) {
         // After the reads: if a row was pruned before the reads, its horizon is visible now.
         known = known.pruned_before(horizon(connection)?);
-    }
-    let needed = known.needs_details(batch);
-    if !needed.is_empty() {
-        let rows: Vec<ContactRow> = contacts::table
-            .filter(contacts::id.eq_any(needed.into_iter().map(|id| id.uuid())))
-            .select(ContactRow::as_select())
-            .load(connection)?;
-        let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
-        known =
-            known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
     }
     if let Some(since) = known.needs_erasures(batch) {
         // After the locks: an erasure that is not visible here waits until this transaction ends.

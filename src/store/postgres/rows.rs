@@ -4,14 +4,14 @@
 //! database. What the columns mean is in `store/columns.rs`.
 
 use super::schema::{contacts, operations};
-use crate::domain::{Contact, ContactId, ContactState, Fingerprint, FinishedOperation, OperationId, Timestamp};
+use crate::domain::{Contact, ContactId, Fingerprint, FinishedOperation, OperationId, Timestamp};
 use crate::store::{Operation, StoreError, columns};
 use diesel::prelude::*;
 use uuid::Uuid;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = contacts, check_for_backend(diesel::pg::Pg))]
-pub(super) struct ContactStateRow {
+pub(super) struct ContactRow {
     id: Uuid,
     version: Uuid,
     stamp: i64,
@@ -20,12 +20,16 @@ pub(super) struct ContactStateRow {
     deleted_at: Option<Timestamp>,
     member_writes: Option<String>,
     updated_at: Timestamp,
+    name: Option<String>,
+    phone: Option<String>,
+    email: Option<String>,
 }
 
-impl ContactStateRow {
-    pub(super) fn read(self) -> Result<ContactState, StoreError> {
+impl ContactRow {
+    pub(super) fn read(self) -> Result<Contact, StoreError> {
         let version = OperationId::new(self.version);
-        Ok(ContactState {
+        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
+        Ok(Contact {
             id: ContactId::new(self.id),
             version,
             stamp: columns::stamp(self.stamp)?,
@@ -33,7 +37,7 @@ impl ContactStateRow {
             created_by: OperationId::new(self.created_by),
             created_at: self.created_at,
             updated_at: self.updated_at,
-            deleted: self.deleted_at.is_some(),
+            life: columns::lifecycle(self.deleted_at, name, phone, email)?,
         })
     }
 }
@@ -51,24 +55,6 @@ impl FinishedOperationRow {
     pub(super) fn read(self) -> Result<(OperationId, FinishedOperation), StoreError> {
         let finished = columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
         Ok((OperationId::new(self.id), finished))
-    }
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = contacts, check_for_backend(diesel::pg::Pg))]
-pub(super) struct ContactRow {
-    #[diesel(embed)]
-    state: ContactStateRow,
-    name: Option<String>,
-    phone: Option<String>,
-    email: Option<String>,
-}
-
-impl ContactRow {
-    pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
-        let life = columns::lifecycle(self.state.deleted_at, name, phone, email)?;
-        Ok(Contact::new(self.state.read()?, life))
     }
 }
 

@@ -27,10 +27,7 @@ use diesel::sql_types::{BigInt, Integer, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{CountContacts, ListContacts};
-use rows::{
-    ContactRow, ContactStateRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp,
-    uuid,
-};
+use rows::{ContactRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp, uuid};
 use schema::{contacts, erasure_key, erasures, operations, retention};
 use std::path::Path;
 use std::time::Duration;
@@ -165,30 +162,19 @@ fn add_name_keys_after(connection: &mut SqliteConnection, after: Vec<u8>) -> Que
 fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
     let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
     let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
-    let states: Vec<ContactStateRow> = contacts::table
-        .filter(contacts::id.eq_any(contact_ids))
-        .select(ContactStateRow::as_select())
-        .load(connection)?;
+    let contacts: Vec<ContactRow> =
+        contacts::table.filter(contacts::id.eq_any(contact_ids)).select(ContactRow::as_select()).load(connection)?;
     let finished: Vec<FinishedOperationRow> = operations::table
         .filter(operations::id.eq_any(operation_ids))
         .select(FinishedOperationRow::as_select())
         .load(connection)?;
-    let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
+    let contacts =
+        contacts.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>().map_err(columns::in_batch)?;
     let finished = finished.into_iter().map(FinishedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
-    let mut known = Batch::new(states, finished);
+    let mut known = Batch::new(contacts, finished);
     if known.needs_horizon(batch, chrono::Utc::now()) {
         known = known.pruned_before(horizon(connection)?);
-    }
-    let needed = known.needs_details(batch);
-    if !needed.is_empty() {
-        let rows: Vec<ContactRow> = contacts::table
-            .filter(contacts::id.eq_any(needed.into_iter().map(|id| blob(id.uuid()))))
-            .select(ContactRow::as_select())
-            .load(connection)?;
-        let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
-        known =
-            known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
     }
     if let Some(since) = known.needs_erasures(batch) {
         known = known.with_erasures(erasures_since(connection, since)?);

@@ -4,7 +4,7 @@
 
 use super::schema::{contacts, operations};
 use crate::domain::{
-    Attempt, Contact, ContactId, ContactState, FailedOperation, Fingerprint, FinishedOperation, OperationId, Timestamp,
+    Attempt, Contact, ContactId, FailedOperation, Fingerprint, FinishedOperation, OperationId, Timestamp,
 };
 use crate::store::columns::{LifecycleColumns, member_writes_text};
 use crate::store::{Change, ChangePosition, Operation, StoreError, columns};
@@ -29,7 +29,7 @@ pub(super) fn timestamp(micros: i64) -> Result<Timestamp, StoreError> {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
-pub(super) struct ContactStateRow {
+pub(super) struct ContactRow {
     id: Vec<u8>,
     version: Vec<u8>,
     stamp: i64,
@@ -38,12 +38,17 @@ pub(super) struct ContactStateRow {
     deleted_at: Option<i64>,
     member_writes: Option<String>,
     updated_at: i64,
+    name: Option<String>,
+    phone: Option<String>,
+    email: Option<String>,
 }
 
-impl ContactStateRow {
-    pub(super) fn read(self) -> Result<ContactState, StoreError> {
+impl ContactRow {
+    pub(super) fn read(self) -> Result<Contact, StoreError> {
         let version = OperationId::new(uuid(&self.version)?);
-        Ok(ContactState {
+        let deleted_at = self.deleted_at.map(timestamp).transpose()?;
+        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
+        Ok(Contact {
             id: ContactId::new(uuid(&self.id)?),
             version,
             stamp: columns::stamp(self.stamp)?,
@@ -51,7 +56,7 @@ impl ContactStateRow {
             created_by: OperationId::new(uuid(&self.created_by)?),
             created_at: timestamp(self.created_at)?,
             updated_at: timestamp(self.updated_at)?,
-            deleted: self.deleted_at.is_some(),
+            life: columns::lifecycle(deleted_at, name, phone, email)?,
         })
     }
 }
@@ -69,25 +74,6 @@ impl FinishedOperationRow {
     pub(super) fn read(self) -> Result<(OperationId, FinishedOperation), StoreError> {
         let finished = columns::finished(&self.status, self.reason.as_deref(), self.replays)?;
         Ok((OperationId::new(uuid(&self.id)?), finished))
-    }
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
-pub(super) struct ContactRow {
-    #[diesel(embed)]
-    state: ContactStateRow,
-    name: Option<String>,
-    phone: Option<String>,
-    email: Option<String>,
-}
-
-impl ContactRow {
-    pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let deleted_at = self.state.deleted_at.map(timestamp).transpose()?;
-        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
-        let life = columns::lifecycle(deleted_at, name, phone, email)?;
-        Ok(Contact::new(self.state.read()?, life))
     }
 }
 
