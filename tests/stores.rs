@@ -3,8 +3,8 @@
 use crate::support::{Database, command, create, delete, details, new_contact, patch, update};
 use contacts::domain::{
     Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, EmailPatch, ErasedValues, Erasure,
-    ErasureId, FailedOperation, Fingerprint, Lifecycle, Name, NameKey, OperationId, OperationKind, Outcome, Patch,
-    Phone, Reason, Region, Search, State, Status, Timestamp,
+    ErasureId, FailedOperation, Fingerprint, Lifecycle, Name, NameKey, OperationId, OperationKind, Origin, Outcome,
+    Patch, Phone, Reason, Region, Search, State, Status, Timestamp,
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
@@ -22,9 +22,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 9;
+const MIGRATIONS: usize = 11;
 /// The number of migrations after the one that makes the e-mail address optional.
-const AFTER_OPTIONAL_EMAIL: usize = 5;
+const AFTER_OPTIONAL_EMAIL: usize = 7;
 
 /// A database for one test.
 pub trait TestDatabase {
@@ -38,6 +38,7 @@ pub trait TestDatabase {
     fn execute(&self, sql: &str);
     /// Removes all changes after this place, as the restore of a backup would.
     fn set_back(&self, last: ChangePosition);
+    fn keep_old_values(store: Self::Store) -> Self::Store;
 }
 
 pub struct PostgresDatabase {
@@ -54,6 +55,9 @@ impl TestDatabase for PostgresDatabase {
     }
     fn store(&self) -> &Postgres {
         &self.store
+    }
+    fn keep_old_values(store: Postgres) -> Postgres {
+        store.keep_old_values(true)
     }
     fn execute(&self, sql: &str) {
         self.inner.execute(sql);
@@ -82,6 +86,9 @@ impl TestDatabase for SqliteDatabase {
     fn store(&self) -> &Sqlite {
         &self.store
     }
+    fn keep_old_values(store: Sqlite) -> Sqlite {
+        store.keep_old_values(true)
+    }
     fn execute(&self, sql: &str) {
         let file = self.folder.path().join("contacts.db");
         SqliteConnection::establish(file.to_str().unwrap()).unwrap().batch_execute(sql).unwrap();
@@ -103,7 +110,7 @@ pub fn migrated<D: TestDatabase>() -> D {
 }
 
 pub fn attempt(command: Command) -> Attempt {
-    Attempt { command, replays: 0, last_attempt: false, must_fail: None }
+    Attempt::new(command)
 }
 
 pub fn apply(store: &impl Store, commands: &[&Command]) -> Vec<Outcome> {
@@ -277,6 +284,7 @@ fn a_failure_of_an_unreadable_message_is_recorded_once<D: TestDatabase>() {
         reason,
         replays,
         accepted_at: created.accepted_at,
+        origin: Origin::default(),
     };
     let status = || store.operation(created.operation_id).unwrap().unwrap().status;
     store.record_failure(&failed(0, Reason::UnknownSchema)).unwrap();
@@ -864,7 +872,7 @@ fn pruned_commands_take_no_effect_again<D: TestDatabase>() {
     let before = read(store, kept);
     for replays in [0, 1] {
         for command in of_deleted.iter().chain(&of_kept).rev() {
-            let again = Attempt { command: command.clone(), replays, last_attempt: true, must_fail: None };
+            let again = Attempt { replays, last_attempt: true, ..Attempt::new(command.clone()) };
             let outcome = store.apply(&[again]).unwrap()[0];
             assert_ne!(outcome, Outcome::Applied, "{command:?}");
         }

@@ -3,7 +3,10 @@
 //! A store loads the contacts and the finished operations of a batch, calls [`Batch::fold`] and writes the result. It
 //! does this in one transaction. Both stores use this code; neither of them decides anything.
 
-use super::{Command, Contact, ContactId, Decision, Erasures, OperationId, OperationKind, Reason, Timestamp, apply};
+use super::{
+    ChangedMembers, Command, Contact, ContactId, Decision, Erasures, OperationId, OperationKind, Origin, Patch, Reason,
+    Timestamp, apply,
+};
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -18,6 +21,16 @@ pub struct Attempt {
     pub last_attempt: bool,
     /// If set, the command is not applied. It is recorded as failed for this reason.
     pub must_fail: Option<Reason>,
+    /// Where the command comes from.
+    pub origin: Origin,
+}
+
+impl Attempt {
+    /// The first attempt of a command that is not known to come from anywhere.
+    pub const fn new(command: Command) -> Self {
+        let origin = Origin { caller: None, trace_id: None, attempts: 1 };
+        Self { command, replays: 0, last_attempt: false, must_fail: None, origin }
+    }
 }
 
 /// The status of a finished operation.
@@ -55,6 +68,8 @@ pub struct FailedOperation {
     pub replays: u32,
     /// When the API accepted the command, in whole seconds.
     pub accepted_at: Timestamp,
+    /// Where the command comes from.
+    pub origin: Origin,
 }
 
 /// The result of an attempt.
@@ -73,7 +88,7 @@ pub enum Outcome {
 }
 
 /// A finished operation that the store must record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRecord {
     /// The index of the attempt in the batch.
     pub attempt: usize,
@@ -82,6 +97,10 @@ pub struct OperationRecord {
     /// The number of the change in the batch, from 0, in the order in which the changes took effect. `None` if the
     /// operation changes nothing now: it was superseded, it failed, or only its record was missing.
     pub change: Option<usize>,
+    /// The members that have another value now. `None` if the operation changes nothing now.
+    pub changed: Option<ChangedMembers>,
+    /// The values that these members had. `None` unless [`Batch::keep_old_values`], and for a new contact.
+    pub old_values: Option<Patch>,
 }
 
 /// The result of a batch: what the store must write, and the outcome of each attempt.
@@ -109,9 +128,17 @@ pub struct Batch {
     finished: HashMap<OperationId, FinishedOperation>,
     horizon: Option<Timestamp>,
     erasures: Option<Erasures>,
+    keep_old_values: bool,
 }
 
 impl Batch {
+    /// Whether the records have the values that a change replaces.
+    #[must_use]
+    pub const fn keep_old_values(mut self, keep: bool) -> Self {
+        self.keep_old_values = keep;
+        self
+    }
+
     /// Sets the erasures that the commands of the batch may name. See [`Self::needs_erasures`].
     #[must_use]
     pub fn with_erasures(mut self, erasures: Option<Erasures>) -> Self {
@@ -187,6 +214,7 @@ impl Batch {
             finished: finished.into_iter().collect(),
             horizon: None,
             erasures: None,
+            keep_old_values: false,
         }
     }
 
@@ -206,12 +234,13 @@ impl Batch {
             loop {
                 let before = waiting.len();
                 waiting.retain(|&(index, attempt)| {
-                    let outcome = self.decide(attempt, last_attempts_fail, &mut written, |outcome, status| {
-                        let change = if outcome == Outcome::Applied { changes.next() } else { None };
-                        // A batch may hold an attempt and its replay. The later record counts.
-                        records
-                            .insert(attempt.command.operation_id, OperationRecord { attempt: index, status, change });
-                    });
+                    let outcome =
+                        self.decide(attempt, last_attempts_fail, &mut written, |status, changed, old_values| {
+                            let change = if changed.is_some() { changes.next() } else { None };
+                            let record = OperationRecord { attempt: index, status, change, changed, old_values };
+                            // A batch may hold an attempt and its replay. The later record counts.
+                            records.insert(attempt.command.operation_id, record);
+                        });
                     if let Some(entry) = outcomes.get_mut(index) {
                         *entry = outcome;
                     }
@@ -236,7 +265,7 @@ impl Batch {
         attempt: &Attempt,
         last_attempts_fail: bool,
         written: &mut BTreeSet<ContactId>,
-        mut record: impl FnMut(Outcome, Status),
+        record: impl FnOnce(Status, Option<ChangedMembers>, Option<Patch>),
     ) -> Outcome {
         let command = &attempt.command;
         let erased = self.erasures.as_ref().is_some_and(|erasures| erasures.name(command));
@@ -263,8 +292,13 @@ impl Batch {
             let reason = if self.changes_erased(command) { Reason::SubjectErased } else { reason };
             (Outcome::Failed(reason), Status::Failed(reason))
         };
+        let (mut changed, mut old_values) = (None, None);
         let (outcome, status) = match decision {
             Decision::Write(contact) => {
+                let before = self.contacts.get(&contact.id).and_then(Contact::details);
+                let members = ChangedMembers::between(before, contact.details());
+                old_values = before.filter(|_| self.keep_old_values).map(|before| members.values_of(before));
+                changed = Some(members);
                 written.insert(contact.id);
                 self.contacts.insert(contact.id, contact);
                 (Outcome::Applied, Status::Applied)
@@ -276,7 +310,7 @@ impl Batch {
             Decision::Wait(reason) if last_attempts_fail && attempt.last_attempt => fail(reason),
             Decision::Wait(reason) => return Outcome::Wait(reason),
         };
-        record(outcome, status);
+        record(status, changed, old_values);
         self.finished.insert(command.operation_id, FinishedOperation { status, replays: attempt.replays });
         outcome
     }
@@ -291,7 +325,7 @@ mod tests {
     use proptest::sample::Index;
 
     fn attempt(command: Command) -> Attempt {
-        Attempt { command, replays: 0, last_attempt: false, must_fail: None }
+        Attempt::new(command)
     }
 
     /// A minimal store in memory.

@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn attempt(command: Command) -> Attempt {
-        Attempt { command, replays: 0, last_attempt: true, must_fail: None }
+        Attempt { last_attempt: true, ..Attempt::new(command) }
     }
 
     #[test]

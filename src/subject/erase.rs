@@ -30,6 +30,8 @@ const REMOVALS: usize = 500;
 const MAX_PASSES: usize = 20;
 /// How often to try a transaction that another one prevents.
 const MAX_TRIES: u32 = 10;
+/// The caller of the deletes. No API key has such a name.
+const CALLER: &str = "contacts subject";
 /// How long to wait for the batches that run. A statement has a limit, so they end earlier.
 const BATCH_WAIT: Duration = Duration::from_secs(120);
 
@@ -287,19 +289,19 @@ impl Erased {
         let clock = HybridClock::default();
         for contacts in contacts.chunks(DELETES) {
             let now = now();
-            let attempt = |contact: &Contact| Attempt {
-                command: Command {
-                    operation_id: OperationId::new(Uuid::now_v7()),
-                    contact_id: contact.id,
-                    stamp: clock.stamp(now.timestamp_millis()),
-                    expects: None,
-                    accepted_at: now,
-                    fingerprint: None,
-                    action: Action::Delete,
-                },
-                replays: 0,
-                last_attempt: false,
-                must_fail: None,
+            let command = |contact: &Contact| Command {
+                operation_id: OperationId::new(Uuid::now_v7()),
+                contact_id: contact.id,
+                stamp: clock.stamp(now.timestamp_millis()),
+                expects: None,
+                accepted_at: now,
+                fingerprint: None,
+                action: Action::Delete,
+            };
+            let attempt = |contact: &Contact| {
+                let mut attempt = Attempt::new(command(contact));
+                attempt.origin.caller = Some(CALLER.into());
+                attempt
             };
             let batch: Vec<Attempt> = contacts.iter().map(attempt).collect();
             let outcomes = retry(sources, |sources| sources.store.apply(&batch))?;

@@ -13,7 +13,7 @@ pub use email::Email;
 pub use name::Name;
 pub use name_key::NameKey;
 pub(super) use patch::NewValues;
-pub use patch::{EmailPatch, MemberWrites, Patch, Write};
+pub use patch::{ChangedMembers, EmailPatch, MemberWrites, Patch, Write};
 pub use phone::Phone;
 pub use search::Search;
 

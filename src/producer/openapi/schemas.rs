@@ -23,7 +23,7 @@ const CONTACT: [&str; 10] =
 /// All schemas, by their names.
 pub(super) fn all() -> Value {
     object(
-        [areas(), inputs(), contacts(), outcomes(), changes(), problems(), subjects(), transfer()]
+        [areas(), inputs(), contacts(), outcomes(), history(), changes(), problems(), subjects(), transfer()]
             .into_iter()
             .flatten(),
     )
@@ -281,6 +281,68 @@ fn changes() -> Schemas {
         (
             "ChangeEvents",
             json!({ "type": "string", "description": "Server-Sent Events. The data of an event `change` is a `Change`." }),
+        ),
+    ]
+}
+
+fn history() -> Schemas {
+    let members = one_of("string", "A field of a contact.", ["name", "phone", "email"]);
+    let old_values = [
+        ("name", text("The name before.")),
+        ("phone", text("The phone number before.")),
+        ("email", nullable(text("The e-mail address before. Null: the contact had none."))),
+    ];
+    let item = [
+        ("operation_id", uuid("The id of the operation.")),
+        ("operation", schema("OperationKind")),
+        ("status", one_of("string", "The result.", ["applied", "superseded", "failed"])),
+        ("reason", nullable(schema("Reason"))),
+        ("detail", nullable(text("The reason as a sentence."))),
+        ("version", nullable(uuid("The version of the contact after the change. Null if nothing was changed."))),
+        (
+            "changed",
+            nullable(json!({
+                "type": "array", "items": members,
+                "description": "The fields that have another value since then. Null if an older version applied the change.",
+            })),
+        ),
+        ("caller", nullable(text("The name of the API key or client. Null if the service needs no key."))),
+        (
+            "trace_id",
+            nullable(json!({
+                "type": "string", "pattern": "^[0-9a-f]{32}$",
+                "description": "The trace of the request. The log has it, too.",
+            })),
+        ),
+        ("accepted_at", time("When the service accepted the change.")),
+        ("completed_at", time("When the operation finished.")),
+    ];
+    let required = item.each_ref().map(|(name, _)| *name);
+    let kept =
+        record("The values that the changed fields had. Only with the setting `history.values`.", &[], old_values);
+    let items = json!({ "type": "array", "items": schema("HistoryItem") });
+    let pruned = nullable(time("Operations from before this time may have been removed."));
+    vec![
+        ("OldValues", kept),
+        (
+            "HistoryItem",
+            record(
+                "A finished operation of a contact.",
+                &required,
+                item.into_iter().chain([("old_values", schema("OldValues"))]),
+            ),
+        ),
+        (
+            "HistoryPage",
+            record(
+                "A page of a history.",
+                &["items", "next", "pruned_before"],
+                [
+                    ("items", items),
+                    ("next", nullable(text("The cursor of the next page. Null on the last page."))),
+                    ("pruned_before", pruned),
+                ],
+            ),
         ),
     ]
 }

@@ -70,6 +70,12 @@ pub(super) struct OperationRow {
     fingerprint: Option<Uuid>,
     accepted_at: Timestamp,
     completed_at: Timestamp,
+    position: Option<i64>,
+    caller: Option<String>,
+    trace_id: Option<Uuid>,
+    attempts: Option<i32>,
+    changed: Option<i16>,
+    old_values: Option<String>,
 }
 
 impl OperationRow {
@@ -85,6 +91,10 @@ impl OperationRow {
             fingerprint: self.fingerprint.map(|fingerprint| Fingerprint(fingerprint.as_u128())),
             accepted_at: self.accepted_at,
             completed_at: self.completed_at,
+            position: self.position,
+            origin: columns::origin(self.caller, self.trace_id, self.attempts),
+            changed: self.changed.map(columns::changed),
+            old_values: self.old_values.as_deref().map(columns::old_values).transpose()?,
         })
     }
 }
