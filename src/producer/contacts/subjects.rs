@@ -8,10 +8,10 @@ use crate::producer::auth::require_subjects;
 use crate::producer::problems::{FieldError, FieldLocation, Kind, Problem};
 use crate::producer::state::AppState;
 use crate::store::StoreError;
-use crate::subject::{self, ErasedView, ExportView, FoundView, Sources, Subject, SubjectError};
+use crate::subject::{self, ErasedView, FoundView, Sources, Subject, SubjectError};
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{self, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, Route};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -128,35 +128,25 @@ async fn read(api: &AppState, request: &HttpRequest, payload: Payload) -> Result
     if errors.is_empty() { Ok(subject) } else { Err(Problem::validation(errors)) }
 }
 
-pub(crate) async fn find(
-    api: Data<AppState>,
-    subjects: Data<Subjects>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    require_subjects(&request)?;
-    let subject = read(&api, &request, payload).await?;
-    subjects.run(move |sources| Ok(FoundView::from(&subject::find(sources, &subject)?))).await
+/// A `POST` that names a person and answers with the result of `work`.
+fn route<T: Serialize + Send + 'static>(work: fn(&mut Sources, &Subject) -> Result<T, SubjectError>) -> Route {
+    web::post().to(
+        move |api: Data<AppState>, subjects: Data<Subjects>, request: HttpRequest, payload: Payload| async move {
+            require_subjects(&request)?;
+            let subject = read(&api, &request, payload).await?;
+            subjects.run(move |sources| work(sources, &subject)).await
+        },
+    )
 }
 
-pub(crate) async fn export(
-    api: Data<AppState>,
-    subjects: Data<Subjects>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    require_subjects(&request)?;
-    let subject = read(&api, &request, payload).await?;
-    subjects.run(move |sources| -> Result<ExportView, SubjectError> { subject::export(sources, &subject) }).await
+pub(crate) fn find() -> Route {
+    route(|sources, subject| Ok(FoundView::from(&subject::find(sources, subject)?)))
 }
 
-pub(crate) async fn erase(
-    api: Data<AppState>,
-    subjects: Data<Subjects>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    require_subjects(&request)?;
-    let subject = read(&api, &request, payload).await?;
-    subjects.run(move |sources| Ok(ErasedView::from(&subject::erase(sources, &subject)?))).await
+pub(crate) fn export() -> Route {
+    route(subject::export)
+}
+
+pub(crate) fn erase() -> Route {
+    route(|sources, subject| Ok(ErasedView::from(&subject::erase(sources, subject)?)))
 }
