@@ -12,10 +12,7 @@ use crate::subject::{self, ErasedView, FoundView, Sources, Subject, SubjectError
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, Route};
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserializer, Serialize};
-use serde_json::{Map, Value};
-use std::fmt;
+use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -70,44 +67,10 @@ const NOT_AN_ID: Invalid = Invalid::new("malformed", "must be a UUID");
 const NOT_OBJECT: Invalid = Invalid::new("wrong_type", "must be an object with phone, email, name or id");
 const EMPTY: Invalid = Invalid::new("required", "must have at least one of phone, email, name, id");
 
-/// Counts the members of an object. A map has only the last one of a name.
-fn count_members(bytes: &[u8]) -> usize {
-    struct Count;
-
-    impl<'de> Visitor<'de> for Count {
-        type Value = usize;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
-            let mut count = 0;
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                count += 1;
-            }
-            Ok(count)
-        }
-    }
-
-    serde_json::Deserializer::from_slice(bytes).deserialize_map(Count).unwrap_or_default()
-}
-
 /// Reads the person of a request.
 async fn read(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Subject, Problem> {
-    let bytes = body::read_json(api, request, payload).await?;
+    let members = body::read_members(api, request, payload, NOT_OBJECT).await?;
     let error = |field: &str, invalid| FieldError::new(FieldLocation::Body, field, invalid);
-    let members: Map<String, Value> = match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(members)) => members,
-        Ok(_) => return Err(Problem::validation(vec![error("(body)", NOT_OBJECT)])),
-        Err(fault) => {
-            let (line, column) = (fault.line(), fault.column());
-            return Err(Problem::new(Kind::MalformedJson, format!("At line {line} column {column}: not valid JSON.")));
-        }
-    };
-    if members.len() < count_members(&bytes) {
-        return Err(Problem::new(Kind::MalformedJson, "A member occurs more than once."));
-    }
     let (mut subject, mut errors) = (Subject::default(), Vec::new());
     for (name, value) in &members {
         let parsed = match (name.as_str(), value.as_str()) {
