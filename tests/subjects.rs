@@ -696,6 +696,7 @@ fn a_person_is_found_exported_and_erased_over_http() {
         ("{\"surname\": \"Qponmlk\"}", 422, "unknown_field"),
         ("{\"id\": \"Zyxwvut\"}", 422, "/id"),
         ("{}", 422, "at least one"),
+        ("\u{feff}{}", 422, "at least one"),
         ("[\"Zyxwvut\"]", 422, "must be an object"),
         ("{\"name\": \"Zyxwvut\", \"name\": \"Bia\"}", 400, "more than once"),
         ("{\"name\": \"Zyxwvut", 400, "not valid JSON"),

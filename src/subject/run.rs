@@ -95,7 +95,7 @@ fn found_text(found: &FoundView) -> String {
         let mut rows = vec![["CONTACT", "NAME", "PHONE", "EMAIL", "CHANGED"].map(str::to_owned)];
         rows.extend(found.contacts.iter().map(|contact| {
             let email = contact.email.clone().unwrap_or_default();
-            [contact.id.clone(), contact.name.clone(), contact.phone.clone(), email, time(contact.updated_at)]
+            [contact.id.to_string(), contact.name.clone(), contact.phone.clone(), email, time(contact.updated_at)]
         }));
         text.push_str(&align_columns(&rows));
     }

@@ -5,7 +5,8 @@ use super::find::{Found, FoundDeadLetter, Waiting};
 use super::matcher::MatchedBy;
 use super::{Subject, SubjectError};
 use crate::dlq::{DeadLetterLine, DeadLetterSummary};
-use crate::domain::{Contact, ContactId, Name, OperationId, Phone, Reason, Status, Timestamp};
+use crate::domain::{ContactId, Name, OperationId, Phone, Reason, Status, Timestamp};
+use crate::formats::ContactView;
 use crate::message::{Message, decode};
 use crate::store::{Operation, Store};
 use serde::Serialize;
@@ -40,42 +41,6 @@ impl SubjectView {
             names: subject.names.iter().map(Name::as_str).map(str::to_owned).collect(),
             contacts: subject.contacts.iter().map(ContactId::to_string).collect(),
         }
-    }
-}
-
-/// A contact with all its members.
-#[derive(Debug, Serialize)]
-pub(super) struct ContactView {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) phone: String,
-    ddd: u8,
-    state: &'static str,
-    region: &'static str,
-    pub(super) email: Option<String>,
-    version: String,
-    created_by: String,
-    created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
-}
-
-impl ContactView {
-    pub(super) fn new(contact: &Contact) -> Option<Self> {
-        let details = contact.details()?;
-        let area = details.phone.area();
-        Some(Self {
-            id: contact.id.to_string(),
-            name: details.name.as_str().to_owned(),
-            phone: details.phone.to_string(),
-            ddd: area.number(),
-            state: area.state().as_str(),
-            region: area.state().region().as_str(),
-            email: details.email.as_ref().map(|email| email.as_str().to_owned()),
-            version: contact.version.to_string(),
-            created_by: contact.created_by.to_string(),
-            created_at: contact.created_at,
-            updated_at: contact.updated_at,
-        })
     }
 }
 
@@ -116,7 +81,7 @@ pub struct FoundView {
 impl From<&Found> for FoundView {
     fn from(found: &Found) -> Self {
         Self {
-            contacts: found.contacts.iter().filter_map(ContactView::new).collect(),
+            contacts: found.contacts.iter().filter_map(ContactView::with_creator).collect(),
             dead_letters: found.dead_letters.iter().map(DeadLetterView::new).collect(),
             waiting: found.waiting,
             not_searched: NOT_SEARCHED,
@@ -190,7 +155,7 @@ impl ExportView {
             schema: SCHEMA,
             exported_at: chrono::Utc::now(),
             searched: SubjectView::new(&found.subject),
-            contacts: found.contacts.iter().filter_map(ContactView::new).collect(),
+            contacts: found.contacts.iter().filter_map(ContactView::with_creator).collect(),
             operations: operations.iter().map(OperationView::new).collect(),
             dead_letters: found.dead_letters.iter().map(|found| DeadLetterLine::of(&found.message)).collect(),
             waiting: found.waiting,

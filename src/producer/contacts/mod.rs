@@ -43,13 +43,13 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route(web::head().to(history::history))
             .default_service(web::to(|| problems::method_not_allowed("GET, HEAD"))),
     );
-    for (path, handler) in [
-        ("/subjects/find", web::post().to(subjects::find)),
-        ("/subjects/export", web::post().to(subjects::export)),
-        ("/subjects/erase", web::post().to(subjects::erase)),
+    for (path, route) in [
+        ("/subjects/find", subjects::find()),
+        ("/subjects/export", subjects::export()),
+        ("/subjects/erase", subjects::erase()),
     ] {
         config.service(
-            web::resource(path).route(handler).default_service(web::to(|| problems::method_not_allowed("POST"))),
+            web::resource(path).route(route).default_service(web::to(|| problems::method_not_allowed("POST"))),
         );
     }
     config.service(

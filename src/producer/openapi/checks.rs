@@ -7,12 +7,13 @@ use crate::domain::{
     ChangedMembers, Contact, ContactId, Details, Email, EmailPatch, Invalid, Lifecycle, Name, OperationId,
     OperationKind, Origin, Patch, Phone, Reason, Stamp, Status, Timestamp,
 };
+use crate::formats::ContactView;
 use crate::producer::changes::cursor;
 use crate::producer::changes::views::ChangePageView;
 use crate::producer::contacts::cursor::CursorKey;
 use crate::producer::contacts::history::{HistoryItem, HistoryView};
 use crate::producer::contacts::query_parameters::Listing;
-use crate::producer::contacts::views::{ContactBody, ContactView, Page};
+use crate::producer::contacts::views::{ContactBody, Page};
 use crate::producer::language::Language;
 use crate::producer::operations::views::{AcceptedView, OperationView};
 use crate::producer::problems::Problem;
