@@ -1,11 +1,13 @@
 //! The history of a contact: in the stores, over HTTP, and for a person who is erased.
 
 use crate::stores::{PostgresDatabase, SqliteDatabase, TestDatabase, apply, attempt, migrated, on_both_databases};
-use crate::support::{create, delete, details, new_contact, patch, update};
+use crate::support::{Client, Stack, create, delete, details, new_contact, patch, start_standalone, update};
+use contacts::config::ApiKey;
 use contacts::domain::{
     Attempt, ChangedMembers, Command, ContactId, EmailPatch, Fingerprint, Origin, Outcome, Patch, Reason, Status,
 };
 use contacts::store::{HistoryPage, Operation, Store};
+use serde_json::{Value, json};
 use std::num::NonZeroU128;
 
 const NOTHING: ChangedMembers = ChangedMembers { name: false, phone: false, email: false };
@@ -159,4 +161,118 @@ on_both_databases! {
     a_history_is_read_in_pages_in_the_order_of_the_changes,
     operations_are_found_by_their_trace,
     rows_of_an_older_version_can_be_read,
+}
+
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A request of the caller `web-shop`.
+struct WebShop {
+    client: Client,
+    authorization: String,
+}
+
+impl WebShop {
+    /// The caller, and the value of `http.api_keys`.
+    fn key() -> (String, String) {
+        let entry = ApiKey::entry("web-shop", "read+write".parse().unwrap(), "shop-secret");
+        ("Bearer shop-secret".to_owned(), entry)
+    }
+
+    fn write(&self, method: &str, path: &str, body: &Value) -> Value {
+        let traceparent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");
+        let headers = [("authorization", &*self.authorization), ("prefer", "wait=30"), ("traceparent", &traceparent)];
+        let answer = self.client.write(method, path, &headers, body);
+        assert!(matches!(answer.status, 200 | 201 | 204), "{answer:?}");
+        if answer.status == 204 { Value::Null } else { answer.json() }
+    }
+
+    fn read(&self, path: &str) -> (u16, Value) {
+        let answer = self.client.send("GET", path, &[("authorization", &*self.authorization)], None).unwrap();
+        (answer.status, answer.json())
+    }
+}
+
+/// The caller and the trace travel with the message; the consumer records them.
+#[test]
+fn the_history_shows_the_caller_of_each_change_that_came_through_the_broker() {
+    let stack = Stack::new();
+    let (authorization, entry) = WebShop::key();
+    let mut producer = stack.start_with("producer", &[("CONTACTS__HTTP__API_KEYS", &entry)]);
+    let consumer = stack.start_with("consumer", &[("CONTACTS__HISTORY__VALUES", "true")]);
+    producer.wait_until_ready();
+    let shop = WebShop { client: producer.client(), authorization };
+    let ana = json!({ "name": "Ana Souza", "phone": "(11) 98765-4321", "email": "ana@example.com" });
+    let created = shop.write("POST", "/contacts", &ana);
+    let path = format!("/contacts/{}", created["id"].as_str().unwrap());
+    let changed = shop.write("PATCH", &path, &json!({ "phone": "(11) 91234-5678", "email": null }));
+    shop.write("PUT", &path, &json!({ "name": "Ana Souza", "phone": "(11) 91234-5678" }));
+
+    let (status, history) = shop.read(&format!("{path}/history"));
+    assert_eq!((status, &history["next"], &history["pruned_before"]), (200, &Value::Null, &Value::Null));
+    let items = history["items"].as_array().unwrap();
+    let of = |member: &str| items.iter().map(|item| item[member].clone()).collect::<Vec<_>>();
+    assert_eq!(of("operation"), ["update", "patch", "insert"]);
+    assert_eq!(of("changed"), [json!([]), json!(["phone", "email"]), json!(["name", "phone", "email"])]);
+    let old = json!({ "phone": "+5511987654321", "email": "ana@example.com" });
+    assert_eq!(of("old_values"), [json!({}), old, Value::Null]);
+    assert_eq!(items[1]["version"], changed["version"]);
+    for item in items {
+        let who = (&item["caller"], &item["trace_id"], &item["status"]);
+        assert_eq!(who, (&json!("web-shop"), &json!(TRACE_ID), &json!("applied")), "{item}");
+    }
+    shop.write("DELETE", &path, &Value::Null);
+    let (status, history) = shop.read(&format!("{path}/history?limit=1"));
+    assert_eq!((status, &history["items"][0]["operation"]), (200, &json!("delete")), "also after a delete");
+    consumer.terminate();
+    producer.terminate();
+}
+
+#[test]
+fn a_history_is_read_in_pages_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut standalone = start_standalone(folder.path(), &[]);
+    standalone.wait_until_ready();
+    let client = standalone.client();
+    let mut ids = Vec::new();
+    for name in ["Ana", "Bia"] {
+        let contact = json!({ "name": name, "phone": "(11) 98765-4321" });
+        ids.push(client.write("POST", "/contacts", &[("prefer", "wait=30")], &contact).text("id"));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for number in 0..4 {
+        let name = format!("Ana {number}");
+        let headers = [("prefer", "wait=30"), ("content-type", "application/merge-patch+json")];
+        let patch = json!({ "name": name }).to_string();
+        let path = format!("/contacts/{}", ids[0]);
+        let answer = client.send("PATCH", &path, &headers, Some(patch.as_bytes())).unwrap();
+        names.push(answer.json()["version"].as_str().unwrap().to_owned());
+    }
+    let first = format!("/contacts/{}/history?limit=2", ids[0]);
+    let (mut path, mut seen, mut cursor) = (first.clone(), Vec::new(), String::new());
+    for page in 0..3 {
+        let answer = client.get(&path);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let body = answer.json();
+        seen.extend(body["items"].as_array().unwrap().iter().map(|item| item["operation_id"].clone()));
+        assert!(body["items"][0].get("old_values").is_none() && body["items"][0]["caller"].is_null(), "{body}");
+        match body["next"].as_str() {
+            Some(next) => {
+                cursor = next.to_owned();
+                path = format!("{first}&cursor={next}");
+                assert_eq!(answer.header("link"), format!("<{path}>; rel=\"next\""));
+            }
+            None => assert_eq!((page, answer.header("link")), (2, "")),
+        }
+    }
+    names.reverse();
+    assert_eq!(seen.len(), 5);
+    assert_eq!(seen[..4], names[..]);
+    assert_eq!(client.send("HEAD", &first, &[], None).unwrap().status, 200);
+    // A cursor belongs to one history.
+    let other = client.get(&format!("/contacts/{}/history?limit=2&cursor={cursor}", ids[1]));
+    assert_eq!((other.status, &other.json()["errors"][0]["code"]), (422, &json!("other_list")));
+    let unknown = client.get(&format!("/contacts/{}/history", new_contact()));
+    assert_eq!(unknown.status, 404);
+    assert_eq!(client.get(&format!("/contacts/{}/history?offset=1", ids[0])).status, 422);
+    assert_eq!(client.write("POST", &format!("/contacts/{}/history", ids[0]), &[], &json!({})).status, 405);
 }

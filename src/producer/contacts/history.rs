@@ -3,7 +3,8 @@
 use super::cursor::CursorKey;
 use super::query_parameters::{DEFAULT_LIMIT, Positions, parse_limit};
 use super::read::contact_not_found;
-use crate::domain::{ContactId, EmailPatch, Invalid, OperationId, Patch, Reason, Status, Timestamp};
+use crate::domain::{ContactId, Invalid, OperationId, Reason, Status, Timestamp};
+use crate::formats::OldValuesView;
 use crate::producer::http::parameters::{parse_id, parse_query};
 use crate::producer::language::{self, Language};
 use crate::producer::problems::Problem;
@@ -13,7 +14,6 @@ use actix_web::http::header::{LINK, VARY};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 const UNKNOWN: Invalid = Invalid::new("unknown_parameter", "is not a parameter: cursor, limit");
@@ -32,7 +32,7 @@ pub(crate) struct HistoryItem {
     changed: Option<Vec<&'static str>>,
     /// Only if they were kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    old_values: Option<Value>,
+    old_values: Option<OldValuesView>,
     caller: Option<String>,
     trace_id: Option<String>,
     accepted_at: Timestamp,
@@ -59,21 +59,13 @@ impl HistoryItem {
             detail: reason.map(|reason| language.translate(reason.sentence()).into_owned()),
             version: is_applied.then(|| operation.id.uuid()),
             changed: if is_applied { changed } else { Some(Vec::new()) },
-            old_values: operation.old_values.as_ref().map(old_values),
+            old_values: operation.old_values.as_ref().map(OldValuesView::new),
             caller: operation.origin.caller.as_deref().map(str::to_owned),
             trace_id: operation.origin.trace_id.map(|id| format!("{id:032x}")),
             accepted_at: operation.accepted_at,
             completed_at: operation.completed_at,
         }
     }
-}
-
-fn old_values(values: &Patch) -> Value {
-    let name = values.name.as_ref().map(|name| ("name", name.as_str().into()));
-    let phone = values.phone.map(|phone| ("phone", phone.to_string().into()));
-    let email = values.email.as_ref().map(EmailPatch::value).map(|email| ("email", email.map(|e| e.as_str()).into()));
-    let members = [name, phone, email].into_iter().flatten();
-    Value::Object(members.map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }
 
 /// A page of a history.

@@ -302,7 +302,7 @@ fn subjects(id: &str) -> Value {
     let (waiting, contact) = (json!({ "work": 0, "retry": 0 }), a_subject_contact());
     let example = match name {
         "FoundSubject" => json!({
-            "contacts": [contact], "dead_letters": [], "waiting": waiting, "not_searched": [A_BACKUP],
+            "contacts": [contact], "dead_letters": [], "old_values": [], "waiting": waiting, "not_searched": [A_BACKUP],
         }),
         "ExportedSubject" => json!({
             "schema": 1, "exported_at": "2026-08-02T12:00:00Z",
@@ -311,7 +311,7 @@ fn subjects(id: &str) -> Value {
         }),
         _ => json!({
             "erasure_id": ANOTHER_ID, "erased_at": "2026-08-02T12:00:00Z", "complete": true, "contacts": [ANOTHER_ID],
-            "dead_letters": 0, "undecodable": 0, "later": 0, "suppressed": { "contacts": 1, "phones": 1, "emails": 1 }, "not_suppressed": 0,
+            "dead_letters": 0, "old_values": 0, "undecodable": 0, "later": 0, "suppressed": { "contacts": 1, "phones": 1, "emails": 1 }, "not_suppressed": 0,
             "waiting": waiting, "notes": [], "not_reached": [A_BACKUP],
         }),
     };

@@ -373,6 +373,7 @@ fn subjects() -> Schemas {
     let found = [
         ("contacts", list("SubjectContact")),
         ("dead_letters", list("SubjectDeadLetter")),
+        ("old_values", list("SubjectOldValues")),
         ("waiting", schema("SubjectWaiting")),
         ("not_searched", texts("What may also have data of the person.")),
     ];
@@ -415,6 +416,7 @@ fn subjects() -> Schemas {
         ("complete", json!({ "type": "boolean", "description": "Whether a last search found nothing." })),
         ("contacts", texts("The ids of the deleted contacts.")),
         ("dead_letters", count("How many dead-lettered messages were discarded.")),
+        ("old_values", count("How many operations kept old values or a digest of their request.")),
         ("undecodable", count("How many of them could not be decoded: their text named the person.")),
         ("later", count("Contacts and messages of the first search that are later than the erasure. They stay.")),
         ("suppressed", schema("SubjectSuppressed")),
@@ -430,8 +432,27 @@ fn subjects() -> Schemas {
         ("SubjectWaiting", record("Messages that wait in the other queues.", &["work", "retry"], waiting)),
         ("SubjectDeadLetter", complete("A dead-lettered message of the person.", dead_letter)),
         ("FoundSubject", complete("What is stored about a person.", found)),
+        (
+            "SubjectOldValues",
+            complete(
+                "An operation that keeps values that it replaced (`history.values`).",
+                [
+                    ("operation_id", uuid("The id of the operation.")),
+                    ("contact_id", uuid("The contact.")),
+                    ("completed_at", time("When the operation finished.")),
+                    ("matched_by", texts("Which values of the person it has: `contact`, `phone`, `email`, `name`.")),
+                ],
+            ),
+        ),
         ("SubjectSearch", complete("What was searched for.", searched)),
-        ("SubjectOperation", complete("An operation of a contact or of a message.", operation)),
+        (
+            "SubjectOperation",
+            record(
+                "An operation of a contact or of a message.",
+                &operation.each_ref().map(|(name, _)| *name),
+                operation.into_iter().chain([("old_values", schema("OldValues"))]),
+            ),
+        ),
         ("SubjectMessage", record("A dead-lettered message.", &message_names, message)),
         ("ExportedSubject", complete("Everything that was found about a person.", exported)),
         ("SubjectSuppressed", complete("How many values no earlier change brings back.", suppressed)),
