@@ -170,7 +170,7 @@ fn roles<'a>(stack: &'a Stack, settings: &[(&'a str, &'a str)]) -> [Process; 2] 
     roles
 }
 
-const FAST_HEARTBEAT: (&str, &str) = ("CONTACTS__HTTP__STREAM_HEARTBEAT", "100ms");
+const FAST_HEARTBEAT: (&str, &str) = ("CONTACTS__HTTP__STREAM_HEARTBEAT", "1s");
 
 #[test]
 fn standalone_shows_changes_in_pages() {
