@@ -121,6 +121,9 @@ fn changes_are_read_in_pages(client: &Client) {
         |headers: &[(&str, &str)]| client.send("GET", "/changes", &[&[accept], headers].concat(), None).unwrap();
     assert_expired(&stream(&[("last-event-id", other)]));
     assert_eq!(stream(&[("last-event-id", "7")]).status, 422);
+    // A page does not begin after it, and it is checked, too.
+    let page = |id| client.send("GET", "/changes?after=latest", &[("last-event-id", id)], None).unwrap().status;
+    assert_eq!(["7", other, ""].map(page), [422, 200, 200]);
 }
 
 #[track_caller]
