@@ -54,7 +54,7 @@ const PRODUCER_FOLDERS: &[(&str, &[&str])] = &[
     ("auth", &["problems", "http"]),
     ("state", &["problems"]),
     ("operations", &["language", "problems", "http", "auth", "state"]),
-    ("contacts", &["problems", "http", "auth", "state", "operations"]),
+    ("contacts", &["language", "problems", "http", "auth", "state", "operations"]),
     ("bulk", &["language", "problems", "http", "auth", "state", "operations", "contacts"]),
     ("changes", &["language", "problems", "http", "state", "contacts"]),
     ("openapi", &["problems", "http"]),

@@ -344,7 +344,7 @@ fn a_probe_fails_while_commits_wait_for_the_standby() {
     server.sql("SELECT pg_reload_conf()");
     eventually("the setting is in effect", || (server.sql("SHOW synchronous_standby_names") == "nobody").then_some(()));
     let contact = new_contact();
-    let attempt = Attempt { command: create(contact, "Ana"), replays: 0, last_attempt: true, must_fail: None };
+    let attempt = Attempt { last_attempt: true, ..Attempt::new(create(contact, "Ana")) };
     let applied = store.apply(std::slice::from_ref(&attempt));
     assert!(matches!(applied, Err(StoreError::Unavailable(_))), "the result is unknown: {applied:?}");
     let probed = store.probe();

@@ -25,6 +25,8 @@ pub struct Settings {
     pub consumer: ConsumerSettings,
     /// The events for other services.
     pub events: EventSettings,
+    /// The history of contacts.
+    pub history: HistorySettings,
     /// Retries of commands that wait for another command.
     pub retry: RetrySettings,
     /// The graceful shutdown.
@@ -273,6 +275,15 @@ impl Default for ConsumerSettings {
     fn default() -> Self {
         Self { workers: 2, batch_max: 1_024, prefetch: 256, hold: Duration::from_secs(10) }
     }
+}
+
+/// `history.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistorySettings {
+    /// Keep the values that a change replaces, with its operation, until the operation is pruned. They are personal data,
+    /// also after the contact was deleted. `consumer` and `standalone` do it. Default `false`.
+    pub values: bool,
 }
 
 /// `events.*`

@@ -1,6 +1,6 @@
 //! How a contact is shown: by the API, in the events, in the data of a person, and in each file format.
 
-use crate::domain::{Contact, Timestamp};
+use crate::domain::{Contact, EmailPatch, Patch, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -55,6 +55,29 @@ impl ContactView {
     /// The same with the operation that created the contact.
     pub fn with_creator(contact: &Contact) -> Option<Self> {
         Some(Self { created_by: Some(contact.created_by.uuid()), ..Self::new(contact)? })
+    }
+}
+
+/// The values that a change replaced. Only the members that it changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct OldValuesView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    /// `null`: the contact had no address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<Option<String>>,
+}
+
+impl OldValuesView {
+    /// The values as texts.
+    pub fn new(old: &Patch) -> Self {
+        Self {
+            name: old.name.as_ref().map(|name| name.as_str().to_owned()),
+            phone: old.phone.map(|phone| phone.to_string()),
+            email: old.email.as_ref().map(EmailPatch::value).map(|email| email.map(|email| email.as_str().to_owned())),
+        }
     }
 }
 

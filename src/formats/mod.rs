@@ -18,7 +18,7 @@ mod values;
 mod vcard;
 mod writer;
 
-pub use contact_view::ContactView;
+pub use contact_view::{ContactView, OldValuesView};
 pub use csv::Columns;
 pub use encoding::{DecodingReader, Encoding};
 pub use format::Format;

@@ -4,6 +4,7 @@ pub(crate) mod areas;
 mod body;
 pub(crate) mod cursor;
 mod duplicates;
+pub(crate) mod history;
 pub(crate) mod query_parameters;
 pub(crate) mod read;
 pub(crate) mod subjects;
@@ -35,6 +36,12 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route(web::patch().to(write::patch))
             .route(web::delete().to(write::delete))
             .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, PUT, PATCH, DELETE"))),
+    );
+    config.service(
+        web::resource("/contacts/{id}/history")
+            .route(web::get().to(history::history))
+            .route(web::head().to(history::history))
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD"))),
     );
     for (path, route) in [
         ("/subjects/find", subjects::find()),

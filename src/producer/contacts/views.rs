@@ -94,7 +94,7 @@ mod tests {
             email: Some(Email::parse("ana@example.com").unwrap()),
         };
         let (at, version) = (Timestamp::UNIX_EPOCH, OperationId::new(id));
-        let state = crate::domain::ContactState {
+        let contact = Contact {
             id: ContactId::new(id),
             version,
             stamp: Stamp::at_millis(0),
@@ -102,9 +102,9 @@ mod tests {
             created_by: version,
             created_at: at,
             updated_at: at,
-            deleted: false,
+            life: Lifecycle::Live(details),
         };
-        let view = ContactView::new(&Contact::new(state, Lifecycle::Live(details))).unwrap();
+        let view = ContactView::new(&contact).unwrap();
         let Value::Object(object) = serde_json::to_value(&view).unwrap() else { panic!("no object") };
         let mut names: Vec<&str> = object.keys().map(String::as_str).collect();
         let mut all = Fields::ALL;

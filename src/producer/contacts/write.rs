@@ -183,6 +183,9 @@ pub(crate) async fn publish(
     };
     let (trace, began) = (context.trace.child(), SystemTime::now());
     message.headers.set(TRACEPARENT, Header::Text(trace.to_string()));
+    if let Some(caller) = context.caller.get() {
+        message.headers.set_caller(caller);
+    }
     if let Some(tracestate) = &context.tracestate {
         message.headers.set(TRACESTATE, Header::Text(tracestate.clone()));
     }
