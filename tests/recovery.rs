@@ -372,7 +372,7 @@ fn an_export_from_a_replica_waits_until_the_replica_has_what_the_primary_has() {
     store.migrate(Direction::Up).unwrap();
     let apply = |name| {
         let contact = new_contact();
-        let attempt = Attempt { command: create(contact, name), replays: 0, last_attempt: true, must_fail: None };
+        let attempt = Attempt { last_attempt: true, ..Attempt::new(create(contact, name)) };
         store.apply(&[attempt]).unwrap();
         contact
     };
