@@ -2,10 +2,7 @@
 
 use crate::stores::{PostgresDatabase, SqliteDatabase, TestDatabase, apply, migrated, on_both_databases};
 use crate::support::{Broker, Process, Stack, create, delete, eventually, new_contact, start_standalone, update};
-use amiquip::{
-    Channel, Connection, Consumer, ConsumerMessage, ConsumerOptions, ExchangeDeclareOptions, ExchangeType,
-    QueueDeclareOptions,
-};
+use amiquip::{Connection, Consumer, ConsumerMessage, ConsumerOptions, QueueDeclareOptions};
 use contacts::domain::{Command, ContactId, OperationId};
 use contacts::message::Message;
 use contacts::store::Store;
@@ -20,7 +17,7 @@ const EVENTS: (&str, &str) = ("CONTACTS__EVENTS__ENABLED", "true");
 fn with_subscriber(broker: &Broker, keys: &[&str], work: impl FnOnce(&Subscriber<'_>)) {
     let mut connection = broker.connect();
     let channel = connection.open_channel(None).unwrap();
-    let exchange = declare_exchange(broker, &channel);
+    let exchange = broker.declare_event_exchange(&channel);
     let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare("", options).unwrap();
     for key in keys {
@@ -31,13 +28,6 @@ fn with_subscriber(broker: &Broker, keys: &[&str], work: impl FnOnce(&Subscriber
     work(&Subscriber { consumer });
     drop(channel);
     let _: Result<(), _> = Connection::close(connection);
-}
-
-fn declare_exchange(broker: &Broker, channel: &Channel) -> String {
-    let exchange = format!("{}contato.events", broker.prefix);
-    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(ExchangeType::Topic, exchange.as_str(), options).unwrap();
-    exchange
 }
 
 struct Subscriber<'a> {
