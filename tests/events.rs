@@ -3,8 +3,8 @@
 use crate::stores::{PostgresDatabase, SqliteDatabase, TestDatabase, apply, migrated, on_both_databases};
 use crate::support::{Broker, Process, Stack, create, delete, eventually, new_contact, start_standalone, update};
 use amiquip::{
-    Channel, Connection, Consumer, ConsumerMessage, ConsumerOptions, ExchangeDeclareOptions, ExchangeType,
-    QueueDeclareOptions,
+    AmqpValue, Connection, Consumer, ConsumerMessage, ConsumerOptions, FieldTable, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use contacts::domain::{Command, ContactId, OperationId};
 use contacts::message::Message;
@@ -20,7 +20,7 @@ const EVENTS: (&str, &str) = ("CONTACTS__EVENTS__ENABLED", "true");
 fn with_subscriber(broker: &Broker, keys: &[&str], work: impl FnOnce(&Subscriber<'_>)) {
     let mut connection = broker.connect();
     let channel = connection.open_channel(None).unwrap();
-    let exchange = declare_exchange(broker, &channel);
+    let exchange = broker.declare_event_exchange(&channel);
     let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare("", options).unwrap();
     for key in keys {
@@ -31,13 +31,6 @@ fn with_subscriber(broker: &Broker, keys: &[&str], work: impl FnOnce(&Subscriber
     work(&Subscriber { consumer });
     drop(channel);
     let _: Result<(), _> = Connection::close(connection);
-}
-
-fn declare_exchange(broker: &Broker, channel: &Channel) -> String {
-    let exchange = format!("{}contato.events", broker.prefix);
-    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(ExchangeType::Topic, exchange.as_str(), options).unwrap();
-    exchange
 }
 
 struct Subscriber<'a> {
@@ -191,6 +184,50 @@ fn no_event_is_missing_or_out_of_order_after_crashes() {
             expected.entry(contact.to_string()).or_default().push(operation.to_string());
         }
         assert_eq!(first_events(&received), expected);
+    });
+}
+
+#[test]
+fn a_full_queue_stops_the_events_and_repeats_one_for_the_others() {
+    let stack = Stack::new();
+    with_subscriber(&stack.broker, &["contact.*"], |subscriber| {
+        let (mut other, database) = (stack.broker.connect(), store(&stack));
+        let channel = other.open_channel(None).unwrap();
+        let mut arguments = FieldTable::new();
+        arguments.insert("x-max-length".into(), AmqpValue::LongInt(1));
+        arguments.insert("x-overflow".into(), AmqpValue::LongString("reject-publish".into()));
+        let options = QueueDeclareOptions { exclusive: true, arguments, ..QueueDeclareOptions::default() };
+        let full = channel.queue_declare("", options).unwrap();
+        let exchange = stack.broker.declare_event_exchange(&channel);
+        channel.queue_bind(full.name(), exchange, "contact.*", FieldTable::new()).unwrap();
+
+        // The events of these begin here, and are due together.
+        drop(database.event_log().unwrap().unwrap());
+        let commands: Vec<Command> = (0..5).map(|_| create(new_contact(), "Ana")).collect();
+        commands.iter().for_each(|command| drop(apply(&database, &[command])));
+        let ids: Vec<String> = commands.iter().map(|command| command.operation_id.to_string()).collect();
+        let wait_for_repeats = || {
+            let mut received: Vec<String> = Vec::new();
+            eventually("one event comes again and again", || {
+                let (_, event) = subscriber.next(Duration::from_millis(50))?;
+                received.push(event["id"].as_str().unwrap().to_owned());
+                matches!(&received[..], [.., a, b, c] if a == b && b == c).then_some(received.clone())
+            })
+        };
+
+        let mut consumer = stack.start_with("consumer", &[EVENTS]);
+        let received = wait_for_repeats();
+        let (first, repeats) = received.split_at(5);
+        let repeated = &repeats[0];
+        assert!(first == ids && repeats.iter().all(|id| id == repeated), "{received:?} of {ids:?}");
+        // Another process goes on with this event, too.
+        consumer.kill();
+        let _consumer = stack.start_with("consumer", &[EVENTS]);
+        let received = wait_for_repeats();
+        assert!(received.iter().all(|id| id == repeated), "{received:?} of {ids:?}");
+
+        full.delete(QueueDeleteOptions::default()).unwrap();
+        subscriber.wait_for(commands[2..].iter().map(|command| command.operation_id));
     });
 }
 

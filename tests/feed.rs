@@ -237,6 +237,28 @@ fn a_stream_ends_when_its_place_has_expired() {
 }
 
 #[test]
+fn a_stream_reads_again_after_a_failure_also_if_heartbeats_come_more_often() {
+    let stack = Stack::new();
+    let [mut producer, _consumer] = roles(&stack, &[FAST_HEARTBEAT]);
+    let client = producer.client();
+    let (ana, _) = create(&client, "Ana");
+    let mut stream = open(client.address(), "/changes?include=contact", "", None);
+    event(&mut stream);
+    // That there is a change can be read, its contact cannot.
+    stack.database.execute("ALTER TABLE contacts RENAME TO hidden");
+    let version = uuid::Uuid::now_v7();
+    stack.database.execute(&format!(
+        "INSERT INTO operations (id, contact_id, operation, status, replays, accepted_at, completed_at) \
+         VALUES ('{version}', '{ana}', 'update', 'applied', 0, now(), now())"
+    ));
+    for _ in 0..5 {
+        assert_eq!(stream.block().unwrap().unwrap().comment, "heartbeat");
+    }
+    stack.database.execute("ALTER TABLE hidden RENAME TO contacts");
+    assert_eq!(event(&mut stream).change()["version"], version.to_string());
+}
+
+#[test]
 fn a_stop_ends_streams_at_once() {
     let folder = tempfile::tempdir().unwrap();
     // A stream that did not end would be cut off after four fifths of this time.

@@ -102,10 +102,11 @@ impl<E: EventExchange> Relay<E> {
     fn publish_all(&mut self, log: &mut dyn EventLog) -> Result<(), StoreError> {
         let mut backoff = Backoff::new(POLL, MAX_PAUSE);
         let mut failing_since: Option<Instant> = None;
+        // If one queue refuses its events, the others get those of each try again. So it is only one, until it succeeds: also
+        // for a process that takes over from one that failed.
+        let mut step = 1;
         while !self.stop.is_set() {
             let started = Instant::now();
-            // If one queue refuses its events, the others get those of each try again. So it is only one.
-            let step = if failing_since.is_none() { STEP } else { 1 };
             let Some(page) = log.next(step, self.settings.include_contact)? else {
                 tracing::error!(
                     "changes were pruned before their events were published, or the database was restored: the events go \
@@ -127,6 +128,7 @@ impl<E: EventExchange> Relay<E> {
                 if failing_since.is_none() {
                     tracing::warn!(%error, "events cannot be published, trying again");
                 }
+                step = 1;
                 if failing_since.get_or_insert(started).elapsed() > MAX_FAILURE {
                     return Ok(());
                 }
@@ -135,6 +137,7 @@ impl<E: EventExchange> Relay<E> {
                 continue;
             }
             log.advance(page.last)?;
+            step = STEP;
             self.published.increment(page.changes.len() as u64);
             if failing_since.take().is_some() {
                 tracing::info!("events are published again");

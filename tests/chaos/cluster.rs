@@ -2,7 +2,7 @@
 
 use super::clients::Traffic;
 use super::environment::Environment;
-use crate::support::{MAX_WAIT, Process, Proxy, Stack};
+use crate::support::{MAX_WAIT, Process, Proxy, Stack, eventually};
 use contacts::queue::QueueKind;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(environment: &Environment) -> Self {
         let stack = environment.stack();
+        stack.broker.subscribe();
         let proxies = environment.has_proxies().then(|| Proxies {
             broker: Proxy::to(stack.broker.address()),
             database: Proxy::to(stack.database.address()),
@@ -68,6 +69,8 @@ impl Cluster {
         for member in &mut cluster.members {
             member.process.as_mut().unwrap().wait_until_ready();
         }
+        // Changes from before this have no event.
+        eventually("a consumer publishes the events", || (cluster.stack.database.count("events") > 0).then_some(()));
         if !matches!(environment, Environment::Shared) {
             // RabbitMQ 3.10 may lose the log of a quorum queue if it is killed within a second of the queue's
             // declaration; see docs/RELIABILITY.md. Queues are declared only once, so the round starts later.
@@ -79,6 +82,11 @@ impl Cluster {
     /// The proxies. Only faults that need them call this.
     pub fn proxies(&self) -> &Proxies {
         self.proxies.as_ref().expect("this environment has no proxies")
+    }
+
+    /// The broker's URL that the processes have.
+    pub fn broker_url(&self) -> &str {
+        &self.broker_url
     }
 
     /// The addresses of the producers.
@@ -107,6 +115,7 @@ impl Cluster {
                     ("CONTACTS__DATABASE__STATEMENT_TIMEOUT", statement_timeout.as_str()),
                     ("CONTACTS__CONSUMER__HOLD", "1s"),
                     ("CONTACTS__HTTP__STREAM_HEARTBEAT", "1s"),
+                    ("CONTACTS__EVENTS__ENABLED", "true"),
                 ];
                 let library = faketime_library();
                 if let (true, Some(library)) = (member.late_clock, &library) {

@@ -1,5 +1,6 @@
 //! Fault injection: real processes, random clients and random faults. A model checks the result against the promises in
-//! `docs/RELIABILITY.md`. An independent checker judges the history of all requests.
+//! `docs/RELIABILITY.md`. An independent checker judges the history of all requests. Others follow the change feed and the
+//! events.
 //!
 //! One seed determines a round: the requests, the faults and their order. The number of finished requests determines
 //! when a fault starts, not the clock. Clients continue during faults. `make test` runs one round with a fixed seed.
@@ -17,7 +18,9 @@ mod model;
 mod nodes;
 mod report;
 mod services;
+mod subscriber;
 
+use checker::Findings;
 use clients::Traffic;
 use cluster::Cluster;
 use environment::{Environment, Needs};
@@ -25,6 +28,7 @@ use faults::Fault;
 use followers::Followers;
 use report::{InjectedFault, Round};
 use std::time::{Instant, SystemTime};
+use subscriber::Subscriber;
 
 /// How many requests of all clients are finished between two faults.
 const REQUESTS_BETWEEN_FAULTS: usize = 60;
@@ -44,10 +48,12 @@ fn run_round(seed: u64, faults: &[Fault], environment: &Environment) -> Round {
     let mut cluster = Cluster::start(environment);
     let traffic = Traffic::new(seed, cluster.producers());
     let followers = Followers::new(cluster.producers());
+    let subscriber = Subscriber::new(&cluster);
     let mut injected = Vec::new();
     std::thread::scope(|scope| {
         let clients = scope.spawn(|| traffic.run());
         scope.spawn(|| followers.run());
+        scope.spawn(|| subscriber.run());
         let mut random = random(seed, 1);
         traffic.wait_for(REQUESTS_BETWEEN_FAULTS);
         for fault in faults {
@@ -61,16 +67,20 @@ fn run_round(seed: u64, faults: &[Fault], environment: &Environment) -> Round {
         clients.join().unwrap();
         cluster.wait_until_finished(&traffic);
         followers.stop(&cluster);
+        subscriber.wait_for_events(&cluster);
+        cluster.stop();
+        subscriber.stop();
     });
-    cluster.stop();
     let mut violations = model::violations(&traffic, &cluster);
     // A primary that restarts can show commits that its standby does not have, and then the standby takes over.
     violations.extend(followers.violations(&traffic, &cluster, matches!(environment, Environment::Nodes(_))));
+    violations.extend(subscriber.violations(&cluster, faults.contains(&Fault::RestartPrimaryWithoutStandby)));
     let history = traffic.history.operations();
     let file = history::write(seed, &history);
     let findings = checker::check(&history);
     violations.extend(findings.violations.iter().map(|violation| format!("{violation}; see {}", file.display())));
-    Round::new(seed, &injected, &traffic, &cluster, started.elapsed(), findings.checked, violations)
+    let findings = Findings { violations, ..findings };
+    Round::new(seed, &injected, &traffic, &cluster, subscriber.count(), started.elapsed(), findings)
 }
 
 /// Random faults for one round, of the kinds that the environment allows.

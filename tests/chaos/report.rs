@@ -1,8 +1,10 @@
 //! The results of rounds: a line for each round, and the table in `docs/RELIABILITY.md`.
 
+use super::checker::Findings;
 use super::clients::Traffic;
 use super::cluster::{Cluster, faketime_library};
 use super::faults::Fault;
+use super::subscriber::EventCount;
 use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +69,7 @@ pub struct Round {
     accepted: usize,
     refused: usize,
     repeated: usize,
+    events: EventCount,
     slowest: Duration,
     took: Duration,
     /// Operations that the checker of the history judged.
@@ -80,9 +83,9 @@ impl Round {
         faults: &[InjectedFault],
         traffic: &Traffic,
         cluster: &Cluster,
+        events: EventCount,
         took: Duration,
-        checked: usize,
-        violations: Vec<String>,
+        Findings { checked, violations }: Findings,
     ) -> Self {
         Self {
             seed,
@@ -91,6 +94,7 @@ impl Round {
             accepted: traffic.accepted.lock().unwrap().len(),
             refused: traffic.refused.load(Ordering::Relaxed),
             repeated: traffic.repeated.load(Ordering::Relaxed),
+            events,
             slowest: *traffic.slowest.lock().unwrap(),
             took,
             checked,
@@ -115,13 +119,15 @@ impl fmt::Display for Round {
         let faults: Vec<String> = self.faults.iter().map(Outage::to_string).collect();
         write!(
             f,
-            "seed {}: {} accepted, {} refused (412), {} attempts repeated, {} operations checked, slowest answer {:.1} s, \
-             {:.0} s, {}: {}",
+            "seed {}: {} accepted, {} refused (412), {} attempts repeated, {} operations checked, {} events ({} again), \
+             slowest answer {:.1} s, {:.0} s, {}: {}",
             self.seed,
             self.accepted,
             self.refused,
             self.repeated,
             self.checked,
+            self.events.received,
+            self.events.repeated,
             self.slowest.as_secs_f64(),
             self.took.as_secs_f64(),
             if self.violations.is_empty() { "passed" } else { "FAILED" },
@@ -174,7 +180,7 @@ fn table(rounds: &[Round]) -> String {
     let clock = if faketime_library().is_some() { "one producer's clock 5 s behind" } else { "all clocks correct" };
     let mut table = format!(
         "{} rounds, seeds {} to {}, two producers, three consumers, {clock}: {} changes accepted, {} refused with 412, \
-         {} operations judged by the checker, {} attempts answered 503 or not at all and repeated, slowest answer \
+         {} operations judged by the checker, {} events received, {} of them again, {} attempts answered 503 or not at all and repeated, slowest answer \
          {:.1} s, {} failed rounds (a change lost, applied twice or with a wrong result, or a request that hung).\n\n\
          | fault | times | rounds | failed rounds | no write accepted for: median, worst | no write finished for: median, worst |\n\
          | --- | --- | --- | --- | --- | --- |\n",
@@ -184,6 +190,8 @@ fn table(rounds: &[Round]) -> String {
         sum(|round| round.accepted),
         sum(|round| round.refused),
         sum(|round| round.checked),
+        sum(|round| round.events.received),
+        sum(|round| round.events.repeated),
         sum(|round| round.repeated),
         slowest.as_secs_f64(),
         sum(|round| usize::from(!round.violations.is_empty())),

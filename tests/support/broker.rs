@@ -1,7 +1,10 @@
 //! A connection to RabbitMQ for one test. The test's queues have their own prefix and are deleted at its end.
 
 use super::{MAX_WAIT, environment_variable, host_and_port};
-use amiquip::{AmqpProperties, ConfirmSmoother, Connection, Error, Publish, QueueDeleteOptions};
+use amiquip::{
+    AmqpProperties, AmqpValue, Channel, ConfirmSmoother, Connection, Error, ExchangeDeclareOptions, ExchangeType,
+    FieldTable, Publish, QueueDeclareOptions, QueueDeleteOptions,
+};
 use contacts::config::{BrokerSettings, Url};
 use contacts::queue::QueueKind;
 use uuid::Uuid;
@@ -65,6 +68,34 @@ impl Broker {
         }
     }
 
+    /// Declares the exchange of the events, as another service would. Returns its name.
+    pub fn declare_event_exchange(&self, channel: &Channel) -> String {
+        let exchange = format!("{}contato.events", self.prefix);
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(ExchangeType::Topic, exchange.as_str(), options).unwrap();
+        exchange
+    }
+
+    /// The name of the queue of [`Self::subscribe`].
+    pub fn subscription(&self) -> String {
+        format!("{}subscription", self.prefix)
+    }
+
+    /// Binds a queue for all events, as another service would that must not miss one. The queue survives the loss of a node.
+    /// It gives its messages to one consumer at a time: after a fault, the next consumer gets what the last one did not
+    /// acknowledge, and later messages after that.
+    pub fn subscribe(&self) {
+        let mut connection = self.connect();
+        let channel = connection.open_channel(None).unwrap();
+        let exchange = self.declare_event_exchange(&channel);
+        let mut arguments = FieldTable::new();
+        arguments.insert("x-queue-type".into(), AmqpValue::LongString("quorum".into()));
+        arguments.insert("x-single-active-consumer".into(), AmqpValue::Boolean(true));
+        let options = QueueDeclareOptions { durable: true, arguments, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(self.subscription(), options).unwrap();
+        channel.queue_bind(queue.name(), exchange, "contact.*", FieldTable::new()).unwrap();
+    }
+
     /// Publishes arbitrary bytes to the work queue, as a foreign program could.
     pub fn publish_raw(&self, bodies: &[&[u8]]) {
         let messages: Vec<_> = bodies.iter().map(|body| (*body, AmqpProperties::default())).collect();
@@ -102,10 +133,11 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         let Ok(mut connection) = self.try_connect() else { return };
-        for kind in [QueueKind::Work, QueueKind::Retry, QueueKind::DeadLetter] {
+        let queues = [QueueKind::Work, QueueKind::Retry, QueueKind::DeadLetter].map(|kind| self.queue_name(kind));
+        for queue in queues.into_iter().chain([self.subscription()]) {
             // RabbitMQ closes the channel if the queue does not exist, so each queue gets its own channel.
             let Ok(channel) = connection.open_channel(None) else { return };
-            if let Ok(queue) = channel.queue_declare_passive(self.queue_name(kind)) {
+            if let Ok(queue) = channel.queue_declare_passive(queue) {
                 let _ = queue.delete(QueueDeleteOptions::default());
             }
         }

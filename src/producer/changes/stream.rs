@@ -80,8 +80,9 @@ enum Next {
     Read,
     /// Wait until something is new.
     Wait,
-    /// Read a page after a while: the last read failed, or it was too early.
-    ReadAfter(Duration),
+    /// Read a page at this time: the last read failed, or it was too early. Not after a duration: each heartbeat cancels the
+    /// wait, and it would begin again.
+    ReadAt(Instant),
     End,
 }
 
@@ -91,7 +92,7 @@ impl Next {
         match page.more {
             true => Self::Read,
             // The end of the feed can move back for a short time (`docs/adr/0023-change-feed.md`).
-            false if newest.position > page.last.position => Self::ReadAfter(POLL_INTERVAL),
+            false if newest.position > page.last.position => Self::ReadAt(Instant::now() + POLL_INTERVAL),
             false => Self::Wait,
         }
     }
@@ -160,7 +161,7 @@ impl Stream {
     async fn step(&mut self) -> Option<Bytes> {
         match self.next {
             Next::Read | Next::End => {}
-            Next::ReadAfter(time) => tokio::time::sleep(time).await,
+            Next::ReadAt(time) => tokio::time::sleep_until(time).await,
             // The sender lives as long as the process.
             Next::Wait => drop(self.open.newest.changed().await),
         }
@@ -170,7 +171,7 @@ impl Stream {
         let (after, query) = (Some(self.at), self.query);
         let read = self.reader.read_again(move |store| store.changes(after, query.limit, query.with_contacts)).await;
         let Some(read) = read else {
-            self.next = Next::ReadAfter(PAUSE);
+            self.next = Next::ReadAt(Instant::now() + PAUSE);
             return None;
         };
         let Some(page) = read else {
