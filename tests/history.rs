@@ -4,7 +4,8 @@ use crate::stores::{PostgresDatabase, SqliteDatabase, TestDatabase, apply, attem
 use crate::support::{Client, Stack, create, delete, details, new_contact, patch, start_standalone, update};
 use contacts::config::ApiKey;
 use contacts::domain::{
-    Attempt, ChangedMembers, Command, ContactId, EmailPatch, Fingerprint, Origin, Outcome, Patch, Reason, Status,
+    Attempt, ChangedMembers, Command, ContactId, EmailPatch, Fingerprint, OperationId, Origin, Outcome, Patch, Reason,
+    Status,
 };
 use contacts::store::{HistoryPage, Operation, Store};
 use serde_json::{Value, json};
@@ -93,17 +94,19 @@ fn old_values_are_kept_if_asked_and_erased_with_the_fingerprints<D: TestDatabase
 fn a_history_is_read_in_pages_in_the_order_of_the_changes<D: TestDatabase>() {
     let database = migrated::<D>();
     let (store, id) = (database.store(), new_contact());
-    // Changes of one batch finish at the same time. Their order is that in which they took effect.
-    let first = create(id, "Ana");
-    let mut batch = vec![attempt(first.clone())];
-    let mut versions = vec![first.operation_id];
-    for number in 0..6 {
-        // The ids go the other way.
-        let mut next = update(id, 100 - number, &format!("Ana {number}"));
-        next.expects = versions.last().copied();
-        versions.push(next.operation_id);
-        batch.insert(0, attempt(next));
-    }
+    // Changes of one batch finish at the same time. Their order is that in which they took effect. The ids, and so the
+    // rows, are in the opposite order.
+    let mut ids: Vec<OperationId> = (0..7).map(|_| create(id, "Ana").operation_id).collect();
+    ids.sort_unstable();
+    ids.reverse();
+    let mut versions = ids.clone();
+    let chain = ids.windows(2).enumerate().map(|(number, pair)| Command {
+        operation_id: pair[1],
+        expects: Some(pair[0]),
+        ..update(id, 100, &format!("Ana {number}"))
+    });
+    let first = Command { operation_id: ids[0], ..create(id, "Ana") };
+    let batch: Vec<Attempt> = [first].into_iter().chain(chain).map(attempt).collect();
     assert_eq!(store.apply(&batch).unwrap(), vec![Outcome::Applied; 7]);
     let last = update(id, 200, "Bia");
     apply(store, &[&last]);
