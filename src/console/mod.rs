@@ -7,21 +7,29 @@
 
 mod access;
 mod dead_letters;
+mod diagnosis;
 mod files;
+mod now;
 mod problem;
+mod runbook;
+mod samples;
 
 pub use access::ConsoleError;
 
-use crate::config::AdminSettings;
+use crate::config::{AdminSettings, AdminUrl};
 use crate::domain::Timestamp;
 use crate::queue::{DeadLetterQueue, Publisher, QueueError};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::MetricsExporter;
+use crate::telemetry::{Health, LastError};
 use access::Access;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use dead_letters::DeadLetters;
 use problem::Problem;
+use samples::{Samples, Sources};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the console needs of its process, when the process has started. Clones share it.
@@ -47,6 +55,8 @@ struct Shared {
     role: &'static str,
     /// Tells a page that the process, and so its jobs, began anew.
     started_at: Timestamp,
+    targets: Vec<AdminUrl>,
+    samples: Arc<Mutex<Samples>>,
     /// `None` before the process has started and while it stops.
     parts: Mutex<Option<Parts>>,
     dead_letters: DeadLetters,
@@ -59,9 +69,17 @@ impl Console {
             access: Access::new(settings)?,
             role,
             started_at: chrono::Utc::now(),
+            targets: settings.console_targets.clone(),
+            samples: Arc::default(),
             parts: Mutex::default(),
             dead_letters: DeadLetters::default(),
         })))
+    }
+
+    /// Takes samples until the process exits. `admin` is the address of the admin port.
+    pub async fn sample(self, exporter: MetricsExporter, health: Health, database_error: LastError, admin: SocketAddr) {
+        let targets = self.0.targets.clone();
+        samples::run(self.0.samples.clone(), Sources { exporter, health, database_error, admin, targets }).await;
     }
 
     /// The process has started.
@@ -78,6 +96,7 @@ impl Console {
     pub fn routes(&self, config: &mut ServiceConfig) {
         let api = web::scope("/api")
             .wrap(from_fn(access::admit))
+            .route("/now", web::get().to(now::now))
             .configure(dead_letters::routes)
             .default_service(web::to(problem::not_found));
         let console = web::scope("/console")
@@ -86,6 +105,7 @@ impl Console {
             .wrap(from_fn(access::add_headers))
             .service(api)
             .configure(files::routes)
+            .configure(runbook::routes)
             .default_service(web::to(problem::not_found));
         config.service(console);
     }

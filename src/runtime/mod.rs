@@ -24,7 +24,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Store, StoreError};
 use crate::telemetry::metrics::{BUILD_INFO, LOG_LINES_DROPPED, MetricsExporter};
 use crate::telemetry::spans::{self, SpansError};
-use crate::telemetry::{self, Health, LogError, Logs};
+use crate::telemetry::{self, Health, LastError, LogError, Logs};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web::ServiceConfig;
 pub use commands::{api_key, backup, dlq, export, healthcheck, import, migrate, prune, restore, subject};
@@ -192,13 +192,17 @@ async fn serve(role: Role, settings: &Settings, layers: &Layers, logs: &Logs) ->
     let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), exporter.clone(), configure)
         .map_err(|error| RunError::Failed(format!("cannot listen on {} (admin): {error}", settings.admin.listen)))?;
     actix_web::rt::spawn(admin);
+    let database_error = LastError::default();
+    if let Some(console) = console.clone() {
+        actix_web::rt::spawn(console.sample(exporter.clone(), health.clone(), database_error.clone(), address));
+    }
     tracing::info!(role = role.name(), version = env!("CARGO_PKG_VERSION"), admin = %address, "starting");
 
     let (mut running, publisher) = match role {
-        Role::Producer => start_producer(settings, layers, &health, &stop, &exporter)?,
-        Role::Consumer => start_consumer(settings, &health, &stop, &exporter)?,
-        Role::Standalone => start_standalone(settings, layers, &health, &stop, &exporter)?,
-        Role::Console { embedded } => start_console(settings, embedded, &health, &stop, &exporter)?,
+        Role::Producer => start_producer(settings, layers, &health, &stop, &exporter, &database_error)?,
+        Role::Consumer => start_consumer(settings, &health, &stop, &exporter, &database_error)?,
+        Role::Standalone => start_standalone(settings, layers, &health, &stop, &exporter, &database_error)?,
+        Role::Console { embedded } => start_console(settings, embedded, &health, &stop, &exporter, &database_error)?,
     };
     if let Some(console) = console {
         let embedded = matches!(role, Role::Standalone | Role::Console { embedded: true });
@@ -254,6 +258,7 @@ fn start_producer(
     health: &Health,
     stop: &Stop,
     exporter: &MetricsExporter,
+    database_error: &LastError,
 ) -> Result<(Running, Publisher), RunError> {
     let credentials = load_credentials(settings)?;
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
@@ -266,7 +271,7 @@ fn start_producer(
     let ids = IdKey::new(database_name(&settings.database.url).as_bytes());
     let access = ReloadableCredentials { layers, credentials };
     let http = start_http(settings, access, publisher.clone(), (store.clone(), None), (cursors, ids), stop)?;
-    monitor::start(rabbit.monitor(), store, stop, exporter)?;
+    monitor::start(rabbit.monitor(), store, stop, exporter, database_error)?;
     Ok((Running { http: Some(http), threads: vec![thread], ..Running::default() }, publisher))
 }
 
@@ -275,6 +280,7 @@ fn start_consumer(
     health: &Health,
     stop: &Stop,
     exporter: &MetricsExporter,
+    database_error: &LastError,
 ) -> Result<(Running, Publisher), RunError> {
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
@@ -282,7 +288,7 @@ fn start_consumer(
     // What leaves a worker is a message of its own.
     let alone = BrokerSettings { pack_max: 1, ..settings.broker.clone() };
     let (publisher, thread) = rabbit.publisher(&alone, health.component("publisher"), stop.clone())?;
-    monitor::start(rabbit.monitor(), store.clone(), stop, exporter)?;
+    monitor::start(rabbit.monitor(), store.clone(), stop, exporter, database_error)?;
     let events = start_events(settings, &rabbit, &store, stop, exporter)?;
     let parts =
         consumer::Parts { queue: Arc::new(rabbit), store, publisher: publisher.clone(), lag: export_lag(exporter) };
@@ -298,6 +304,7 @@ fn start_standalone(
     health: &Health,
     stop: &Stop,
     exporter: &MetricsExporter,
+    database_error: &LastError,
 ) -> Result<(Running, Publisher), RunError> {
     let credentials = load_credentials(settings)?;
     let folder = &settings.standalone.data_dir;
@@ -315,7 +322,7 @@ fn start_standalone(
     let access = ReloadableCredentials { layers, credentials };
     let http =
         start_http(settings, access, publisher.clone(), (store.clone(), Some(folder.clone())), (cursors, ids), stop)?;
-    monitor::start(queue.monitor()?, store.clone(), stop, exporter)?;
+    monitor::start(queue.monitor()?, store.clone(), stop, exporter, database_error)?;
     let events = start_events(settings, &RabbitMq::new(&settings.broker)?, &store, stop, exporter)?;
     let parts =
         consumer::Parts { queue: Arc::new(queue), store, publisher: publisher.clone(), lag: export_lag(exporter) };
@@ -337,6 +344,7 @@ fn start_console(
     health: &Health,
     stop: &Stop,
     exporter: &MetricsExporter,
+    database_error: &LastError,
 ) -> Result<(Running, Publisher), RunError> {
     let folder = embedded.then_some(settings.standalone.data_dir.as_path());
     folder.map_or(Ok(()), data_folder::require_restored)?;
@@ -347,7 +355,7 @@ fn start_console(
         Some(folder) => {
             let (queue, publisher, thread) =
                 EmbeddedDeadLetters::open(folder, settings.broker.max_waiting, component, stop)?;
-            monitor::start(queue.monitor()?, store, stop, exporter)?;
+            monitor::start(queue.monitor()?, store, stop, exporter, database_error)?;
             (publisher, thread)
         }
         None => {
@@ -355,7 +363,7 @@ fn start_console(
             // A replayed message stays a message of its own, as it was in the dead letter queue.
             let alone = BrokerSettings { pack_max: 1, ..settings.broker.clone() };
             let (publisher, thread) = rabbit.publisher(&alone, component, stop.clone())?;
-            monitor::start(rabbit.monitor(), store, stop, exporter)?;
+            monitor::start(rabbit.monitor(), store, stop, exporter, database_error)?;
             (publisher, thread)
         }
     };
