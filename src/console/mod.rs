@@ -9,6 +9,7 @@ mod access;
 mod dead_letters;
 mod diagnosis;
 mod files;
+mod find;
 mod now;
 mod problem;
 mod runbook;
@@ -17,7 +18,7 @@ mod samples;
 pub use access::ConsoleError;
 
 use crate::config::{AdminSettings, AdminUrl};
-use crate::domain::Timestamp;
+use crate::domain::{OperationId, Timestamp};
 use crate::queue::{DeadLetterQueue, Publisher, QueueError};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
@@ -41,6 +42,9 @@ pub struct Parts {
     pub publisher: Publisher,
     /// Opens the database.
     pub open_store: Arc<dyn Fn() -> Result<Box<dyn Store>, StoreError> + Send + Sync>,
+    /// `pending`, `expired` or `unknown`: what an operation is that SQL does not know, if older operations than this were
+    /// removed.
+    pub unfinished: Arc<dyn Fn(OperationId, Option<Timestamp>) -> &'static str + Send + Sync>,
     /// The stop signal of the process.
     pub stop: Stop,
 }
@@ -97,6 +101,7 @@ impl Console {
         let api = web::scope("/api")
             .wrap(from_fn(access::admit))
             .route("/now", web::get().to(now::now))
+            .route("/find", web::get().to(find::find))
             .configure(dead_letters::routes)
             .default_service(web::to(problem::not_found));
         let console = web::scope("/console")

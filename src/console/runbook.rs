@@ -87,7 +87,8 @@ fn render(markdown: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <link rel=\"stylesheet\" href=\"assets/console.css\">\n</head>\n<body class=\"runbook\">\n<main>\n{body}</main>\n\
+         <link rel=\"stylesheet\" href=\"assets/console.css\">\n</head>\n<body class=\"runbook\">\n\
+         <header><a href=\"./\">contacts console</a></header>\n<main>\n{body}</main>\n\
          </body>\n</html>\n"
     )
 }

@@ -14,7 +14,7 @@ use crate::console::{self, Console, ConsoleError};
 use crate::consumer::{self, LagTracker};
 use crate::data_folder::{self, CURSOR_KEY, DATABASE, DataFolderError};
 use crate::events::{self, EventLag};
-use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
+use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError, Unknown};
 use crate::queue::embedded::{EmbeddedDeadLetters, EmbeddedQueue};
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Publisher, QueueError};
@@ -206,7 +206,7 @@ async fn serve(role: Role, settings: &Settings, layers: &Layers, logs: &Logs) ->
     };
     if let Some(console) = console {
         let embedded = matches!(role, Role::Standalone | Role::Console { embedded: true });
-        console.start(console_parts(settings, embedded, publisher, &stop));
+        console.start(console_parts(settings, embedded, publisher, &stop)?);
         let _ = writeln!(std::io::stdout(), "Console on http://{address}/console/");
         running.console = Some(console);
     }
@@ -371,13 +371,22 @@ fn start_console(
 }
 
 /// What the console needs of a role that has started.
-fn console_parts(settings: &Settings, embedded: bool, publisher: Publisher, stop: &Stop) -> console::Parts {
+fn console_parts(
+    settings: &Settings,
+    embedded: bool,
+    publisher: Publisher,
+    stop: &Stop,
+) -> Result<console::Parts, RunError> {
+    let ids = match embedded {
+        true => load_cursor_key(&settings.standalone.data_dir)?.id_key(),
+        false => IdKey::new(database_name(&settings.database.url).as_bytes()),
+    };
     let folder = embedded.then(|| settings.standalone.data_dir.clone());
     // Not from a replica, which may not have the last operations.
     let database = DatabaseSettings { read_url: None, ..settings.database.clone() };
     let settings = Settings { database, ..settings.clone() };
     let (broker, store_folder) = (settings.broker.clone(), folder.clone());
-    console::Parts {
+    Ok(console::Parts {
         open_queue: Arc::new(move || {
             Ok(match &folder {
                 Some(folder) => Box::new(EmbeddedDeadLetters::in_folder(folder)?),
@@ -386,8 +395,13 @@ fn console_parts(settings: &Settings, embedded: bool, publisher: Publisher, stop
         }),
         publisher,
         open_store: Arc::new(move || commands::open_store(&settings, store_folder.as_deref())),
+        unfinished: Arc::new(move |operation, pruned_before| match ids.unknown(operation, pruned_before) {
+            Unknown::Pending => "pending",
+            Unknown::Expired => "expired",
+            Unknown::NeverIssued => "unknown",
+        }),
         stop: stop.clone(),
-    }
+    })
 }
 
 /// Starts to publish events, if `events.enabled` is set.
