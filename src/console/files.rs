@@ -25,9 +25,20 @@ macro_rules! script {
 const PAGE: PageFile =
     PageFile { name: "", media_type: "text/html; charset=utf-8", text: include_str!("page/index.html") };
 
-const FILES: [PageFile; 2] = [
+const FILES: [PageFile; 13] = [
     PageFile { name: "console.css", media_type: "text/css; charset=utf-8", text: include_str!("page/console.css") },
+    script!("api.js"),
     script!("app.js"),
+    script!("dead-letters.js"),
+    script!("dom.js"),
+    script!("find.js"),
+    script!("jobs.js"),
+    script!("language.js"),
+    script!("message.js"),
+    script!("now.js"),
+    script!("plot.js"),
+    script!("runbook.js"),
+    script!("texts.js"),
 ];
 
 pub(super) fn routes(config: &mut ServiceConfig) {

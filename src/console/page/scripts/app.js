@@ -10,7 +10,7 @@ import { connectJobs, draw as drawJob, poll as pollJob } from './jobs.js';
 import { draw as drawDeadLetters, queueChanged, refresh as refreshDeadLetters, showDeadLetters } from './dead-letters.js';
 import { draw as drawMessage, leaveMessage, showMessage } from './message.js';
 import { draw as drawFind, focusFind, showFind } from './find.js';
-import { draw as drawRunbook, showRunbook } from './runbook.js';
+import { DOCUMENTS, draw as drawRunbook, showRunbook } from './runbook.js';
 
 const SECTIONS = ['now', 'dead-letters', 'message', 'find', 'runbook'];
 let section = null;
@@ -19,11 +19,13 @@ let section = null;
 function place() {
   const [path, parameters] = location.hash.slice(1).split('?', 2);
   const [name, ...rest] = path.split('/');
-  return { name: SECTIONS.includes(name) ? name : 'now', rest: rest.join('/'), parameters: new URLSearchParams(parameters) };
+  const found = { document: name, rest: rest.join('/'), parameters: new URLSearchParams(parameters) };
+  if (Object.hasOwn(DOCUMENTS, name)) return { name: 'runbook', ...found };
+  return { name: SECTIONS.includes(name) ? name : 'now', ...found };
 }
 
 function showSection() {
-  const { name, rest, parameters } = place();
+  const { name, document: runbook, rest, parameters } = place();
   const changed = name !== section;
   if (section === 'message' && name !== 'message') leaveMessage();
   section = name;
@@ -40,7 +42,7 @@ function showSection() {
   if (name === 'dead-letters') showDeadLetters(parameters);
   if (name === 'message') showMessage(decodeURIComponent(rest));
   if (name === 'find') showFind(parameters);
-  if (name === 'runbook') showRunbook(rest);
+  if (name === 'runbook') showRunbook(runbook, rest);
   if (name === 'dead-letters') pollJob();
 }
 

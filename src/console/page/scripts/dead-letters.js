@@ -15,6 +15,8 @@ export const REASONS = [
   'contact_not_found', 'contact_deleted', 'already_exists', 'version_conflict', 'invalid', 'rejected_by_database',
   'undecodable', 'unknown_schema', 'unknown_operation', 'poison', 'delivery_limit', 'expired', 'unknown',
 ];
+/** What the runbook says about each reason. */
+const REASONS_SECTION = '#runbook-dead-letters/what-to-do-about-each-reason';
 const OPERATIONS = ['insert', 'update', 'patch', 'delete', 'unknown'];
 const FIELDS = ['reason', 'operation', 'since', 'until', 'contact', 'id'];
 
@@ -37,7 +39,7 @@ export function advice(reason) {
   if (!hasText(`reasons.${reason}`)) return null;
   return el('section', { className: 'card advice' },
     el('h2', {}, el('code', {}, reason), ' ', t(`reasons.${reason}.what`)),
-    el('p', {}, el('b', {}, t('usually')), ' ', t(`reasons.${reason}.do`)));
+    el('p', {}, el('b', {}, t('usually')), ' ', t(`reasons.${reason}.do`), ' ', el('a', { href: REASONS_SECTION }, t('runbook.reasons'))));
 }
 
 /** A time in short, and in full as its tip. */

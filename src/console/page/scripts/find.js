@@ -27,7 +27,7 @@ function stepItem(step, index, steps) {
     icon(SHAPES[step.step] ?? 'clock'),
     el('div', {}, el('b', {}, name), ' ', el('span', { className: 'gap' }, gap(step, before)),
       el('p', { className: 'quiet' }, step.at ? el('time', { dateTime: step.at }, exactTime(step.at)) : t('timeNotKnown')),
-      step.detail && el('p', {}, el('code', {}, step.detail))));
+      step.detail && el('p', {}, step.step === 'replayed' ? t('times', { count: Number(step.detail) }) : el('code', {}, step.detail))));
 }
 
 const STATUS_SHAPES = { pending: 'clock', applied: 'working', superseded: 'skip', failed: 'stopped', expired: 'unknown', unknown: 'unknown' };
@@ -98,7 +98,8 @@ export function draw() {
     el('button', { type: 'submit', className: 'primary', disabled: loading }, t('find.send')));
   input.placeholder = t('find.hint');
   if (focused) input.focus();
-  fill(content, problem && problemNotice(problem), loading && el('p', { className: 'quiet', role: 'status' }, t('find.searching')), !loading && results());
+  const notice = problem && (problem.code === 'invalid_request' ? el('p', { className: 'notice bad', role: 'alert' }, t('find.invalid')) : problemNotice(problem));
+  fill(content, notice, loading && el('p', { className: 'quiet', role: 'status' }, t('find.searching')), !loading && results());
 }
 
 export async function showFind(parameters) {

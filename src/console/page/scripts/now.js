@@ -42,7 +42,10 @@ const plots = [
 /** The values of a finding as the texts name them: times and shares are written out. */
 function valuesOf(finding) {
   const values = { ...finding.values };
-  for (const name of ['oldest', 'age', 'lag', 'p99']) if (typeof values[name] === 'number') values[name] = duration(values[name]);
+  if (finding.code === 'data_late') values.age = Math.max(values.p99 ?? 0, values.oldest ?? 0);
+  for (const name of ['oldest', 'age', 'lag']) if (typeof values[name] === 'number') values[name] = duration(values[name]);
+  if (values.component) values.component = partName(values.component);
+  if (values.process) values.process = processName(values.process);
   if (typeof values.share === 'number') values.share = `${number(values.share * 100, 1)} %`;
   return values;
 }
@@ -70,6 +73,11 @@ const technical = (finding) => {
   return reason && !/^dead_letters/.test(finding.code) && el('p', { className: 'technical' }, el('span', {}, t('reasonGiven')), ' ', el('code', {}, reason));
 };
 
+/** Do all processes report it, or one? That is the first question of most sections of the runbook. */
+function seenBy({ values }) {
+  return values?.of > 1 && el('p', {}, t('seenBy', values));
+}
+
 function consequences(finding) {
   if (!finding.consequences?.length) return null;
   const names = finding.consequences.map((code) => (known(code) ? t(`findings.${code}.short`) : code));
@@ -80,26 +88,32 @@ function findingBody(finding) {
   return [
     el('p', {}, findingText(finding, 'effect')),
     el('p', { className: 'first-step' }, el('b', {}, t('doFirst')), ' ', findingText(finding, 'do')),
-    technical(finding), consequences(finding),
+    seenBy(finding), technical(finding), consequences(finding),
     el('p', { className: 'actions' }, runbookLink(finding.runbook), deadLettersLink(finding)),
   ];
 }
 
-/** The sentence that says how it is: the worst finding, or that all is well. */
-const stateSentence = ({ state, findings }) => (state !== 'working' && findings[0] ? findingText(findings[0], 'title') : t(`states.${state}.sentence`));
+/** The finding that the state is about. */
+const leadOf = ({ state, findings }) => (['impaired', 'stopped'].includes(state) ? findings[0] : undefined);
+/** The texts of a state: a console that knows its own process only has texts of its own. */
+const stateTexts = ({ state, series }) => `states.${state === 'unknown' && series.accepted.length > 2 ? 'alone' : state}`;
 
-function headline({ state, findings }) {
-  const lead = state === 'working' ? null : findings[0];
+/** The sentence that says how it is: the worst finding, or that all is well. */
+const stateSentence = (answer) => (leadOf(answer) ? findingText(leadOf(answer), 'title') : t(`${stateTexts(answer)}.sentence`));
+
+function headline() {
+  const { state } = current;
+  const lead = leadOf(current);
   return el('div', { className: `headline ${state}` },
     icon(state),
     el('div', {},
       el('p', { className: 'state-word' }, t(`states.${state}.word`), lead && [' · ', since(lead.since)]),
       el('h1', { id: 'sentence' }, stateSentence(current)),
-      lead ? findingBody(lead) : el('p', {}, t(`states.${state}.effect`))));
+      lead ? findingBody(lead) : el('p', {}, t(`${stateTexts(current)}.effect`))));
 }
 
-function otherFindings({ state, findings }) {
-  const others = state === 'working' ? findings : findings.slice(1);
+function otherFindings() {
+  const others = current.findings.filter((finding) => finding !== leadOf(current));
   if (!others.length) return null;
   return el('section', { className: 'card others' },
     el('h2', { className: 'others-title' }, t(others.some(({ severity }) => severity === 'critical') ? 'alsoWrong' : 'worthALook')),
@@ -144,6 +158,7 @@ function tiles({ findings, figures }) {
 
 /* Parts and processes */
 
+const processName = (name) => (name === 'this process' ? t('thisProcess') : name);
 const partName = (name) => (hasText(`parts.${name}`) ? t(`parts.${name}`) : name);
 /** The parts in the order of the words in `parts`; others come last. */
 const ORDER = ['database', 'queue', 'publisher', 'worker', 'queue file', 'process'];
@@ -172,7 +187,7 @@ function partRow([name, all]) {
     el('td', {}, el('span', { className: `state ${state}` }, icon(state), failing.length === 0 ? t('ready') : t('notReady'))),
     el('td', {}, t('readyOf', { ready: all.length - failing.length, all: all.length })),
     el('td', { className: 'why' }, failing.length > 0 && [since(first), el('br'), reasons.slice(0, 3).map((reason) => el('code', {}, reason, ' ')),
-      failing.length < all.length && all.length > 1 && el('span', { className: 'where' }, [...new Set(failing.map((part) => part.process))].join(', '))]));
+      failing.length < all.length && all.length > 1 && el('span', { className: 'where' }, [...new Set(failing.map((part) => processName(part.process)))].join(', '))]));
 }
 
 function processRow(process) {
@@ -180,7 +195,7 @@ function processRow(process) {
   const state = !process.reachable ? 'unknown' : failing.length ? 'impaired' : 'working';
   const words = !process.reachable ? t('noAnswer') : failing.length ? t('partsNotReady', { count: failing.length }) : t('allReady');
   return el('tr', { className: state },
-    el('th', { scope: 'row' }, process.name === 'this process' ? t('thisProcess') : process.name),
+    el('th', { scope: 'row' }, processName(process.name)),
     el('td', {}, process.role ?? '–'),
     el('td', {}, process.version ?? '–'),
     el('td', {}, el('span', { className: `state ${state}` }, icon(state), words), process.error && el('code', { className: 'why' }, process.error)));
@@ -226,7 +241,7 @@ export function drawNow() {
   if (!current) return;
   const selecting = !getSelection().isCollapsed && $('now').contains(getSelection().anchorNode);
   if (!selecting) {
-    replaceKept(top, headline(current), otherFindings(current));
+    replaceKept(top, headline(), otherFindings());
     replaceKept(figuresPlace, tiles(current));
     replaceKept(dependenciesPlace, dependencies(current));
   }

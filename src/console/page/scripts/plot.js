@@ -109,7 +109,8 @@ export class Plot {
 
   /** Shows new values. `data` is the member `series` of the answer. */
   update(data, interval) {
-    this.data = data;
+    // Before the first sample there is no end. Then nothing is known at any time.
+    this.data = { ...data, end: data.end ?? Math.floor(Date.now() / 1000) };
     this.interval = interval;
     this.length = Math.max(1, ...this.series.map(({ key }) => data[key]?.length ?? 0));
     this.draw();

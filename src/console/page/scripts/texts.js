@@ -14,7 +14,7 @@ export const TEXTS = {
     close: 'Close', cancel: 'Cancel', dismiss: 'Dismiss', refresh: 'Refresh', tryAgain: 'Try again', any: 'Any', time: 'Time',
     yes: 'Yes', no: 'No', notAll: 'Not all', notKnown: 'Not known', days: { one: '{count} day', other: '{count} days' },
     copied: 'Copied', notCopied: 'Not copied: select it yourself', copyCommand: 'Copy the command line', sameByCommand: 'The same by command line',
-    counting: 'Reading the queue…',
+    counting: 'Reading the queue…', reading: 'Reading…',
     lost: { title: 'This console does not answer.', detail: 'What you see is from before {time}. It tries again every few seconds.' },
 
     // Now
@@ -22,10 +22,11 @@ export const TEXTS = {
       working: { word: 'Working', sentence: 'Everything works.', effect: 'Changes are accepted and applied.' },
       impaired: { word: 'Impaired', sentence: 'Something is wrong.', effect: '' },
       stopped: { word: 'Stopped', sentence: 'The service does not work.', effect: '' },
-      unknown: { word: 'Not known', sentence: 'Nothing is known yet.', effect: 'The first values come within a few seconds. If not, look at the processes below.' },
+      unknown: { word: 'Not known', sentence: 'Nothing is known yet.', effect: 'The first values come within a few seconds.' },
+      alone: { sentence: 'Whether changes are accepted and applied is not known.', effect: 'This console reads no producer and no consumer. The setting admin.console_targets names their admin ports.' },
     },
     severities: { critical: 'critical', warning: 'warning' },
-    since: 'since {time}, for {duration}', doFirst: 'Do first:', reasonGiven: 'The reason given:', openRunbook: 'Runbook: what to do', openDeadLetters: 'Show these messages',
+    since: 'since {time}, for {duration}', seenBy: '{processes} of {of} processes see it.', doFirst: 'Do first:', reasonGiven: 'The reason given:', openRunbook: 'Runbook: what to do', openDeadLetters: 'Show these messages',
     followsFromIt: 'This also explains: {list}.', alsoWrong: 'Also wrong', worthALook: 'Worth a look, by day',
     findings: {
       database_down: {
@@ -53,8 +54,13 @@ export const TEXTS = {
         effect: 'Further writes are answered 503, and clients must repeat them. What was accepted is safe.',
         do: 'find out why RabbitMQ confirms slowly: its disk, the network, or a node that is down. More producers do not help.',
       },
+      queue_full: {
+        short: 'a queue is full', title: 'A queue is full, and RabbitMQ refuses its messages.',
+        effect: 'Writes are answered 503, and clients must repeat them. What was accepted is safe.',
+        do: 'raise the limit of the policy that limits the queue. Do not remove the policy, and never purge the queue.',
+      },
       no_consumers: {
-        short: 'no consumer takes messages', title: 'No consumer takes messages from the work queue.',
+        short: 'no consumer takes messages', title: 'No consumer takes messages from the work queue[: {messages} wait].',
         effect: 'Writes are accepted and wait. Clients see old data and operations that stay pending.',
         do: 'start one consumer. One is enough to apply everything, if late.',
       },
@@ -64,7 +70,7 @@ export const TEXTS = {
         do: 'read the reason of the part “Database” below: the consumers cannot write to it.',
       },
       backlog_grows: {
-        short: 'the backlog grows', title: 'The backlog has grown for five minutes[, to {work} messages].',
+        short: 'the backlog grows', title: 'The backlog has grown for five minutes[, to {messages} messages].',
         effect: 'More changes are accepted than applied, so the data is later and later. Nothing is lost.',
         do: 'look for a slow database or for locks. If the database is fast, add consumers.',
       },
@@ -89,17 +95,17 @@ export const TEXTS = {
         do: 'look at the parts below: is the broker or the database not ready? If both are, read the log of the producer.',
       },
       events_late: {
-        short: 'events are late', title: 'The events are late[, by {age}].',
+        short: 'events are late', title: 'The events are late[, by {lag}].',
         effect: 'Services that read the events work with old data. The events wait in the database; none is lost.',
         do: 'find the consumer that publishes the events, and read in its log why it cannot.',
       },
       process_unreachable: {
-        short: 'a process does not answer', title: 'A process does not answer[: {name}].',
+        short: 'a process does not answer', title: { one: 'A process does not answer[: {process}].', other: '{count} of {total} processes do not answer.' },
         effect: 'The others go on. The changes that it held are delivered again to another process.',
         do: 'look whether it runs: its pod, its last log line, its exit code. 78 means wrong settings or a wrong schema.',
       },
       component_not_ready: {
-        short: 'a part is not ready', title: 'A part is not ready[: {component}][ of {process}].',
+        short: 'a part is not ready', title: { one: 'A part is not ready[: {component}][ of {process}].', other: '{count} parts are not ready, one of them: {component} of {process}.' },
         effect: 'The process runs, but cannot do all of its work.',
         do: 'read the reason that it gives, and look it up in the runbook.',
       },
@@ -224,7 +230,7 @@ export const TEXTS = {
     // Find
     find: {
       title: 'Find a change', label: 'Operation id, contact id or trace id', hint: 'Operation id, contact id, trace id or traceparent', send: 'Find', help: 'Shows the life of a change: accepted, tried, applied or failed, with the times. It shows no personal data.',
-      searching: 'Searching…', nothing: 'Nothing was found', searched: 'Searched: {places}.', nothingHelp: 'A change that waits in the work queue is not in SQL yet. Operations that were pruned are no longer known.',
+      searching: 'Searching…', invalid: 'This is not an operation id, a contact id, a trace id or a traceparent.', nothing: 'Nothing was found', searched: 'Searched: {places}.', nothingHelp: 'A change that waits in the work queue is not in SQL yet. Operations that were pruned are no longer known.',
       kinds: { operation: 'This is an operation.', contact: 'This is a contact.', trace: 'This is a trace.' }, count: { one: '{count} change.', other: '{count} changes, the newest first.' },
     },
     places: { operations: 'operations in SQL', 'dead letter queue': 'dead letter queue' },
@@ -233,13 +239,13 @@ export const TEXTS = {
       superseded: 'Superseded: a newer change had been applied', failed: 'Failed', expired: 'Expired', waits: 'Waits to be applied',
     },
     status: { pending: 'Pending', applied: 'Applied', superseded: 'Superseded', failed: 'Failed', expired: 'Expired', unknown: 'Not known' },
-    timeNotKnown: 'time not known',
+    timeNotKnown: 'time not known', times: { one: 'once', other: '{count} times' },
     life: {
       operationId: 'Operation', contactId: 'Contact', traceId: 'Trace', caller: 'Caller', attempts: 'Attempts', why: 'Why', message: 'Message', openMessage: 'Open the dead-lettered message',
       contactLive: 'The contact exists', contactDeleted: 'The contact was deleted', id: 'Id', version: 'Version', created: 'Created', updated: 'Last changed',
     },
 
-    runbook: { contents: 'Sections of the runbook', note: 'The runbook is docs/OPERATIONS.md of this version.', table: 'Table' },
+    runbook: { contents: 'Sections of the runbook', note: 'As it is in this version.', table: 'Table', documents: 'Documents', operations: 'Operating contacts', deadLetters: 'Treating dead-lettered messages', reasons: 'Runbook: each reason' },
 
     // Problems and the key
     problems: {
@@ -271,7 +277,7 @@ export const TEXTS = {
     close: 'Fechar', cancel: 'Cancelar', dismiss: 'Dispensar', refresh: 'Atualizar', tryAgain: 'Tentar de novo', any: 'Todos', time: 'Hora',
     yes: 'Sim', no: 'Não', notAll: 'Nem todas', notKnown: 'Não se sabe', days: { one: '{count} dia', other: '{count} dias' },
     copied: 'Copiado', notCopied: 'Não copiado: selecione você mesmo', copyCommand: 'Copiar a linha de comando', sameByCommand: 'O mesmo na linha de comando',
-    counting: 'Lendo a fila…',
+    counting: 'Lendo a fila…', reading: 'Lendo…',
     lost: { title: 'Este console não responde.', detail: 'O que você vê é de antes de {time}. Ele tenta de novo a cada poucos segundos.' },
 
     // Now
@@ -279,10 +285,11 @@ export const TEXTS = {
       working: { word: 'Funcionando', sentence: 'Tudo funciona.', effect: 'As alterações são aceitas e aplicadas.' },
       impaired: { word: 'Com problemas', sentence: 'Há algo errado.', effect: '' },
       stopped: { word: 'Parado', sentence: 'O serviço não funciona.', effect: '' },
-      unknown: { word: 'Não se sabe', sentence: 'Ainda não se sabe nada.', effect: 'Os primeiros valores chegam em poucos segundos. Se não, veja os processos abaixo.' },
+      unknown: { word: 'Não se sabe', sentence: 'Ainda não se sabe nada.', effect: 'Os primeiros valores chegam em poucos segundos.' },
+      alone: { sentence: 'Não se sabe se as alterações são aceitas e aplicadas.', effect: 'Este console não lê nenhum producer e nenhum consumer. A configuração admin.console_targets indica as portas admin deles.' },
     },
     severities: { critical: 'crítico', warning: 'aviso' },
-    since: 'desde {time}, há {duration}', doFirst: 'Faça primeiro:', reasonGiven: 'O motivo informado:', openRunbook: 'Runbook: o que fazer', openDeadLetters: 'Mostrar estas mensagens',
+    since: 'desde {time}, há {duration}', seenBy: '{processes} de {of} processos veem isso.', doFirst: 'Faça primeiro:', reasonGiven: 'O motivo informado:', openRunbook: 'Runbook: o que fazer', openDeadLetters: 'Mostrar estas mensagens',
     followsFromIt: 'Isto também explica: {list}.', alsoWrong: 'Também errado', worthALook: 'Para ver durante o dia',
     findings: {
       database_down: {
@@ -310,8 +317,13 @@ export const TEXTS = {
         effect: 'Outras escritas recebem 503, e os clientes devem repeti-las. O que foi aceito está seguro.',
         do: 'descubra por que o RabbitMQ confirma devagar: o disco, a rede ou um nó parado. Mais producers não ajudam.',
       },
+      queue_full: {
+        short: 'uma fila está cheia', title: 'Uma fila está cheia, e o RabbitMQ recusa as mensagens dela.',
+        effect: 'As escritas recebem 503, e os clientes devem repeti-las. O que foi aceito está seguro.',
+        do: 'aumente o limite da policy que limita a fila. Não remova a policy, e nunca esvazie a fila.',
+      },
       no_consumers: {
-        short: 'nenhum consumer recebe mensagens', title: 'Nenhum consumer recebe mensagens da fila de trabalho.',
+        short: 'nenhum consumer recebe mensagens', title: 'Nenhum consumer recebe mensagens da fila de trabalho[: {messages} esperam].',
         effect: 'As escritas são aceitas e esperam. Os clientes veem dados antigos e operações que continuam pendentes.',
         do: 'inicie um consumer. Um basta para aplicar tudo, mesmo que tarde.',
       },
@@ -321,7 +333,7 @@ export const TEXTS = {
         do: 'leia abaixo o motivo da parte “Banco de dados”: os consumers não conseguem gravar nele.',
       },
       backlog_grows: {
-        short: 'o backlog cresce', title: 'O backlog cresce há cinco minutos[ e chegou a {work} mensagens].',
+        short: 'o backlog cresce', title: 'O backlog cresce há cinco minutos[ e chegou a {messages} mensagens].',
         effect: 'Mais alterações são aceitas do que aplicadas, por isso os dados ficam cada vez mais atrasados. Nada se perde.',
         do: 'procure um banco de dados lento ou bloqueios. Se o banco é rápido, acrescente consumers.',
       },
@@ -346,17 +358,17 @@ export const TEXTS = {
         do: 'veja as partes abaixo: o broker ou o banco de dados não está pronto? Se os dois estão, leia o log do producer.',
       },
       events_late: {
-        short: 'os eventos estão atrasados', title: 'Os eventos estão atrasados[: {age}].',
+        short: 'os eventos estão atrasados', title: 'Os eventos estão atrasados[: {lag}].',
         effect: 'Serviços que leem os eventos trabalham com dados antigos. Os eventos esperam no banco de dados; nenhum se perde.',
         do: 'encontre o consumer que publica os eventos e leia no log por que ele não consegue.',
       },
       process_unreachable: {
-        short: 'um processo não responde', title: 'Um processo não responde[: {name}].',
+        short: 'um processo não responde', title: { one: 'Um processo não responde[: {process}].', other: '{count} de {total} processos não respondem.' },
         effect: 'Os outros continuam. As alterações que ele tinha são entregues de novo a outro processo.',
         do: 'veja se ele está rodando: o pod, a última linha do log, o código de saída. 78 significa configuração ou esquema errado.',
       },
       component_not_ready: {
-        short: 'uma parte não está pronta', title: 'Uma parte não está pronta[: {component}][ de {process}].',
+        short: 'uma parte não está pronta', title: { one: 'Uma parte não está pronta[: {component}][ de {process}].', other: '{count} partes não estão prontas, uma delas: {component} de {process}.' },
         effect: 'O processo está rodando, mas não consegue fazer todo o seu trabalho.',
         do: 'leia o motivo que ela informa e procure-o no runbook.',
       },
@@ -481,7 +493,7 @@ export const TEXTS = {
     // Find
     find: {
       title: 'Buscar uma alteração', label: 'Id de operação, id de contato ou id de trace', hint: 'Id de operação, de contato, de trace ou traceparent', send: 'Buscar', help: 'Mostra a vida de uma alteração: aceita, tentada, aplicada ou com falha, com os horários. Não mostra dados pessoais.',
-      searching: 'Buscando…', nothing: 'Nada foi encontrado', searched: 'Onde se buscou: {places}.', nothingHelp: 'Uma alteração que espera na fila de trabalho ainda não está no SQL. Operações antigas que foram removidas já não são conhecidas.',
+      searching: 'Buscando…', invalid: 'Isto não é um id de operação, de contato, de trace nem um traceparent.', nothing: 'Nada foi encontrado', searched: 'Onde se buscou: {places}.', nothingHelp: 'Uma alteração que espera na fila de trabalho ainda não está no SQL. Operações antigas que foram removidas já não são conhecidas.',
       kinds: { operation: 'Isto é uma operação.', contact: 'Isto é um contato.', trace: 'Isto é um trace.' }, count: { one: '{count} alteração.', other: '{count} alterações, a mais recente primeiro.' },
     },
     places: { operations: 'operações no SQL', 'dead letter queue': 'fila de mensagens com falha' },
@@ -490,13 +502,13 @@ export const TEXTS = {
       superseded: 'Superada: uma alteração mais recente já tinha sido aplicada', failed: 'Falhou', expired: 'Expirada', waits: 'Espera para ser aplicada',
     },
     status: { pending: 'Pendente', applied: 'Aplicada', superseded: 'Superada', failed: 'Falhou', expired: 'Expirada', unknown: 'Não se sabe' },
-    timeNotKnown: 'hora não conhecida',
+    timeNotKnown: 'hora não conhecida', times: { one: 'uma vez', other: '{count} vezes' },
     life: {
       operationId: 'Operação', contactId: 'Contato', traceId: 'Trace', caller: 'Quem pediu', attempts: 'Tentativas', why: 'Por quê', message: 'Mensagem', openMessage: 'Abrir a mensagem com falha',
       contactLive: 'O contato existe', contactDeleted: 'O contato foi excluído', id: 'Id', version: 'Versão', created: 'Criado', updated: 'Última alteração',
     },
 
-    runbook: { contents: 'Seções do runbook', note: 'O runbook é o docs/OPERATIONS.md desta versão. Ele está em inglês.', table: 'Tabela' },
+    runbook: { contents: 'Seções do runbook', note: 'Como é nesta versão, em inglês.', table: 'Tabela', documents: 'Documentos', operations: 'Operação', deadLetters: 'Tratamento de mensagens com falha', reasons: 'Runbook: cada motivo' },
 
     // Problems and the key
     problems: {
