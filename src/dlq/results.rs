@@ -1,14 +1,13 @@
 //! Reads the results of replays from SQL.
 
-use super::Context;
+use super::Run;
+use super::operator::Activity;
+use super::report::Outcomes;
 use crate::domain::{OperationId, Status};
 use crate::message::{Message, decode};
 use crate::queue::QueueError;
 use crate::store::{Operation, Store};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Add;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How many operations to read in one query.
@@ -17,6 +16,10 @@ const QUERY_BATCH: usize = 500;
 const MAX_WAIT: Duration = Duration::from_secs(365 * 86_400);
 /// The time between two queries.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The time between two queries during the sending.
+const PROGRESS_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How many operations to read at most in one of these queries.
+const PROGRESS_POLL_OPERATIONS: usize = 2_000;
 /// The time until the dead letter queue is browsed first. It doubles for each further browse.
 const FIRST_BROWSE: Duration = Duration::from_secs(1);
 
@@ -35,115 +38,57 @@ impl SentOperation {
     }
 }
 
-/// How many operations had each result.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Outcomes {
-    pub(super) applied: usize,
-    pub(super) superseded: usize,
-    /// By reason.
-    pub(super) failed_again: BTreeMap<String, usize>,
-    /// Not finished in time, or without an operation id, or SQL was unavailable.
-    pub(super) not_known: usize,
+/// What was sent, and the results that are known so far.
+#[derive(Default)]
+pub(super) struct Results {
+    sent: usize,
+    /// Not finished when last read, the first one to read next.
+    pending: VecDeque<SentOperation>,
+    outcomes: Outcomes,
+    last_poll: Option<Instant>,
 }
 
-impl Outcomes {
-    /// Operations that failed or have an unknown result.
-    pub(super) fn unsuccessful(&self) -> usize {
-        self.failed_again.values().sum::<usize>() + self.not_known
+impl Results {
+    /// How many messages were sent.
+    pub(super) const fn sent(&self) -> usize {
+        self.sent
     }
 
-    pub(super) fn total(&self) -> usize {
-        self.applied + self.superseded + self.unsuccessful()
+    pub(super) const fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
     }
 
-    fn count(&mut self, status: Status) {
-        match status {
-            Status::Applied => self.applied += 1,
-            Status::Superseded => self.superseded += 1,
-            Status::Failed(reason) => *self.failed_again.entry(reason.as_str().to_owned()).or_default() += 1,
+    /// The operation that was sent first, if it is not finished.
+    pub(super) fn first_pending(&self) -> Option<OperationId> {
+        self.pending.front().map(|sent| sent.id)
+    }
+
+    /// Records a message that was sent. The result of a message without an operation cannot be known.
+    pub(super) fn add(&mut self, message: &Message) {
+        self.sent += 1;
+        match SentOperation::of(message) {
+            Some(operation) => self.pending.push_back(operation),
+            None => self.outcomes.not_known += 1,
         }
     }
-}
 
-impl Add for Outcomes {
-    type Output = Self;
-
-    fn add(mut self, other: Self) -> Self {
-        self.applied += other.applied;
-        self.superseded += other.superseded;
-        self.not_known += other.not_known;
-        for (reason, count) in other.failed_again {
-            *self.failed_again.entry(reason).or_default() += count;
+    /// Reads the results of some pending operations, if the last time is long enough ago. For progress during the
+    /// sending.
+    pub(super) fn poll_from_time_to_time(&mut self, run: &Run<'_>, store: Option<&dyn Store>) {
+        let due = self.last_poll.get_or_insert_with(Instant::now).elapsed() >= PROGRESS_POLL_INTERVAL;
+        if let Some(store) = store.filter(|_| due) {
+            self.poll(store, PROGRESS_POLL_OPERATIONS);
+            run.operator.results(&self.outcomes);
         }
-        self
     }
-}
 
-impl fmt::Display for Outcomes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        let mut part = |count: usize, result: &str| {
-            if count > 0 {
-                parts.push(format!("{count} {result}"));
-            }
-        };
-        part(self.applied, "applied");
-        part(self.superseded, "superseded");
-        for (reason, count) in &self.failed_again {
-            part(*count, &format!("failed again ({reason})"));
-        }
-        part(self.not_known, "with unknown result");
-        f.write_str(&parts.join(", "))
-    }
-}
-
-/// Finds the operations that are in the dead letter queue again. SQL does not know all of them: a message that cannot
-/// be decoded fails without a row.
-fn find_failed_again(
-    context: &Context,
-    pending: &mut Vec<SentOperation>,
-    outcomes: &mut Outcomes,
-) -> Result<(), QueueError> {
-    let mut found: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
-    context.queue.browse(&mut |browser| {
-        while let Some(dead_letter) = browser.next()? {
-            if context.stop.is_set() {
-                break;
-            }
-            let message = &dead_letter.message;
-            if let (Some(operation), Some(failure)) = (SentOperation::of(message), message.headers.failure()) {
-                let latest = found.entry(operation.id).or_insert((operation.replays, String::new()));
-                if operation.replays >= latest.0 {
-                    *latest = (operation.replays, failure.reason);
-                }
-            }
-        }
-        Ok(())
-    })?;
-    pending.retain(|sent| match found.get(&sent.id) {
-        Some((replays, reason)) if *replays >= sent.replays => {
-            *outcomes.failed_again.entry(reason.clone()).or_default() += 1;
-            false
-        }
-        _ => true,
-    });
-    Ok(())
-}
-
-/// Waits until all operations are finished, at most for `wait`.
-pub(super) fn wait_for_outcomes(
-    context: &Context,
-    store: &dyn Store,
-    sent: Vec<SentOperation>,
-    wait: Duration,
-) -> Outcomes {
-    let deadline = Instant::now() + wait.min(MAX_WAIT);
-    let progress = context.console.progress("waiting for results", sent.len());
-    let (mut outcomes, mut pending) = (Outcomes::default(), sent);
-    let (mut next_browse, mut browse_interval) = (Instant::now() + FIRST_BROWSE, FIRST_BROWSE);
-    loop {
-        let mut still_pending = Vec::new();
-        for batch in pending.chunks(QUERY_BATCH) {
+    /// Reads the results of at most `limit` pending operations. Returns how many are finished now.
+    fn poll(&mut self, store: &dyn Store, limit: usize) -> usize {
+        self.last_poll = Some(Instant::now());
+        let (mut left, mut finished_now) = (limit.min(self.pending.len()), 0);
+        while left > 0 {
+            let batch: Vec<SentOperation> = self.pending.drain(..left.min(QUERY_BATCH)).collect();
+            left -= batch.len();
             let ids: Vec<OperationId> = batch.iter().map(|sent| sent.id).collect();
             // If the database is unavailable, the next query tries again.
             let operations = store.operations(&ids).unwrap_or_default();
@@ -155,24 +100,74 @@ pub(super) fn wait_for_outcomes(
                     Some(operation)
                         if !matches!(operation.status, Status::Failed(_)) || operation.replays >= sent.replays =>
                     {
-                        outcomes.count(operation.status);
-                        progress.advance(1);
+                        self.outcomes.count(operation.status);
+                        finished_now += 1;
                     }
-                    _ => still_pending.push(*sent),
+                    _ => self.pending.push_back(sent),
                 }
             }
         }
-        pending = still_pending;
-        let expired = Instant::now() >= deadline;
-        if !pending.is_empty() && (expired || Instant::now() >= next_browse) {
-            browse_interval *= 2;
-            next_browse = Instant::now() + browse_interval;
-            // If the queue cannot be browsed, the outcomes are only less complete.
-            let _ = find_failed_again(context, &mut pending, &mut outcomes);
+        finished_now
+    }
+
+    /// Finds the operations that are in the dead letter queue again. SQL does not know all of them: a message that
+    /// cannot be decoded fails without a row.
+    fn find_failed_again(&mut self, run: &Run<'_>) -> Result<(), QueueError> {
+        let mut found: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
+        run.queue.browse(&mut |browser| {
+            while let Some(dead_letter) = browser.next()? {
+                if run.stop.is_set() {
+                    break;
+                }
+                let message = &dead_letter.message;
+                if let (Some(operation), Some(failure)) = (SentOperation::of(message), message.headers.failure()) {
+                    let latest = found.entry(operation.id).or_insert((operation.replays, String::new()));
+                    if operation.replays >= latest.0 {
+                        *latest = (operation.replays, failure.reason);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let outcomes = &mut self.outcomes;
+        self.pending.retain(|sent| match found.get(&sent.id) {
+            Some((replays, reason)) if *replays >= sent.replays => {
+                *outcomes.failed_again.entry(reason.clone()).or_default() += 1;
+                false
+            }
+            _ => true,
+        });
+        Ok(())
+    }
+
+    /// Waits until all operations are finished, at most for `wait`. After it, no operation is pending: a result that is
+    /// not there counts as not known.
+    pub(super) fn wait(&mut self, run: &Run<'_>, store: Option<&dyn Store>, wait: Duration) {
+        if let Some(store) = store {
+            self.wait_for_all(run, store, wait);
         }
-        if pending.is_empty() || expired || context.stop.sleep(POLL_INTERVAL) {
-            outcomes.not_known += pending.len();
-            return outcomes;
+        self.outcomes.not_known += self.pending.len();
+        self.pending.clear();
+        run.operator.results(&self.outcomes);
+    }
+
+    fn wait_for_all(&mut self, run: &Run<'_>, store: &dyn Store, wait: Duration) {
+        let deadline = Instant::now() + wait.min(MAX_WAIT);
+        let progress = run.operator.progress(Activity::Results, self.pending.len());
+        let (mut next_browse, mut browse_interval) = (Instant::now() + FIRST_BROWSE, FIRST_BROWSE);
+        loop {
+            progress.advance(self.poll(store, usize::MAX));
+            run.operator.results(&self.outcomes);
+            let expired = Instant::now() >= deadline;
+            if !self.pending.is_empty() && (expired || Instant::now() >= next_browse) {
+                browse_interval *= 2;
+                next_browse = Instant::now() + browse_interval;
+                // If the queue cannot be browsed, the outcomes are only less complete.
+                let _ = self.find_failed_again(run);
+            }
+            if self.pending.is_empty() || expired || run.stop.sleep(POLL_INTERVAL) {
+                return;
+            }
         }
     }
 }
