@@ -26,7 +26,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Opens the database of a data folder or of `database.url`.
-fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
+pub(super) fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
     Ok(match (data_dir, settings.database.url.reveal().strip_prefix("sqlite:")) {
         (Some(folder), _) => Box::new(Sqlite::new(&folder.join(DATABASE))?),
         (None, Some(path)) => {
