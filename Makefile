@@ -35,6 +35,7 @@ build: ## Build the program
 
 test: ## Run all tests, with a real RabbitMQ, PostgreSQL and Chromium (ARGS: additional arguments)
 	@tests/chromium
+	tests/axe >/dev/null
 	urls=$$(tests/services up)
 	eval "$$urls"
 	echo 'The services keep running for the next test run; `make services-down` stops them.'

@@ -51,7 +51,14 @@ function valuesOf(finding) {
 }
 
 const known = (code) => hasText(`findings.${code}`);
-const findingText = (finding, part) => t(`findings.${known(finding.code) ? finding.code : 'other'}.${part}`, { code: finding.code, ...valuesOf(finding) });
+/** A standalone has neither RabbitMQ nor PostgreSQL: some findings have other texts for it. */
+const isStandalone = () => current.processes.every(({ role }) => role === 'standalone');
+
+function findingText(finding, part) {
+  const texts = `findings.${known(finding.code) ? finding.code : 'other'}`;
+  const own = `${texts}.standalone.${part}`;
+  return t(isStandalone() && hasText(own) ? own : `${texts}.${part}`, { code: finding.code, ...valuesOf(finding) });
+}
 
 /** `since 04:12, for 18 min` */
 function since(time) {

@@ -13,6 +13,8 @@ const PIXELS = 2.5;
 const MARGIN = { top: 10, right: 10, bottom: 24, left: 46 };
 /** How many rows the table of values has. */
 const TABLE_ROWS = 12;
+/** What the time axis shows, in seconds, and the time between its labels: the first that has all values. */
+const WINDOWS = [[300, 60], [900, 300], [3600, 900]];
 
 /** The chosen place in the series, `null` for the newest value. */
 let cursor = null;
@@ -136,8 +138,8 @@ export class Plot {
     const { width } = this;
     const known = this.series.flatMap(({ key }) => this.values(key)).filter((value) => value !== null);
     const { top, ticks } = axis(Math.max(0, ...known), this.options);
-    // The axis always has the whole hour, so that its labels do not move while the first hour fills it.
-    const span = Math.max(this.length, 720) - 1;
+    const [window, step] = WINDOWS.find(([seconds]) => seconds >= this.length * this.interval) ?? WINDOWS.at(-1);
+    const span = Math.max(this.length, Math.round(window / this.interval)) - 1;
     const inner = width - MARGIN.left - MARGIN.right;
     this.x = (index) => MARGIN.left + ((index + span + 1 - this.length) / span) * inner;
     this.y = (value) => HEIGHT - MARGIN.bottom - (value / top) * (HEIGHT - MARGIN.top - MARGIN.bottom);
@@ -149,7 +151,7 @@ export class Plot {
       parts.push(svg('line', { class: value === 0 ? 'base' : 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }));
       parts.push(svg('text', { class: 'tick', x: MARGIN.left - 7, y: y + 4, 'text-anchor': 'end' }, this.tick(value)));
     }
-    parts.push(...this.timeTicks(span, inner));
+    parts.push(...this.timeTicks(span, inner, step));
     if (this.mark && this.mark.value <= top) {
       const y = this.y(this.mark.value);
       parts.push(svg('line', { class: 'mark', x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }));
@@ -179,12 +181,11 @@ export class Plot {
     if (this.table.open) this.fillTable();
   }
 
-  /** The labels of the time axis: each quarter of an hour. */
-  timeTicks(span, inner) {
+  /** The labels of the time axis: full minutes. */
+  timeTicks(span, inner, step) {
     const parts = [];
-    const quarter = 900;
     const first = this.data.end - span * this.interval;
-    for (let at = Math.ceil(first / quarter) * quarter; at <= this.data.end; at += quarter) {
+    for (let at = Math.ceil(first / step) * step; at <= this.data.end; at += step) {
       const x = MARGIN.left + ((at - first) / (span * this.interval)) * inner;
       const anchor = x > this.width - 30 ? 'end' : x < MARGIN.left + 12 ? 'start' : 'middle';
       parts.push(svg('line', { class: 'base', x1: x, x2: x, y1: HEIGHT - MARGIN.bottom, y2: HEIGHT - MARGIN.bottom + 4 }));
@@ -258,10 +259,10 @@ export class Plot {
     moveCursor(Math.min(Math.max(next, 0), this.length - 1));
   }
 
-  /** The same values as a table, one row for each five minutes. */
+  /** The same values as a table: each minute at first, later each five minutes. */
   fillTable() {
     if (!this.table.open || !this.data) return;
-    const step = Math.max(1, Math.floor(Math.max(this.length, 720) / TABLE_ROWS));
+    const step = Math.max(Math.round(60 / this.interval), Math.floor(this.length / TABLE_ROWS));
     const rows = [];
     for (let index = this.length - 1; index >= 0; index -= step) {
       const cells = this.series.map(({ key }) => {

@@ -33,6 +33,7 @@ export const TEXTS = {
         short: 'the database does not answer', title: 'The database does not answer.',
         effect: 'Writes are accepted and wait in RabbitMQ. Reads are answered 503. Nothing that was accepted is lost.',
         do: 'bring PostgreSQL back. Restart nothing else: the consumers go on by themselves. Watch the disk of RabbitMQ, the backlog grows.',
+        standalone: { effect: 'Writes are accepted and wait in the queue file. Reads are answered 503. Nothing that was accepted is lost.', do: 'look at the disk and at the rights of the data folder.' },
       },
       schema_old: {
         short: 'the schema is too old', title: 'The database has an older schema than this version needs.',
@@ -43,6 +44,7 @@ export const TEXTS = {
         short: 'RabbitMQ does not answer', title: 'RabbitMQ cannot be reached.',
         effect: 'Writes are answered 503, and clients must repeat them. Reads still work. What was accepted is on the broker’s disks.',
         do: 'bring RabbitMQ back with its volumes. Every process connects by itself within seconds. Never start it with empty volumes.',
+        standalone: { title: 'The queue file cannot be written.', effect: 'Writes are answered 503, and clients must repeat them. Reads still work. What was accepted is in the file.', do: 'look at the disk and at the rights of the data folder.' },
       },
       broker_blocked: {
         short: 'RabbitMQ takes no messages', title: 'RabbitMQ takes no messages: its memory or disk alarm is on.',
@@ -296,6 +298,7 @@ export const TEXTS = {
         short: 'o banco de dados não responde', title: 'O banco de dados não responde.',
         effect: 'As escritas são aceitas e esperam no RabbitMQ. As leituras recebem 503. Nada do que foi aceito se perde.',
         do: 'recupere o PostgreSQL. Não reinicie mais nada: os consumers continuam sozinhos. Observe o disco do RabbitMQ, o backlog cresce.',
+        standalone: { effect: 'As escritas são aceitas e esperam no arquivo da fila. As leituras recebem 503. Nada do que foi aceito se perde.', do: 'veja o disco e as permissões da pasta de dados.' },
       },
       schema_old: {
         short: 'o esquema é antigo demais', title: 'O esquema do banco de dados é mais antigo do que esta versão precisa.',
@@ -306,6 +309,7 @@ export const TEXTS = {
         short: 'o RabbitMQ não responde', title: 'Não é possível acessar o RabbitMQ.',
         effect: 'As escritas recebem 503, e os clientes devem repeti-las. As leituras ainda funcionam. O que foi aceito está nos discos do broker.',
         do: 'recupere o RabbitMQ com os seus volumes. Cada processo se conecta sozinho em segundos. Nunca o inicie com volumes vazios.',
+        standalone: { title: 'Não é possível gravar no arquivo da fila.', effect: 'As escritas recebem 503, e os clientes devem repeti-las. As leituras ainda funcionam. O que foi aceito está no arquivo.', do: 'veja o disco e as permissões da pasta de dados.' },
       },
       broker_blocked: {
         short: 'o RabbitMQ não aceita mensagens', title: 'O RabbitMQ não aceita mensagens: o alarme de memória ou de disco está ligado.',
