@@ -127,10 +127,16 @@ connectJobs({
   onEnd() { if (section === 'dead-letters') refreshDeadLetters(); },
 });
 let rights = null;
+let started = null;
 onNow((state) => {
   drawState(section);
   if (section === 'now') drawNow();
   queueChanged();
+  // Another process answers: it does not know the job of the one before.
+  if (state && state.started_at !== started) {
+    if (started) pollJob();
+    started = state.started_at;
+  }
   // What the operator may do is known with the first answer.
   if (state && state.operator.write !== rights) {
     rights = state.operator.write;

@@ -5,7 +5,7 @@
 
 import { $, button, el, fill, icon } from './dom.js';
 import { Problem, call, problemNotice, query } from './api.js';
-import { clock, clockWithSeconds, exactTime, hasText, number, size, t } from './language.js';
+import { clock, clockWithSeconds, exactTime, hasText, number, t } from './language.js';
 import { commandLine, openJobDialog, selectionOf, selectionWords } from './jobs.js';
 import { mayWrite, now } from './now.js';
 
@@ -112,16 +112,15 @@ function messagesTable() {
   const rows = messages.map((message) => el('tr', {},
     mayWrite() && el('td', { className: 'mark' }, el('input', { type: 'checkbox', checked: marked.has(message.id), 'aria-label': t('markMessage', { id: message.id }), onchange: (event) => mark(event, message.id) })),
     el('th', { scope: 'row', 'data-head': t('columns.message') }, el('a', { href: `#message/${encodeURIComponent(message.id)}` }, shortId(message.id))),
-    el('td', { 'data-head': t('columns.reason') }, el('code', {}, message.reason)),
+    el('td', { className: 'why-cell', 'data-head': t('columns.reason') }, el('code', {}, message.reason), message.detail && el('small', { title: message.detail }, message.detail)),
     el('td', { 'data-head': t('columns.operation') }, el('code', {}, message.operation)),
     el('td', { 'data-head': t('columns.contact') }, message.contact_id ? el('a', { href: `#find?q=${encodeURIComponent(message.contact_id)}` }, shortId(message.contact_id)) : '–'),
     el('td', { 'data-head': t('columns.firstFailed') }, timeCell(message.first_failed_at)),
     el('td', { 'data-head': t('columns.lastFailed') }, timeCell(message.last_failed_at)),
     el('td', { className: 'number', 'data-head': t('columns.attempts') }, number(message.attempts ?? 0)),
-    el('td', { className: 'number', 'data-head': t('columns.replays') }, number(message.replays ?? 0)),
-    el('td', { className: 'number', 'data-head': t('columns.size') }, size(message.size ?? 0))));
-  const heads = ['message', 'reason', 'operation', 'contact', 'firstFailed', 'lastFailed', 'attempts', 'replays', 'size'];
-  const numeric = ['attempts', 'replays', 'size'];
+    el('td', { className: 'number', 'data-head': t('columns.replays') }, number(message.replays ?? 0))));
+  const heads = ['message', 'reason', 'operation', 'contact', 'firstFailed', 'lastFailed', 'attempts', 'replays'];
+  const numeric = ['attempts', 'replays'];
   return el('section', { className: 'card' }, el('h2', { id: 'messages-title' }, t('messagesTitle')),
     el('table', { className: 'messages cards', role: 'table', 'aria-labelledby': 'messages-title' },
       el('thead', {}, el('tr', {}, mayWrite() && el('td'), heads.map((name) => el('th', { scope: 'col', className: numeric.includes(name) ? 'number' : '' }, t(`columns.${name}`))))),

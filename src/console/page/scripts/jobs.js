@@ -5,7 +5,7 @@
 
 import { $, announce, button, copy, el, field, fill, icon, iconButton, openDialog, showError, storage } from './dom.js';
 import { Problem, call, problemNotice, query, request } from './api.js';
-import { clockWithSeconds, duration, number, t } from './language.js';
+import { clockWithSeconds, duration, hasText, number, t } from './language.js';
 import { mayWrite, now } from './now.js';
 
 const BASE = 'api/dead-letters';
@@ -21,6 +21,7 @@ let left = null;
 /** The archive that was saved: the job's id and the number of messages in the file. */
 let saved = null;
 let failure = null;
+let downloading = false;
 let timer = null;
 let visible = () => false;
 let onEnd = () => {};
@@ -48,16 +49,14 @@ export function selectionWords(selection) {
 }
 
 /** The command line that does the same. `list` is the command that the service made for the selection. */
-function commandFor(kind, list, selection, { rate, canary } = {}) {
-  const options = list.replace(/^contacts dlq-drain( list)?/, '').trim();
-  const all = selection.all && !/--all\b/.test(options) ? '--all' : '';
-  const parts = {
-    replay: ['contacts dlq-drain replay', options, all, `--rate ${rate}`, canary ? '' : '--no-canary'],
-    archive: ['contacts dlq-drain export dead-letters.ndjson --keep', options, all],
-    discard: ['contacts dlq-drain discard', options, all],
-    list: ['contacts dlq-drain list', options],
+function commandFor(kind, list, { rate, canary } = {}) {
+  const [verb, options] = {
+    replay: ['replay', ` --rate ${rate}${canary ? '' : ' --no-canary'}`],
+    archive: ['export - --keep', ' > dead-letters.ndjson'],
+    discard: ['discard', ''],
   }[kind];
-  return parts.filter(Boolean).join(' ');
+  // Before the verb there may be the data folder, as one word of a shell.
+  return list.replace(/^(contacts dlq-drain(?: --data-dir (?:'.*?'|[^' ]+)+)?) list/, `$1 ${verb}`) + options;
 }
 
 /** A command line with a button that copies it. */
@@ -110,7 +109,7 @@ export async function openJobDialog(kind, selection, { archive = null, count = n
     const commandPlace = el('div');
     const rateField = kind === 'replay' && field('job-rate', t('rate'), el('input', { type: 'number', min: 1, max: 100000, value: 100, required: true, oninput: () => refresh() }), ' ');
     const refresh = () => {
-      commandPlace.replaceChildren(answer && commandLine(commandFor(kind, answer.command, selection, options())));
+      commandPlace.replaceChildren(answer && commandLine(commandFor(kind, answer.command, options())));
       if (rateField) rateField.querySelector('.help').textContent = t('rateHelp', { duration: duration(Math.ceil(expected / Math.max(1, options().rate))) });
     };
     consent = el('input', { inputMode: 'numeric', autocomplete: 'off' });
@@ -123,7 +122,7 @@ export async function openJobDialog(kind, selection, { archive = null, count = n
         kind === 'discard' && onArchive && button(t('job.discard.archiveFirst'), () => { dialog.close(); onArchive(); }, { className: 'plain' })),
       kind === 'replay' && el('label', { className: 'check' }, el('input', { type: 'checkbox', id: 'job-canary', checked: true, onchange: refresh, disabled: expected < 2 }), el('span', {}, t('canary'), el('small', {}, t('canaryHelp')))),
       rateField,
-      kind !== 'archive' && field('job-consent', t('consent', { count: number(expected) }), consent, expected < 2 ? null : t('consentHelp')),
+      kind !== 'archive' && field('job-consent', t('consent', { count: number(expected) }), consent, expected < 2 || archive ? null : t('consentHelp')),
       answer && !archive && el('div', {}, el('p', { className: 'label' }, t('sameByCommand')), commandPlace),
     ].filter(Boolean));
     if (answer) refresh();
@@ -183,14 +182,17 @@ export async function openJobDialog(kind, selection, { archive = null, count = n
 
 /* The card */
 
-const failedAgain = ({ failed_again: failed }) => (typeof failed === 'object' && failed ? Object.values(failed).reduce((sum, count) => sum + count, 0) : failed ?? 0);
-
 function outcomes() {
   const all = job.outcomes ?? {};
-  const counts = { applied: all.applied, superseded: all.superseded, failed_again: failedAgain(all), not_known: all.not_known };
-  const shown = Object.entries(counts).filter(([, count]) => count > 0);
+  const shown = ['applied', 'superseded', 'failed_again', 'not_known'].map((name) => [name, all[name]]).filter(([, count]) => count > 0);
   return shown.length > 0 && el('ul', { className: 'outcomes' }, shown.map(([name, count]) => el('li', { className: name },
-    icon({ applied: 'check', superseded: 'skip', failed_again: 'impaired', not_known: 'unknown' }[name]), el('b', {}, number(count)), ' ', t(`outcomes.${name}`))));
+    icon({ applied: 'check', superseded: 'skip', failed_again: 'impaired', not_known: 'unknown' }[name]), el('b', {}, number(count)), ' ', t(`outcomes.${name}`), name === 'failed_again' && againReasons())));
+}
+
+/** The reasons of the messages that failed again: `: contact_deleted 10`. */
+function againReasons() {
+  const reasons = Object.entries(job.failed_again ?? {});
+  return reasons.length > 0 && [': ', reasons.map(([reason, count], at) => [at > 0 && ', ', el('code', {}, reason), ` ${number(count)}`])];
 }
 
 async function act(action) {
@@ -208,9 +210,11 @@ async function act(action) {
 /** Saves the archive as a file, and counts its lines. */
 async function download(event) {
   event.currentTarget.disabled = true;
-  failure = null;
+  [failure, downloading] = [null, true];
+  const { id } = job;
   try {
-    const response = await request('GET', `${BASE}/jobs/${job.id}/archive`, { seconds: 120 });
+    const response = await request('GET', `${BASE}/jobs/${id}/archive`, { seconds: 120 });
+    poll();
     let lines = 0;
     const counter = new TransformStream({
       transform(chunk, controller) {
@@ -223,30 +227,31 @@ async function download(event) {
     const link = el('a', { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    saved = { id: job.id, lines, name };
+    saved = { id, lines, name };
     announce(t('job.archive.saved', { file: name, count: lines }));
   } catch (problem) {
     // Without its end the archive is not saved: an incomplete file would look like a complete one.
     failure = problem instanceof Problem ? problem : new Problem({ code: 'archive_incomplete', title: '' });
   }
-  draw();
+  downloading = false;
+  poll();
 }
 
 function cardButtons() {
-  const own = saved?.id === job.id;
+  const complete = job.archive?.complete;
   if (isActive()) {
     if (!mayWrite()) return [];
     return [
-      job.kind === 'replay' && (job.state === 'paused'
-        ? button(t('job.resume'), () => act('resume'), { icon: 'play', className: 'primary' })
-        : button(t('job.pause'), () => act('pause'), { icon: 'pause' })),
-      button(t('job.cancel'), () => act('cancel'), { icon: 'close' }),
+      job.kind !== 'archive' && job.state !== 'waiting_for_results' && (job.state === 'paused'
+        ? button(t('job.resume'), () => act('resume'), { id: 'job-resume', icon: 'play', className: 'primary' })
+        : button(t('job.pause'), () => act('pause'), { id: 'job-pause', icon: 'pause' })),
+      button(t('job.cancel'), () => act('cancel'), { id: 'job-cancel', icon: 'close' }),
     ];
   }
   return [
-    job.kind === 'archive' && job.state === 'done' && mayWrite() && button(t(own ? 'job.archive.again' : 'job.archive.save', { count: job.selected }), download, { icon: 'archive', className: own ? '' : 'primary' }),
-    own && saved.lines > 0 && mayWrite() && button(t('job.archive.discard'), () => openJobDialog('discard', job.selection, { archive: job.id, count: saved.lines }), { icon: 'discard' }),
-    button(t('dismiss'), dismiss),
+    job.archive && mayWrite() && button(t(complete ? 'job.archive.again' : 'job.archive.save', { count: job.selected }), download, { id: 'archive-save', icon: 'archive', className: complete ? '' : 'primary', disabled: downloading }),
+    complete && job.archive.lines > 0 && mayWrite() && button(t('job.archive.discard'), () => openJobDialog('discard', job.selection, { archive: job.id, count: job.archive.lines }), { id: 'archive-discard', icon: 'discard' }),
+    button(t('dismiss'), dismiss, { id: 'job-dismiss' }),
   ];
 }
 
@@ -262,9 +267,13 @@ let lastId = null;
 /** The ended job that the operator has dismissed. The service still knows it. */
 let dismissed = storage.read('sessionStorage', DISMISSED);
 
+/** What the state means: our own words for a known code. */
 function explanation(word) {
-  const failed = failedAgain(job.outcomes ?? {});
-  if (word === 'done' && job.kind === 'archive') return t('job.explain.archive');
+  const failed = job.outcomes?.failed_again ?? 0;
+  if (job.kind === 'archive' && word === 'done') return t(job.archive?.complete ? 'job.explain.saved' : 'job.explain.archive');
+  if (job.kind === 'archive' && word === 'running') return t('job.explain.saving');
+  if (job.code && hasText(`job.codes.${job.code}`)) return `${t(`job.codes.${job.code}`)} ${t('job.explain.rest')}`;
+  if (job.kind === 'discard' && word === 'running') return t('job.explain.discarding');
   if (word === 'done' && failed > 0) return t('job.explain.failedAgain', { count: failed });
   return t(`job.explain.${word}`);
 }
@@ -272,14 +281,14 @@ function explanation(word) {
 function jobCard() {
   const { kind, state, selected, done } = job;
   const word = state === 'waiting_for_results' ? 'waiting' : state;
-  const shape = { done: failedAgain(job.outcomes ?? {}) > 0 ? 'impaired' : 'working', failed: 'stopped', cancelled: 'skip', paused: 'pause' }[state] ?? 'clock';
+  const shape = { done: job.outcomes?.failed_again > 0 || job.code ? 'impaired' : 'working', failed: 'stopped', cancelled: 'skip', paused: 'pause' }[state] ?? 'clock';
   const total = selected ?? 0;
   const percent = total > 0 ? Math.floor(((done ?? 0) / total) * 100) : 0;
   return [
     el('header', {},
       el('h2', {}, icon(shape), t(`job.${kind}.heading`, { count: total }), el('span', { className: 'job-state' }, t(`job.states.${word}`))),
       el('p', { className: 'quiet' }, t('job.by', { operator: job.operator === 'loopback' ? t('loopback') : job.operator, time: clockWithSeconds(job.started_at) }))),
-    isActive() && kind !== 'archive' && el('div', { className: 'bar' },
+    isActive() && el('div', { className: 'bar' },
       el('progress', { max: Math.max(1, total), value: state === 'selecting' ? undefined : done ?? 0, 'aria-label': t('job.progress') }),
       el('span', {}, state === 'selecting' ? t('counting') : t('job.progressText', { done: done ?? 0, count: total, percent: String(percent) }))),
     !isActive() && kind !== 'archive' && el('p', {}, t('job.progressText', { done: done ?? 0, count: total, percent: String(percent) })),
@@ -287,8 +296,8 @@ function jobCard() {
     el('p', {}, explanation(word)),
     outcomes(),
     job.notes?.length > 0 && el('ul', { className: 'notes' }, job.notes.map((note) => el('li', {}, note))),
-    saved?.id === job.id && el('p', { className: 'notice good' }, icon('check'), el('span', {}, t('job.archive.saved', { file: saved.name, count: saved.lines }))),
-    saved?.id === job.id && saved.lines !== job.selected && el('p', { className: 'notice bad' }, t('job.archive.fewer', { lines: saved.lines, selected: job.selected })),
+    saved?.id === job.id && job.archive?.complete && el('p', { className: 'notice good' }, icon('check'), el('span', {}, t('job.archive.saved', { file: saved.name, count: saved.lines }))),
+    saved?.id === job.id && job.archive?.complete && saved.lines !== job.archive.lines && el('p', { className: 'notice bad', role: 'alert' }, t('job.archive.differs', { lines: saved.lines, count: job.archive.lines })),
     failure && problemNotice(failure),
     job.command && el('details', { className: 'command-details' }, el('summary', {}, t('sameByCommand')), commandLine(job.command)),
     el('div', { className: 'actions' }, cardButtons()),
@@ -354,10 +363,10 @@ export async function poll() {
     announce(`${t(`job.${job.kind}.heading`, { count: job.selected ?? 0 })}: ${t(`job.states.${job.state}`)}`);
     onEnd();
   }
-  // An ended job needs no memory: the service has told its result. An archive is kept until it is dismissed.
+  // An ended job needs no memory: the service has told its result.
   if (job && !isActive() && job.id === remembered?.id) remember(null);
   draw();
-  if (isActive()) timer = setTimeout(poll, 1000);
+  if (isActive() || downloading) timer = setTimeout(poll, 1000);
   else if (visible() && !document.hidden) timer = setTimeout(poll, 10_000);
 }
 

@@ -5,13 +5,11 @@
 
 import { $, announce, button, el, field, fill, icon, openDialog, showError } from './dom.js';
 import { Problem, call, problemNotice } from './api.js';
-import { exactTime, hasText, number, size, t } from './language.js';
+import { exactTime, hasText, number, sentence, size, t } from './language.js';
 import { commandLine, openJobDialog } from './jobs.js';
-import { advice } from './dead-letters.js';
 import { mayWrite } from './now.js';
 
 const BASE = 'api/dead-letters/messages';
-const EDITABLE = ['name', 'phone', 'email'];
 
 let id = null;
 let message = null;
@@ -24,6 +22,8 @@ const path = (rest = '') => `${BASE}/${encodeURIComponent(id)}${rest}`;
 
 /* What the message says */
 
+const hiddenValue = () => el('span', { className: 'hidden-value' }, t('message.hidden'));
+
 /** The members of a body as rows `contact.name`: value. */
 function rows(value, name = '') {
   if (value !== null && typeof value === 'object' && !Array.isArray(value)) {
@@ -33,15 +33,15 @@ function rows(value, name = '') {
 }
 
 function bodyTable() {
-  if (!message.decodable && !revealed) return el('p', {}, t('message.undecodable'));
+  if (message.body === null || message.body === undefined) return el('p', {}, t('message.undecodable'));
   if (typeof message.body === 'string') return el('pre', { className: 'raw', tabIndex: 0 }, message.body);
-  const hidden = revealed ? [] : message.hidden ?? [];
-  const shown = rows(message.body ?? {});
+  const hidden = (message.hidden ?? []).filter((name) => !name.startsWith('headers.'));
+  const shown = rows(message.body);
   // A hidden member that the answer leaves out is shown as hidden, too.
   for (const name of hidden) if (!shown.some(([other]) => other === name)) shown.push([name, null]);
   return el('table', { className: 'plain-table pairs' }, el('caption', { className: 'visually-hidden' }, t('message.body')), el('tbody', {}, shown.map(([name, value]) => el('tr', {},
     el('th', { scope: 'row' }, el('code', {}, name)),
-    el('td', {}, hidden.includes(name) ? el('span', { className: 'hidden-value' }, t('message.hidden')) : value === null ? el('span', { className: 'quiet' }, 'null') : el('code', {}, typeof value === 'string' ? value : JSON.stringify(value)))))));
+    el('td', {}, hidden.includes(name) ? hiddenValue() : value === null ? el('span', { className: 'quiet' }, 'null') : el('code', {}, typeof value === 'string' ? value : JSON.stringify(value)))))));
 }
 
 function fact(name, value) {
@@ -53,13 +53,13 @@ const findLink = (text) => text && el('a', { className: 'id', href: `#find?q=${e
 
 function content() {
   const { headers = {} } = message;
-  const hides = (message.hidden?.length > 0 || !message.decodable) && !revealed;
+  const hides = message.hidden?.length > 0 && !revealed;
   return [
     el('header', { className: 'section-header' },
       el('div', {},
         el('p', {}, el('a', { href: '#dead-letters' }, t('nav.deadLetters'))),
         el('h1', {}, t('message.title', { operation: message.operation }), ' ', el('span', { className: 'reason' }, icon('impaired'), message.reason)),
-        el('p', { className: 'id' }, message.id))),
+        el('p', { className: 'id' }, message.id), message.copies > 1 && el('p', { className: 'quiet' }, t('message.copies', { count: message.copies })))),
     replacement && el('p', { className: 'notice good', role: 'status' }, icon('check'), el('span', {}, t('message.retried')), ' ', el('a', { href: `#find?q=${replacement}` }, t('message.follow'))),
     el('section', { className: 'card why-failed' },
       el('h2', {}, t('message.why')),
@@ -80,14 +80,14 @@ function content() {
       el('section', { className: 'card' },
         el('h2', {}, t('message.history')),
         el('dl', {},
-          fact('firstFailed', exact(message.first_failed_at)), fact('lastFailed', exact(message.last_failed_at)),
+          fact('accepted', exact(message.accepted_at)), fact('firstFailed', exact(message.first_failed_at)), fact('lastFailed', exact(message.last_failed_at)),
           fact('attempts', number(message.attempts ?? 0)), fact('replays', number(message.replays ?? 0)),
           fact('operationId', findLink(message.operation_id)), fact('contactId', findLink(message.contact_id)),
           fact('traceId', findLink(message.trace_id)), fact('size', message.size === undefined ? null : size(message.size))),
         Object.keys(headers).length > 0 && el('details', {}, el('summary', {}, t('message.headers', { count: Object.keys(headers).length })),
           el('table', { className: 'plain-table pairs' }, el('caption', { className: 'visually-hidden' }, t('message.headersTitle')), el('tbody', {}, Object.entries(headers).map(([name, value]) => el('tr', {},
-            el('th', { scope: 'row' }, el('code', {}, name)), el('td', {}, el('code', {}, typeof value === 'string' ? value : JSON.stringify(value)))))))))),
-    el('section', { className: 'same-command' }, el('h2', { className: 'label' }, t('sameByCommand')), commandLine(`contacts dlq-drain show ${/^[\w-]+$/.test(message.id) ? message.id : `'${message.id}'`}`)),
+            el('th', { scope: 'row' }, el('code', {}, name)), el('td', {}, value === null ? hiddenValue() : el('code', {}, String(value)))))))))),
+    el('section', { className: 'same-command' }, el('h2', { className: 'label' }, t('sameByCommand')), commandLine(message.command)),
   ];
 }
 
@@ -131,14 +131,17 @@ async function reveal() {
   if (revealed) announce(t('message.shown'));
 }
 
-/** The fields that the operation has. A patch has only those that it changes. */
-const fieldsOf = ({ body }) => (message.operation === 'patch' ? EDITABLE.filter((name) => Object.hasOwn(body?.contact ?? body?.patch ?? {}, name)) : EDITABLE);
+/** What is wrong with a value: our own words for a known code. */
+function errorText({ field: name, code, message: text, suggestion }) {
+  const key = [`fieldErrors.${name}_${code}`, `fieldErrors.${code}`].find(hasText);
+  return `${sentence(key ? t(key) : text)}${suggestion ? ` ${t('suggestion', { value: suggestion })}` : ''}`;
+}
 
 async function edit() {
   if (!revealed) await reveal();
   if (!revealed) return;
   const values = message.body?.contact ?? message.body?.patch ?? {};
-  const names = fieldsOf(message);
+  const names = message.fields;
   const inputs = Object.fromEntries(names.map((name) => [name, el('input', {
     value: typeof values[name] === 'string' ? values[name] : '', autocomplete: 'off', type: name === 'phone' ? 'tel' : 'text',
   })]));
@@ -169,10 +172,10 @@ async function edit() {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       send.disabled = false;
-      const errors = error.errors.filter(({ field: name }) => inputs[name.replace(/^contact\./, '')]);
-      for (const { field: name, message: text, detail } of errors) showError(dialog, `retry-${name.replace(/^contact\./, '')}`, text ?? detail);
+      const errors = error.errors.filter(({ field: name }) => inputs[name]);
+      for (const each of errors) showError(dialog, `retry-${each.field}`, errorText(each));
       if (errors.length < Math.max(1, error.errors.length)) place.replaceChildren(problemNotice(error));
-      inputs[errors[0]?.field.replace(/^contact\./, '')]?.focus();
+      inputs[errors[0]?.field]?.focus();
     }
   }
 }
