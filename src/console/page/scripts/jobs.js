@@ -21,6 +21,8 @@ let left = null;
 /** The archive that was saved: the job's id and the number of messages in the file. */
 let saved = null;
 let failure = null;
+/** The id of the job that was last seen running. */
+let running = null;
 let downloading = false;
 let timer = null;
 let visible = () => false;
@@ -149,7 +151,8 @@ export async function openJobDialog(kind, selection, { archive = null, count = n
       job = await call('POST', `${BASE}/jobs`, { body });
       saved = null;
       failure = null;
-      remember({ id: job.id, kind, selection: job.selection ?? selection, process: now()?.started_at });
+      [left, running] = [null, job.id];
+      remember({ id: job.id, kind, archive: archive !== null, selection: job.selection ?? selection, process: now()?.started_at });
       announce(t('job.started'));
       dialog.close();
       location.hash = location.hash.startsWith('#dead-letters') ? location.hash : '#dead-letters';
@@ -313,7 +316,7 @@ function lostCard() {
       : el('p', {}, count === null ? t('counting') : t('job.lost.left', { count })),
     el('p', {}, t('job.lost.safe')),
     el('div', { className: 'actions' },
-      count > 0 && mayWrite() && button(t('job.lost.goOn'), () => openJobDialog(remembered.kind, remembered.selection), { className: 'primary' }),
+      count > 0 && mayWrite() && !remembered.archive && button(t('job.lost.goOn'), () => openJobDialog(remembered.kind, remembered.selection), { className: 'primary' }),
       button(t('dismiss'), dismiss)),
   ];
 }
@@ -347,7 +350,6 @@ async function countLeft() {
 export async function poll() {
   clearTimeout(timer);
   timer = null;
-  const wasActive = isActive();
   let next;
   try {
     next = await call('GET', `${BASE}/jobs/current`, { seconds: 10 });
@@ -359,7 +361,9 @@ export async function poll() {
   job = next && next.id !== dismissed ? next : null;
   if (job) lastId = job.id;
   if (remembered && job?.id !== remembered.id && left === null) countLeft();
-  if (wasActive && job && !isActive()) {
+  if (isActive()) running = job.id;
+  if (job && !isActive() && job.id === running) {
+    running = null;
     announce(`${t(`job.${job.kind}.heading`, { count: job.selected ?? 0 })}: ${t(`job.states.${job.state}`)}`);
     onEnd();
   }
@@ -367,6 +371,6 @@ export async function poll() {
   if (job && !isActive() && job.id === remembered?.id) remember(null);
   draw();
   if (isActive() || downloading) timer = setTimeout(poll, 1000);
-  else if (visible() && !document.hidden) timer = setTimeout(poll, 10_000);
+  else if (visible()) timer = setTimeout(poll, 10_000);
 }
 
