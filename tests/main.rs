@@ -17,6 +17,7 @@ mod browser;
 mod bulk;
 mod changes;
 mod chaos;
+mod console;
 mod corpora;
 mod corpus;
 mod delivery;
