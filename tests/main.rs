@@ -28,6 +28,7 @@ mod events;
 mod examples;
 mod failover;
 mod feed;
+mod history;
 mod monitoring;
 mod openapi;
 mod phone_numbers;

@@ -236,6 +236,8 @@ mod tests {
             ("CONTACTS__RETRY__DELAY", "0s", "retry.delay"),
             ("CONTACTS__HTTP__ACCEPT_TIMEOUT", "300000000000y", "http.accept_timeout"),
             ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "0s", "database.connect_timeout"),
+            ("CONTACTS__HTTP__STREAM_HEARTBEAT", "999ms", "http.stream_heartbeat must be from 1s"),
+            ("CONTACTS__HTTP__STREAM_HEARTBEAT", "25h", "http.stream_heartbeat"),
             ("CONTACTS__SHUTDOWN__GRACE", "3s", "shutdown.grace"),
             ("CONTACTS__BROKER__MAX_WAITING", "18446744073709551615", "broker.max_waiting"),
             ("CONTACTS__BROKER__URL", "http://host", "broker.url"),

@@ -290,7 +290,7 @@ fn start_consumer(
     exporter: &MetricsExporter,
     database_error: &LastError,
 ) -> Result<(Running, Publisher), RunError> {
-    let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
+    let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?.keep_old_values(settings.history.values));
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     // What leaves a worker is a message of its own.
@@ -317,7 +317,7 @@ fn start_standalone(
     let credentials = load_credentials(settings)?;
     let folder = &settings.standalone.data_dir;
     let lock = data_folder::open(folder)?;
-    let store = Sqlite::new(&folder.join(DATABASE))?;
+    let store = Sqlite::new(&folder.join(DATABASE))?.keep_old_values(settings.history.values);
     for migration in store.migrate(Direction::Up)? {
         tracing::info!(migration, "migrated");
     }
