@@ -1,5 +1,6 @@
 //! The options that select dead-lettered messages. All operations have the same options.
 
+use super::DlqError;
 use super::summary::{DeadLetterSummary, UNKNOWN};
 use crate::domain::Timestamp;
 use chrono::{NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -58,14 +59,24 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 impl Selection {
     /// Whether an option says which messages are selected. A limit alone does not.
-    pub(super) fn has_criteria(&self) -> bool {
+    pub(crate) fn has_criteria(&self) -> bool {
         self.all
             || self.since.is_some()
             || self.until.is_some()
             || [&self.reason, &self.operation, &self.contact, &self.id].iter().any(|values| !values.is_empty())
     }
 
-    pub(super) fn matches(&self, summary: &DeadLetterSummary) -> bool {
+    /// Fails if no option says which messages are selected.
+    pub(super) fn require_criteria(&self, verb: &str) -> Result<(), DlqError> {
+        if self.has_criteria() {
+            return Ok(());
+        }
+        Err(DlqError::Usage(format!(
+            "select the messages to {verb}: --all, or --reason, --operation, --contact, --id, --since, --until"
+        )))
+    }
+
+    pub(crate) fn matches(&self, summary: &DeadLetterSummary) -> bool {
         let accepts = |values: &[String], value: &str| values.is_empty() || values.iter().any(|wanted| wanted == value);
         accepts(&self.reason, &summary.reason)
             && accepts(&self.operation, &summary.operation)

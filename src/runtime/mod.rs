@@ -82,7 +82,7 @@ impl From<QueueError> for RunError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Misconfigured(reason) => Self::Misconfigured(reason),
-            QueueError::Lost(reason) => Self::Failed(reason),
+            QueueError::Lost(reason) | QueueError::Busy(reason) => Self::Failed(reason),
         }
     }
 }
