@@ -88,7 +88,7 @@ upgrade: ## Upgrade from the release before this version and back, under load
 	eval "$$urls"
 	cargo test --locked --test suite -- --ignored rolling:: --nocapture --test-threads 1
 
-recovery: ## Restore PostgreSQL to a time in the past, and find what was lost (needs its programs, for example by Debian's package)
+recovery: ## Restore PostgreSQL to a time in the past, and find what was lost; read a replica (needs its programs, for example by Debian's package)
 	@urls=$$(tests/services up)
 	eval "$$urls"
 	cargo test --locked --test suite -- --ignored recovery:: --nocapture

@@ -170,10 +170,7 @@ fn measure_sql(schema: &Schema<'_>, count: usize) -> f64 {
     let ConsumerSettings { workers, batch_max, .. } = ConsumerSettings::default();
     let settings = DatabaseSettings { url: Url::from(schema.url().as_str()), ..DatabaseSettings::default() };
     let store = Postgres::new(&settings).unwrap();
-    let attempts: Vec<Attempt> = load::commands(count)
-        .into_iter()
-        .map(|command| Attempt { command, replays: 0, last_attempt: false, must_fail: None })
-        .collect();
+    let attempts: Vec<Attempt> = load::commands(count).into_iter().map(Attempt::new).collect();
     let started = Instant::now();
     thread::scope(|scope| {
         for share in attempts.chunks(count.div_ceil(workers)) {

@@ -211,7 +211,7 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
-    /// Create an API key and its entry for http.api_keys.
+    /// Create an API key and its entry for http.api_keys, or for admin.console_keys.
     ///
     /// The first line of the output is the key. It is shown only once. The second line is the entry, which contains no
     /// secret.

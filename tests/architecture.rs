@@ -20,8 +20,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("data_folder", &["queue"]),
     ("backup", &["domain", "queue", "store", "data_folder", "stop"]),
     ("dlq", &["domain", "message", "queue", "store", "stop", "terminal"]),
-    ("events", &["domain", "queue", "store", "config", "telemetry", "stop", "backoff"]),
-    ("subject", &["domain", "message", "queue", "store", "dlq", "stop", "terminal"]),
+    ("events", &["domain", "formats", "queue", "store", "config", "telemetry", "stop", "backoff"]),
+    ("subject", &["domain", "formats", "message", "queue", "store", "dlq", "stop", "terminal"]),
     (
         "producer",
         &[
@@ -71,7 +71,7 @@ const PRODUCER_FOLDERS: &[(&str, &[&str])] = &[
     ("auth", &["problems", "http"]),
     ("state", &["problems"]),
     ("operations", &["language", "problems", "http", "auth", "state"]),
-    ("contacts", &["problems", "http", "auth", "state", "operations"]),
+    ("contacts", &["language", "problems", "http", "auth", "state", "operations"]),
     ("bulk", &["language", "problems", "http", "auth", "state", "operations", "contacts"]),
     ("changes", &["language", "problems", "http", "state", "contacts"]),
     ("openapi", &["problems", "http"]),

@@ -1,10 +1,12 @@
 //! Files as real programs write them, with invented people: `tests/corpus/`. Each is imported with exact results.
 
 use crate::support::{Client, eventually, start_standalone};
-use contacts::formats::{Columns, ExportRecord, Format, Reader, write_header, write_record};
+use contacts::domain::Timestamp;
+use contacts::formats::{Columns, ContactView, Format, Reader, write_header, write_record};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::Command;
+use uuid::Uuid;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
@@ -208,17 +210,18 @@ fn endurance_contacts_survive_every_format_and_encoding() {
             write_header(format, &mut written);
             let people: Vec<(String, String, Option<String>)> = (0..count).map(|n| invented(n, only_latin)).collect();
             for (name, phone, email) in &people {
-                let record = ExportRecord {
-                    id: "01890a5d-ac96-774b-bcce-b302099a8057",
-                    name,
-                    phone,
+                let record = ContactView {
+                    id: Uuid::nil(),
+                    name: name.clone(),
+                    phone: phone.clone(),
                     ddd: 11,
                     state: "SP",
                     region: "Sudeste",
-                    email: email.as_deref(),
-                    version: "01890a5d-ac96-774b-bcce-b302099a8057",
-                    created_at: "2026-01-02T03:04:05.123456Z",
-                    updated_at: "2026-01-02T03:04:05.123456Z",
+                    email: email.clone(),
+                    version: Uuid::nil(),
+                    created_by: None,
+                    created_at: Timestamp::UNIX_EPOCH,
+                    updated_at: Timestamp::UNIX_EPOCH,
                 };
                 write_record(format, &record, &mut written);
             }

@@ -522,12 +522,12 @@ fn texts_use_the_terms_of_the_glossary() {
 #[test]
 fn the_check_of_the_glossary_finds_replaced_words_only_in_prose() {
     let markdown = "Letters wait.\nA dead letter is no\nletter. The dead letter queue. `letter` ``a ` letter``\n\
-        [a](letter.md), outstanding standing\n```sh\nletter\n```\n`x` it comes\nback";
+        [a](letter.md), outverdict verdict\n```sh\nletter\n```\n`x` it comes\nback";
     let texts = [Prose { file: "a.md".to_owned(), text: without_code(markdown) }];
     let expected = [
         "a.md:1: letters (use `dead-lettered message` instead)",
         "a.md:3: letter (use `dead-lettered message` instead)",
-        "a.md:4: standing (use `contact state` instead)",
+        "a.md:4: verdict (use `disposition` instead)",
         "a.md:8: comes back (use `redelivered` instead)",
     ];
     assert_eq!(replaced_words(&texts), expected);

@@ -96,7 +96,7 @@ fn settings(url: Url) -> DatabaseSettings {
 }
 
 fn apply(store: &Postgres, command: Command) -> Result<(), StoreError> {
-    store.apply(&[Attempt { command, replays: 0, last_attempt: true, must_fail: None }]).map(drop)
+    store.apply(&[Attempt { last_attempt: true, ..Attempt::new(command) }]).map(drop)
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn a_session_that_started_with_empty_tables_never_scans_them() {
     for _ in 0..12 {
         let attempt = |_| {
             let command = create(new_contact(), "Ana Example");
-            Attempt { command, replays: 0, last_attempt: false, must_fail: None }
+            Attempt::new(command)
         };
         let batch: Vec<Attempt> = (0..50).map(attempt).collect();
         assert_eq!(store.apply(&batch).unwrap(), vec![Outcome::Applied; 50]);

@@ -16,10 +16,11 @@ use contacts::queue::{Delivery, Queue, QueueError, QueueKind, SessionHandler, So
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
 use contacts::store::{
-    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, ListPosition, Operation,
-    Pruned, Store, StoreError,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, HistoryPage, ListPosition,
+    Operation, Pruned, Store, StoreError,
 };
 use contacts::telemetry::Health;
+use std::num::NonZeroU128;
 use std::process::{Command as ProcessCommand, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -121,6 +122,23 @@ impl Store for CrashingStore {
     }
     fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError> {
         self.store.operations_of(contacts)
+    }
+    fn history(&self, page: &HistoryPage) -> Result<Vec<Operation>, StoreError> {
+        self.store.history(page)
+    }
+    fn operations_of_trace(
+        &self,
+        trace_id: NonZeroU128,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.store.operations_of_trace(trace_id, since, limit)
+    }
+    fn old_values(&self, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError> {
+        self.store.old_values(visit)
+    }
+    fn erase_history(&self, contacts: &[ContactId], operations: &[OperationId]) -> Result<usize, StoreError> {
+        self.store.erase_history(contacts, operations)
     }
     fn purge_files(&self) -> Result<(), StoreError> {
         self.store.purge_files()

@@ -1,11 +1,12 @@
-//! What is lost with a disk, and how it comes back: the recipes of docs/OPERATIONS.md, "Backup and restore".
+//! What is lost with a disk, and how it comes back: the recipes of docs/OPERATIONS.md, "Backup and restore". Also what needs
+//! a PostgreSQL server of its own: a standby that is gone, a replica that is behind.
 
 use crate::support::{Broker, Client, Database, Process, Stack, create, eventually, new_contact, person};
-use contacts::config::DatabaseSettings;
+use contacts::config::{DatabaseSettings, Url};
 use contacts::domain::Attempt;
 use contacts::queue::QueueKind;
 use contacts::store::postgres::Postgres;
-use contacts::store::{Direction, Store, StoreError};
+use contacts::store::{Direction, Filter, Store, StoreError};
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use std::collections::BTreeSet;
@@ -133,6 +134,21 @@ struct Server {
 
 impl Server {
     fn create() -> Self {
+        let server = Self::without_data();
+        let data = server.data();
+        server.run("initdb", &["--pgdata", &data, "--username=postgres", "--auth=trust", "--encoding=UTF8"]);
+        server
+    }
+
+    /// A replica of this server. It is not started.
+    fn replica(&self) -> Self {
+        let server = Self::without_data();
+        let arguments = ["-d", &self.url(), "-D", &server.data(), "--checkpoint=fast", "--write-recovery-conf"];
+        server.run("pg_basebackup", &arguments);
+        server
+    }
+
+    fn without_data() -> Self {
         let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
             .into_iter()
             .flatten()
@@ -149,8 +165,6 @@ impl Server {
             let status = Command::new("chown").args(["-R", "postgres:"]).arg(&server.folder).status().unwrap();
             assert!(status.success());
         }
-        let data = server.data();
-        server.run("initdb", &["--pgdata", &data, "--username=postgres", "--auth=trust", "--encoding=UTF8"]);
         server
     }
 
@@ -189,8 +203,10 @@ impl Server {
             command.args(["-c", setting]);
         }
         self.process = Some(command.stderr(log).spawn().unwrap());
-        eventually("PostgreSQL accepts writes", || {
-            let url = format!("{}?target_session_attrs=read-write", self.url());
+        let is_replica = Path::new(&self.data()).join("standby.signal").exists();
+        let accepts = if is_replica { "standby" } else { "read-write" };
+        eventually("PostgreSQL is ready", || {
+            let url = format!("{}?target_session_attrs={accepts}", self.url());
             self.command("psql")
                 .args(["-XqAt", "-d", &url, "-c", "SELECT 1"])
                 .output()
@@ -328,7 +344,7 @@ fn a_probe_fails_while_commits_wait_for_the_standby() {
     server.sql("SELECT pg_reload_conf()");
     eventually("the setting is in effect", || (server.sql("SHOW synchronous_standby_names") == "nobody").then_some(()));
     let contact = new_contact();
-    let attempt = Attempt { command: create(contact, "Ana"), replays: 0, last_attempt: true, must_fail: None };
+    let attempt = Attempt { last_attempt: true, ..Attempt::new(create(contact, "Ana")) };
     let applied = store.apply(std::slice::from_ref(&attempt));
     assert!(matches!(applied, Err(StoreError::Unavailable(_))), "the result is unknown: {applied:?}");
     let probed = store.probe();
@@ -339,6 +355,61 @@ fn a_probe_fails_while_commits_wait_for_the_standby() {
     eventually("commits work again", || store.probe().ok());
     store.apply(&[attempt]).unwrap();
     assert_eq!(database.count("operations"), 1, "the change took effect once");
+}
+
+/// A reader of the change feed gets a cursor and then exports. An export that is older than the cursor would miss changes.
+#[test]
+#[ignore = "needs the programs of PostgreSQL: `make recovery` runs it"]
+fn an_export_from_a_replica_waits_until_the_replica_has_what_the_primary_has() {
+    let mut primary = Server::create();
+    primary.start(&[]);
+    let mut replica = primary.replica();
+    replica.start(&[]);
+    let database = Database::with_url(&primary.url());
+    let read_url = database.url.replace(&primary.url(), &replica.url());
+    let settings = DatabaseSettings { read_url: Some(Url::from(read_url.as_str())), ..database.settings() };
+    let store = Postgres::new(&settings).unwrap();
+    store.migrate(Direction::Up).unwrap();
+    let apply = |name| {
+        let contact = new_contact();
+        let attempt = Attempt { last_attempt: true, ..Attempt::new(create(contact, name)) };
+        store.apply(&[attempt]).unwrap();
+        contact
+    };
+    let exported = || {
+        let mut count = 0;
+        let result = store.export(&Filter::default(), &mut |page| {
+            count += page.len();
+            true
+        });
+        result.map(|()| count)
+    };
+    let pause = || {
+        replica.sql("SELECT pg_wal_replay_pause()");
+        let paused = || replica.sql("SELECT pg_get_wal_replay_pause_state()") == "paused";
+        eventually("the replica stays behind", || paused().then_some(()));
+    };
+    apply("Ana");
+    assert_eq!(exported().unwrap(), 1);
+
+    pause();
+    let bia = apply("Bia");
+    assert_eq!(store.contact(bia).unwrap(), None, "reads are from the replica");
+    let waited = std::thread::scope(|scope| {
+        let export = scope.spawn(exported);
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(!export.is_finished(), "the replica does not have Bia");
+        replica.sql("SELECT pg_wal_replay_resume()");
+        export.join().unwrap()
+    });
+    assert_eq!(waited.unwrap(), 2);
+
+    pause();
+    apply("Caio");
+    let behind = exported();
+    assert!(matches!(&behind, Err(StoreError::Unavailable(why)) if why.contains("is behind")), "{behind:?}");
+    replica.sql("SELECT pg_wal_replay_resume()");
+    assert_eq!(exported().unwrap(), 3);
 }
 
 /// Creates an empty file that PostgreSQL may remove.

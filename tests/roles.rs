@@ -150,7 +150,7 @@ fn migrations_go_up_and_down_on_both_databases() {
         };
         assert!(run(&["migrate"]).starts_with("migrated "));
         assert!(run(&["migrate"]).starts_with("nothing to do"));
-        for _ in 0..9 {
+        for _ in 0..11 {
             assert!(run(&["migrate", "--down"]).starts_with("reverted "));
         }
         assert!(run(&["migrate", "--down"]).starts_with("nothing to do"));
@@ -177,6 +177,7 @@ fn help_reads_well() {
         &[][..],
         &["producer"],
         &["standalone"],
+        &["console"],
         &["migrate"],
         &["prune"],
         &["backup"],

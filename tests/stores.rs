@@ -3,8 +3,8 @@
 use crate::support::{Database, command, create, delete, details, new_contact, patch, update};
 use contacts::domain::{
     Action, AreaCode, Attempt, Command, Contact, ContactId, Details, Email, EmailPatch, ErasedValues, Erasure,
-    ErasureId, FailedOperation, Fingerprint, Lifecycle, Name, NameKey, OperationId, OperationKind, Outcome, Patch,
-    Phone, Reason, Region, Search, State, Status, Timestamp,
+    ErasureId, FailedOperation, Fingerprint, Lifecycle, Name, NameKey, OperationId, OperationKind, Origin, Outcome,
+    Patch, Phone, Reason, Region, Search, State, Status, Timestamp,
 };
 use contacts::store::postgres::Postgres;
 use contacts::store::sqlite::Sqlite;
@@ -22,9 +22,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 9;
+const MIGRATIONS: usize = 11;
 /// The number of migrations after the one that makes the e-mail address optional.
-const AFTER_OPTIONAL_EMAIL: usize = 5;
+const AFTER_OPTIONAL_EMAIL: usize = 7;
 
 /// A database for one test.
 pub trait TestDatabase {
@@ -38,6 +38,7 @@ pub trait TestDatabase {
     fn execute(&self, sql: &str);
     /// Removes all changes after this place, as the restore of a backup would.
     fn set_back(&self, last: ChangePosition);
+    fn keep_old_values(store: Self::Store) -> Self::Store;
 }
 
 pub struct PostgresDatabase {
@@ -54,6 +55,9 @@ impl TestDatabase for PostgresDatabase {
     }
     fn store(&self) -> &Postgres {
         &self.store
+    }
+    fn keep_old_values(store: Postgres) -> Postgres {
+        store.keep_old_values(true)
     }
     fn execute(&self, sql: &str) {
         self.inner.execute(sql);
@@ -82,6 +86,9 @@ impl TestDatabase for SqliteDatabase {
     fn store(&self) -> &Sqlite {
         &self.store
     }
+    fn keep_old_values(store: Sqlite) -> Sqlite {
+        store.keep_old_values(true)
+    }
     fn execute(&self, sql: &str) {
         let file = self.folder.path().join("contacts.db");
         SqliteConnection::establish(file.to_str().unwrap()).unwrap().batch_execute(sql).unwrap();
@@ -103,7 +110,7 @@ pub fn migrated<D: TestDatabase>() -> D {
 }
 
 pub fn attempt(command: Command) -> Attempt {
-    Attempt { command, replays: 0, last_attempt: false, must_fail: None }
+    Attempt::new(command)
 }
 
 pub fn apply(store: &impl Store, commands: &[&Command]) -> Vec<Outcome> {
@@ -120,6 +127,20 @@ pub fn apply(store: &impl Store, commands: &[&Command]) -> Vec<Outcome> {
 
 fn read(store: &impl Store, id: ContactId) -> Contact {
     store.contact(id).unwrap().expect("the contact exists")
+}
+
+/// Another program wrote the row. A worker that stopped here would also leave the changes of all other contacts.
+fn a_row_that_cannot_be_read_rejects_only_its_own_commands<D: TestDatabase>() {
+    let database = migrated::<D>();
+    let store = database.store();
+    let (first, second) = (create(new_contact(), "Ana Souza"), create(new_contact(), "Bia Lima"));
+    apply(store, &[&first, &second]);
+    database.execute("UPDATE contacts SET phone = 'none' WHERE name = 'Ana Souza'");
+    let update = |created: &Command| update(created.contact_id, 10, "Carla Dias");
+    let Err(StoreError::Rejected(why)) = store.apply(&[attempt(update(&first))]) else { panic!("not rejected") };
+    assert!(why.contains("contacts.phone") && !why.contains("none"), "{why}");
+    assert_eq!(apply(store, &[&update(&second)]), [Outcome::Applied]);
+    let Err(StoreError::Misconfigured(_)) = store.contact(first.contact_id) else { panic!("it can be read") };
 }
 
 fn the_schema_is_checked_created_and_reverted<D: TestDatabase>() {
@@ -208,7 +229,7 @@ fn patches_are_merged_by_member<D: TestDatabase>() {
         assert_eq!(contact.details(), Some(&expected), "{sizes:?}");
         assert_eq!(contact.stamp, newer.stamp);
         assert_eq!(store.operation(older.operation_id).unwrap().unwrap().kind, OperationKind::Patch);
-        let writes = contact.state().member_writes();
+        let writes = contact.member_writes();
         assert_eq!((writes.name.1, writes.email.1), (older.operation_id, newer.operation_id));
         // An update between the two patches changes only what no newer patch has changed.
         assert_eq!(apply(store, &[&update(id, 55, "Bia")]), [Outcome::Applied]);
@@ -263,6 +284,7 @@ fn a_failure_of_an_unreadable_message_is_recorded_once<D: TestDatabase>() {
         reason,
         replays,
         accepted_at: created.accepted_at,
+        origin: Origin::default(),
     };
     let status = || store.operation(created.operation_id).unwrap().unwrap().status;
     store.record_failure(&failed(0, Reason::UnknownSchema)).unwrap();
@@ -764,10 +786,10 @@ fn any_order_and_repetition_has_the_same_result<D: TestDatabase>() {
             let contact = read(store, id);
             match newest {
                 Some(newest) => {
-                    let writes = contact.state().member_writes();
+                    let writes = contact.member_writes();
                     prop_assert_eq!([writes.name, writes.phone, writes.email].map(|(_, operation)| operation), newest);
                 }
-                None => prop_assert!(contact.state().deleted),
+                None => prop_assert!(contact.is_deleted()),
             }
         }
         for command in &commands {
@@ -850,7 +872,7 @@ fn pruned_commands_take_no_effect_again<D: TestDatabase>() {
     let before = read(store, kept);
     for replays in [0, 1] {
         for command in of_deleted.iter().chain(&of_kept).rev() {
-            let again = Attempt { command: command.clone(), replays, last_attempt: true, must_fail: None };
+            let again = Attempt { replays, last_attempt: true, ..Attempt::new(command.clone()) };
             let outcome = store.apply(&[again]).unwrap()[0];
             assert_ne!(outcome, Outcome::Applied, "{command:?}");
         }
@@ -923,6 +945,7 @@ on_both_databases! {
     a_contact_is_created_updated_and_deleted,
     a_contact_can_have_no_address,
     patches_are_merged_by_member,
+    a_row_that_cannot_be_read_rejects_only_its_own_commands,
     a_finished_operation_has_its_status,
     a_failure_of_an_unreadable_message_is_recorded_once,
     a_duplicate_changes_nothing,

@@ -192,7 +192,7 @@ fn nothing_returns_that_was_accepted_before_an_erasure() {
     );
     // A delete like any other, with a tombstone and an operation.
     let deleted = service.store().contact(known.contact_id).unwrap().unwrap();
-    assert!(deleted.state().deleted);
+    assert!(deleted.is_deleted());
     assert_eq!(service.finished(&Command { operation_id: deleted.version, ..known.clone() }).status, Status::Applied);
 
     let later = create();
@@ -420,6 +420,60 @@ fn the_files_of_a_standalone_have_no_data_of_an_erased_person() {
     assert_eq!(erased.expect(0).json()["contacts"], serde_json::json!([created[1]]));
 }
 
+/// The old values of a contact outlive it. They are found by their values, also if nothing else is left.
+#[test]
+fn old_values_are_found_exported_and_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut standalone = start_standalone(&data, &[("CONTACTS__HISTORY__VALUES", "true")]);
+    standalone.wait_until_ready();
+    let client = standalone.client();
+    let wait = [("prefer", "wait=20")];
+    let create = |name: &str, phone: &str| {
+        let contact = serde_json::json!({ "name": name, "phone": phone });
+        client.write("POST", "/contacts", &[wait[0], ("idempotency-key", name)], &contact).text("id")
+    };
+    let change = |id: &str, name: &str, phone: &str| {
+        let contact = serde_json::json!({ "name": name, "phone": phone });
+        assert_eq!(client.write("PUT", &format!("/contacts/{id}"), &wait, &contact).status, 200);
+    };
+    // The person was deleted. Somebody else had their number for a time.
+    let deleted = create(NAME, PHONE);
+    assert_eq!(client.write("DELETE", &format!("/contacts/{deleted}"), &wait, &Value::Null).status, 204);
+    let bia = create("Bia Lima", PHONE);
+    change(&bia, "Bia Lima", "(21) 91234-5678");
+    change(&bia, "Bia Dias", "(21) 91234-5678");
+
+    let directory = data.to_str().unwrap();
+    let subject = |arguments: &[&str]| run(&[&["subject", "--data-dir", directory], arguments].concat(), &[]);
+    let found = subject(&["find", "--phone", PHONE, "--json"]).expect(0).json();
+    assert_eq!((&found["contacts"], &found["dead_letters"]), (&serde_json::json!([]), &serde_json::json!([])));
+    let old: Vec<&Value> = found["old_values"].as_array().unwrap().iter().map(|found| &found["contact_id"]).collect();
+    assert_eq!(old.len(), 2, "{found}");
+    assert!(old.contains(&&Value::from(&*deleted)) && old.contains(&&Value::from(&*bia)), "{found}");
+    let text = subject(&["find", "--phone", PHONE]).expect(0).stdout.clone();
+    assert!(text.contains("the old values of 2 operations found"), "{text}");
+    let file = folder.path().join("export.json");
+    subject(&["export", file.to_str().unwrap(), "--phone", PHONE]).expect(0);
+    let export: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(export["operations"][0]["old_values"]["phone"], "+5511987001234", "{export}");
+
+    let erased = subject(&["erase", "--phone", PHONE, "--yes", "--json"]).expect(0).json();
+    assert_eq!((&erased["contacts"], &erased["complete"]), (&serde_json::json!([]), &Value::Bool(true)));
+    // Two operations with old values, and the create with its digest. That of the other person's create stays.
+    assert_eq!(erased["old_values"], 3, "{erased}");
+    assert_eq!(files_with_marks(&data), Vec::<String>::new());
+    let history = client.get(&format!("/contacts/{bia}/history")).json();
+    let kept: Vec<&Value> =
+        history["items"].as_array().unwrap().iter().map(|item| &item["old_values"]["name"]).collect();
+    assert_eq!(
+        kept,
+        [&Value::from("Bia Lima"), &Value::Null, &Value::Null],
+        "another person's history stays: {history}"
+    );
+    standalone.terminate();
+}
+
 /// A colleague with the same phone number may have a change on the way.
 #[test]
 fn a_value_that_another_contact_has_is_not_suppressed() {
@@ -538,7 +592,7 @@ fn what_only_a_dead_letter_names_is_erased_with_it() {
     assert_eq!((&report["complete"], &report["contacts"]), (&true.into(), &serde_json::json!([])), "{report}");
     assert_eq!((&report["suppressed"]["contacts"], &report["suppressed"]["phones"]), (&1.into(), &1.into()));
     assert!(service.0.dead_letters().is_empty());
-    assert!(!service.store().contact(bia.contact_id).unwrap().unwrap().state().deleted);
+    assert!(!service.store().contact(bia.contact_id).unwrap().unwrap().is_deleted());
     // A change of the contact that arrives late.
     service.0.publish([Message::new(&renamed)]);
     let consumer = service.0.start("consumer");
@@ -696,6 +750,7 @@ fn a_person_is_found_exported_and_erased_over_http() {
         ("{\"surname\": \"Qponmlk\"}", 422, "unknown_field"),
         ("{\"id\": \"Zyxwvut\"}", 422, "/id"),
         ("{}", 422, "at least one"),
+        ("\u{feff}{}", 422, "at least one"),
         ("[\"Zyxwvut\"]", 422, "must be an object"),
         ("{\"name\": \"Zyxwvut\", \"name\": \"Bia\"}", 400, "more than once"),
         ("{\"name\": \"Zyxwvut", 400, "not valid JSON"),

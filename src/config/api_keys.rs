@@ -215,6 +215,19 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_has_a_name_and_may_read() {
+        let operators = |scopes: &str| {
+            parse_operators(&[Secret::from(format!("night:{scopes}:sha256:{}", "ab".repeat(32)).as_str())])
+        };
+        assert_eq!(&*operators("read+write").unwrap()[0].name, "night");
+        assert!(operators("read").is_ok());
+        for wrong in ["write", "subjects", "read+subjects", "read+write+subjects"] {
+            assert_eq!(operators(wrong).unwrap_err(), "entry 1: scopes are read, or read+write", "{wrong}");
+        }
+        assert!(parse_operators(&[Secret::from("hunter2")]).unwrap_err().starts_with("entry 1: write it as NAME"));
+    }
+
+    #[test]
     fn scopes_are_words_joined_by_plus() {
         let all = Scopes { subjects: true, ..Scopes::CONTACTS };
         for (text, scopes) in [

@@ -25,6 +25,8 @@ pub struct Settings {
     pub consumer: ConsumerSettings,
     /// The events for other services.
     pub events: EventSettings,
+    /// The history of contacts.
+    pub history: HistorySettings,
     /// Retries of commands that wait for another command.
     pub retry: RetrySettings,
     /// The graceful shutdown.
@@ -83,7 +85,8 @@ pub struct HttpSettings {
     pub cors_origins: Vec<Origin>,
     /// The most streams of changes (Server-Sent Events) of one process. Default 100.
     pub change_streams: usize,
-    /// How long a stream of changes may send nothing. Then it sends a line that clients ignore. Default `15s`.
+    /// How long a stream of changes may send nothing. Then it sends a line that clients ignore. At least 1 s.
+    /// Default `15s`.
     #[serde(with = "humantime_serde")]
     pub stream_heartbeat: Duration,
     /// Tokens of an identity provider.
@@ -296,6 +299,15 @@ impl Default for ConsumerSettings {
     }
 }
 
+/// `history.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistorySettings {
+    /// Keep the values that a change replaces, with its operation, until the operation is pruned. They are personal data,
+    /// also after the contact was deleted. `consumer` and `standalone` do it. Default `false`.
+    pub values: bool,
+}
+
 /// `events.*`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -440,7 +452,6 @@ impl Settings {
             ("http.accept_timeout", self.http.accept_timeout),
             ("http.write_timeout", self.http.write_timeout),
             ("http.keep_alive", self.http.keep_alive),
-            ("http.stream_heartbeat", self.http.stream_heartbeat),
             ("broker.connect_timeout", self.broker.connect_timeout),
             ("database.connect_timeout", self.database.connect_timeout),
             ("database.statement_timeout", self.database.statement_timeout),
@@ -452,6 +463,10 @@ impl Settings {
             if !(millisecond..=day).contains(&value) {
                 return Err(format!("{name} must be from 1ms to 24h"));
             }
+        }
+        // A shorter time would only load the network: the line keeps a connection alive and has no news.
+        if !(Duration::from_secs(1)..=day).contains(&self.http.stream_heartbeat) {
+            return Err("http.stream_heartbeat must be from 1s to 24h".into());
         }
         if self.shutdown.grace <= self.http.read_timeout.max(self.http.accept_timeout) {
             return Err(

@@ -20,6 +20,7 @@ use serde::Serialize;
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The header that each request to the API has. A browser lets another page send it only after a preflight request,
 /// which the console never allows.
@@ -40,7 +41,7 @@ pub struct ConsoleError(String);
 
 /// Decides who is admitted.
 pub(super) struct Access {
-    keys: ApiKeys,
+    keys: RwLock<Arc<ApiKeys>>,
     wrong_keys: DefaultDirectRateLimiter,
 }
 
@@ -68,7 +69,25 @@ impl Access {
             )));
         }
         let wrong_keys = RateLimiter::direct(Quota::per_second(WRONG_KEY_RATE).allow_burst(WRONG_KEY_BURST));
-        Ok(Self { keys, wrong_keys })
+        Ok(Self { keys: RwLock::new(Arc::new(keys)), wrong_keys })
+    }
+
+    /// Reads the keys again. A reload never opens the console to everyone.
+    pub(super) fn reload(&self, settings: &AdminSettings) -> Result<Option<String>, ConsoleError> {
+        let (keys, current) = (ApiKeys::new(settings.keys().map_err(ConsoleError)?), self.keys());
+        if keys == *current {
+            return Ok(None);
+        }
+        if keys.is_empty() {
+            return Err(ConsoleError("admin.console_keys is empty now: anyone could use the console".into()));
+        }
+        let names = format!("{} keys of the console ({})", keys.len(), keys.names());
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(Some(names))
+    }
+
+    fn keys(&self) -> Arc<ApiKeys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn operator(&self, headers: &HeaderMap) -> Result<Operator, Problem> {
@@ -78,7 +97,8 @@ impl Access {
         if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site" || site == "same-site") {
             return Err(Problem::forbidden("foreign_page", "Another web page sent this request."));
         }
-        if self.keys.is_empty() {
+        let keys = self.keys();
+        if keys.is_empty() {
             // Otherwise the name of another site could lead a browser here (DNS rebinding).
             if !headers.get(HOST).is_some_and(is_loopback) {
                 return Err(Problem::forbidden(
@@ -94,7 +114,7 @@ impl Access {
             Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"Bearer ") => key,
             _ => return Err(Problem::unauthorized(false)),
         };
-        if let Some(key) = self.keys.find(key) {
+        if let Some(key) = keys.find(key) {
             return Ok(Operator { name: key.name.to_string(), write: key.scopes.write });
         }
         match self.wrong_keys.check() {

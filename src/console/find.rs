@@ -117,14 +117,18 @@ fn search(parts: &Parts, target: Target, query: String) -> Found {
         }
         Err(error) => notes.push(format!("The operations were not searched: {error}.")),
     }
-    match search_dead_letters(parts, target, &mut lives) {
-        Ok(kind) => {
-            if found.kind == "nothing" {
-                found.kind = kind;
+    // To browse the queue takes long, and keeps others out. An operation that took effect has no message there.
+    let took_effect = |life: &Life| matches!(life.status, "applied" | "superseded");
+    if found.kind != "operation" || !lives.values().any(took_effect) {
+        match search_dead_letters(parts, target, &mut lives) {
+            Ok(kind) => {
+                if found.kind == "nothing" {
+                    found.kind = kind;
+                }
+                found.searched.push("dead letter queue");
             }
-            found.searched.push("dead letter queue");
+            Err(error) => notes.push(format!("The dead letter queue was not searched: {error}.")),
         }
-        Err(error) => notes.push(format!("The dead letter queue was not searched: {error}.")),
     }
     found.lives = lives.into_values().collect();
     found.lives.sort_by_key(|life| std::cmp::Reverse(life.steps.iter().filter_map(|step| step.at).max()));

@@ -28,8 +28,9 @@ use access::Access;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use dead_letters::DeadLetters;
+use now::Now;
 use problem::Problem;
-use samples::{Samples, Sources};
+use samples::Sources;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -60,7 +61,7 @@ struct Shared {
     /// Tells a page that the process, and so its jobs, began anew.
     started_at: Timestamp,
     targets: Vec<AdminUrl>,
-    samples: Arc<Mutex<Samples>>,
+    now: Arc<Mutex<Now>>,
     /// `None` before the process has started and while it stops.
     parts: Mutex<Option<Parts>>,
     dead_letters: DeadLetters,
@@ -74,16 +75,21 @@ impl Console {
             role,
             started_at: chrono::Utc::now(),
             targets: settings.console_targets.clone(),
-            samples: Arc::default(),
+            now: Arc::default(),
             parts: Mutex::default(),
             dead_letters: DeadLetters::default(),
         })))
     }
 
+    /// Reads the keys again. Returns the names of the operators if the keys changed.
+    pub fn reload(&self, settings: &AdminSettings) -> Result<Option<String>, ConsoleError> {
+        self.0.access.reload(settings)
+    }
+
     /// Takes samples until the process exits. `admin` is the address of the admin port.
     pub async fn sample(self, exporter: MetricsExporter, health: Health, database_error: LastError, admin: SocketAddr) {
         let targets = self.0.targets.clone();
-        samples::run(self.0.samples.clone(), Sources { exporter, health, database_error, admin, targets }).await;
+        now::watch(self.0.now.clone(), Sources { exporter, health, database_error, admin, targets }).await;
     }
 
     /// The process has started.

@@ -2,16 +2,65 @@
 
 use super::Console;
 use super::access::Operator;
-use super::samples::{AllSeries, INTERVAL, Process};
+use super::diagnosis::{self, Code, Finding, Observation, State};
+use super::samples::{AllSeries, FIVE_MINUTES, INTERVAL, MINUTE, Process, Reading, Samples, Sources};
+use crate::domain::Timestamp;
+use crate::telemetry::ComponentStatus;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use chrono::SecondsFormat;
+use chrono::{SecondsFormat, SubsecRound};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::MissedTickBehavior;
+
+/// What the console knows now.
+#[derive(Default)]
+pub(super) struct Now {
+    samples: Samples,
+    findings: Vec<Finding>,
+    state: State,
+    /// Since when each finding lasts, also those that another one explains.
+    since: BTreeMap<Code, Timestamp>,
+}
+
+impl Now {
+    fn add(&mut self, at: Timestamp, readings: Vec<Reading>) {
+        self.samples.add(at, &readings);
+        let observation = Observation {
+            readings,
+            figures: self.samples.figures(),
+            minute: self.samples.sum(MINUTE).0,
+            five_minutes: self.samples.sum(FIVE_MINUTES).0,
+            work: self.samples.recent(|gauges| gauges.work),
+            consumers: self.samples.recent(|gauges| gauges.consumers),
+            dead_letters: self.samples.recent(|gauges| gauges.dead_letters),
+        };
+        let at = at.trunc_subsecs(0);
+        let mut findings = diagnosis::find(&observation, at);
+        self.since.retain(|code, _| findings.iter().any(|finding| finding.code == *code));
+        for finding in &mut findings {
+            finding.since = *self.since.entry(finding.code).or_insert(at);
+        }
+        self.state = observation.state(&findings);
+        self.findings = diagnosis::hide_consequences(findings);
+    }
+}
+
+/// Takes a sample at each interval until the process exits.
+pub(super) async fn watch(now: Arc<Mutex<Now>>, sources: Sources) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let readings = sources.read().await;
+        now.lock().unwrap_or_else(PoisonError::into_inner).add(chrono::Utc::now(), readings);
+    }
+}
 
 pub(super) async fn now(console: Data<Console>, operator: Operator) -> HttpResponse {
-    let samples = console.0.samples.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = console.0.now.lock().unwrap_or_else(PoisonError::into_inner);
+    let samples = &now.samples;
     let figures = samples.figures();
     let gauges = figures.gauges;
     let AllSeries { accepted, applied, failed, age_p50, age_p99, work, retry, dead_letters } = &samples.series;
@@ -22,9 +71,9 @@ pub(super) async fn now(console: Data<Console>, operator: Operator) -> HttpRespo
         "role": console.0.role,
         "version": env!("CARGO_PKG_VERSION"),
         "operator": operator,
-        "state": samples.state,
+        "state": now.state,
         "processes": samples.processes.iter().map(process).collect::<Vec<_>>(),
-        "findings": samples.findings,
+        "findings": now.findings,
         "figures": {
             "accepted": rounded(figures.accepted),
             "applied": rounded(figures.applied),
@@ -52,9 +101,7 @@ pub(super) async fn now(console: Data<Console>, operator: Operator) -> HttpRespo
 }
 
 fn process(process: &Process) -> Value {
-    let component = |(component, since): &(_, _)| {
-        let component: &crate::telemetry::ComponentStatus = component;
-        let since: &crate::domain::Timestamp = since;
+    let component = |(component, since): &(ComponentStatus, Timestamp)| {
         json!({
             "name": component.name,
             "ready": component.ready,
@@ -80,4 +127,33 @@ fn rounded(value: Option<f64>) -> Option<f64> {
 /// NaN becomes null.
 fn series(values: &VecDeque<f32>) -> Vec<Option<f64>> {
     values.iter().map(|value| rounded(Some(f64::from(*value)).filter(|value| value.is_finite()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::Answer;
+    use super::*;
+
+    #[test]
+    fn a_finding_keeps_the_time_when_it_began_also_while_another_explains_it() {
+        let at = |seconds| Timestamp::from_timestamp(seconds, 0).unwrap();
+        let reading = |up: f64, paused: f64| {
+            let mut answer = Answer::default();
+            answer.exposition.gauges.database_up = Some(up);
+            answer.exposition.gauges.paused = Some(paused);
+            vec![Reading { name: "a".into(), answer: Ok(answer) }]
+        };
+        let mut now = Now::default();
+        let mut add = |seconds, reading| {
+            now.add(at(seconds), reading);
+            let first = now.findings.first().map(|finding| (finding.code, finding.since));
+            (first, now.state)
+        };
+        assert_eq!(add(0, reading(1.0, 0.0)), (None, State::Working));
+        assert_eq!(add(5, reading(0.0, 0.0)), (Some((Code::DatabaseDown, at(5))), State::Stopped));
+        assert_eq!(add(10, reading(0.0, 1.0)), (Some((Code::DatabaseDown, at(5))), State::Stopped));
+        assert_eq!(add(15, reading(1.0, 1.0)), (Some((Code::ConsumersPaused, at(10))), State::Stopped));
+        assert_eq!(add(20, reading(1.0, 0.0)), (None, State::Working));
+        assert_eq!(add(25, reading(0.0, 0.0)).0, Some((Code::DatabaseDown, at(25))), "it began anew");
+    }
 }

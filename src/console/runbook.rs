@@ -134,7 +134,7 @@ mod tests {
         let mut inner = 0;
         for (name, page) in &pages {
             for link in attributes(page, "href") {
-                if link.starts_with("https://") || link.starts_with("assets/") {
+                if link == "./" || link.starts_with("https://") || link.starts_with("assets/") {
                     continue;
                 }
                 let (target, anchor) = link.split_once('#').unwrap_or((link, ""));

@@ -7,13 +7,14 @@ use super::disposition::Disposition;
 use super::observe::{ApplyErrorClass, MessageSpan, PausedWorker};
 use super::{REDELIVERY_LIMIT, REQUEUE_LIMIT, Shared, Unfinished};
 use crate::backoff::Backoff;
-use crate::domain::{Attempt, Command, FailedOperation, OperationId, Outcome, Reason};
-use crate::message::Undecodable;
+use crate::domain::{Attempt, Command, FailedOperation, OperationId, Origin, Outcome, Reason};
+use crate::message::{Message, Undecodable};
 use crate::queue::Delivery;
 use crate::store::StoreError;
 use crate::telemetry::spans::{self, Kind, Span, Value};
-use crate::telemetry::trace::Trace;
+use crate::telemetry::trace::{TRACEPARENT, Trace};
 use std::collections::HashMap;
+use std::num::NonZeroU128;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -56,6 +57,16 @@ impl Failure {
     }
 }
 
+/// Where the command of a message comes from, if this attempt finishes it.
+fn origin(message: &Message) -> Origin {
+    let trace = message.headers.text(TRACEPARENT).and_then(Trace::parse);
+    Origin {
+        caller: message.headers.caller().map(Into::into),
+        trace_id: trace.and_then(|trace| NonZeroU128::new(trace.trace_id)),
+        attempts: message.headers.attempts().saturating_add(1),
+    }
+}
+
 impl<'a> BatchApplier<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -91,11 +102,12 @@ impl<'a> BatchApplier<'a> {
                         last_attempt: headers.attempts().saturating_add(1) >= self.shared.retry.max_attempts,
                         // The store only records the failure: another attempt would crash this process, too.
                         must_fail: (delivery.redeliveries >= REDELIVERY_LIMIT).then_some(Reason::DeliveryLimit),
+                        origin: origin(&delivery.message),
                     });
                     dispositions.push(None);
                 }
                 Err(Undecodable { reason, detail }) => {
-                    if let Some(failed) = delivery.message.failed_operation(reason) {
+                    if let Some(failed) = delivery.message.failed_operation(reason, origin(&delivery.message)) {
                         self.record_failure(&failed)?;
                     }
                     dispositions.push(Some(Disposition::Decided(Outcome::Failed(reason), detail)));

@@ -4,7 +4,7 @@
 //! if some of them are repeated. A member of a contact has the value of the newest write of this member.
 
 use super::contact::NewValues;
-use super::{Action, Command, Contact, ContactState, Details, Lifecycle, MemberWrites, Reason, Stamp};
+use super::{Action, Command, Contact, Lifecycle, MemberWrites, Reason, Stamp};
 
 /// The effect of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,19 +22,11 @@ pub enum Decision {
     Fail(Reason),
 }
 
-/// Decides the effect of one command on a contact in state `current`. `None` means that the contact does not exist.
+/// Decides the effect of one command on a contact. `None` means that the contact does not exist.
 ///
 /// `version_known` says whether the operation in [`Command::expects`] is finished. If it is, and its version is not
 /// current, the command fails. If it is not, the command waits for it.
-///
-/// `details` returns the current details. They are needed if the command does not replace all of them; see
-/// [`super::Batch::needs_details`].
-pub fn apply<'a>(
-    current: Option<&ContactState>,
-    details: impl FnOnce() -> Option<&'a Details>,
-    command: &Command,
-    version_known: bool,
-) -> Decision {
+pub fn apply(current: Option<&Contact>, command: &Command, version_known: bool) -> Decision {
     let Some(current) = current else {
         return match &command.action {
             Action::Create(details) => Decision::Write(Contact {
@@ -55,12 +47,11 @@ pub fn apply<'a>(
     }
     match &command.action {
         Action::Create(_) if current.created_by == command.operation_id => Decision::Duplicate,
-        Action::Create(_) if current.deleted => Decision::Superseded,
+        Action::Create(_) if current.is_deleted() => Decision::Superseded,
         Action::Create(_) => Decision::Fail(Reason::AlreadyExists),
-        Action::Update(_) | Action::Patch(_) if current.deleted => Decision::Fail(Reason::ContactDeleted),
-        Action::Delete if current.deleted => Decision::Superseded,
-        Action::Update(values) => change(current, details, values.into(), command, version_known),
-        Action::Patch(patch) => change(current, details, patch.into(), command, version_known),
+        Action::Update(values) => change(current, values.into(), command, version_known),
+        Action::Patch(patch) => change(current, patch.into(), command, version_known),
+        Action::Delete if current.is_deleted() => Decision::Superseded,
         Action::Delete => {
             let write = |stamp| {
                 Decision::Write(changed(current, command, stamp, None, Lifecycle::Deleted { at: command.accepted_at }))
@@ -73,15 +64,10 @@ pub fn apply<'a>(
     }
 }
 
-/// Decides the effect of an update or a patch of a live contact. Without a condition, each new value takes effect if the
-/// last write of its member is older.
-fn change<'a>(
-    current: &ContactState,
-    details: impl FnOnce() -> Option<&'a Details>,
-    values: NewValues<'_>,
-    command: &Command,
-    version_known: bool,
-) -> Decision {
+/// Decides the effect of an update or a patch. Without a condition, each new value takes effect if the last write of its
+/// member is older.
+fn change(current: &Contact, values: NewValues<'_>, command: &Command, version_known: bool) -> Decision {
+    let Some(details) = current.details() else { return Decision::Fail(Reason::ContactDeleted) };
     let writes = current.member_writes();
     let write = |stamp: Stamp| {
         let write = (stamp, command.operation_id);
@@ -91,10 +77,7 @@ fn change<'a>(
         }
         let (details, writes) = match newer.whole() {
             Some(details) => (details, MemberWrites::all(write)),
-            None => match details() {
-                Some(details) => newer.merged_into(details, writes, write),
-                None => return Decision::Wait(Reason::ContactNotFound),
-            },
+            None => newer.merged_into(details, writes, write),
         };
         let writes = Some(writes).filter(|writes| !writes.is_one_write());
         Decision::Write(changed(current, command, stamp.max(current.stamp), writes, Lifecycle::Live(details)))
@@ -108,7 +91,7 @@ fn change<'a>(
 /// Decides the effect of a conditional command. It takes effect if its version is the current one. The new stamp is
 /// always greater than the current one, even if the clocks of the producers differ.
 fn apply_conditional(
-    current: &ContactState,
+    current: &Contact,
     command: &Command,
     version_known: bool,
     write: impl FnOnce(Stamp) -> Decision,
@@ -123,7 +106,7 @@ fn apply_conditional(
 }
 
 fn changed(
-    current: &ContactState,
+    current: &Contact,
     command: &Command,
     stamp: Stamp,
     writes: Option<MemberWrites>,
@@ -147,18 +130,13 @@ mod tests {
     use super::super::testing::{contact_with, create, delete, details, op, update};
     use super::*;
 
-    /// No command of these tests keeps a part of the details.
-    fn apply(current: Option<&ContactState>, command: &Command, version_known: bool) -> Decision {
-        super::apply(current, || None, command, version_known)
+    fn live() -> Contact {
+        contact_with(1, 0)
     }
 
-    fn live() -> ContactState {
-        contact_with(1, 0).state()
-    }
-
-    fn deleted() -> ContactState {
+    fn deleted() -> Contact {
         match apply(Some(&live()), &delete(9, 50), false) {
-            Decision::Write(contact) => contact.state(),
+            Decision::Write(contact) => contact,
             other => panic!("{other:?}"),
         }
     }
@@ -182,11 +160,8 @@ mod tests {
     #[test]
     fn any_update_is_newer_than_the_create_and_only_a_newer_update_replaces_an_update() {
         let Decision::Write(created) = apply(None, &create(1, 1_000), false) else { panic!("not written") };
-        let Decision::Write(updated) = apply(Some(&created.state()), &update(2, 10), false) else {
-            panic!("not written")
-        };
+        let Decision::Write(updated) = apply(Some(&created), &update(2, 10), false) else { panic!("not written") };
         assert_eq!((updated.version, updated.stamp.raw()), (op(2), 10));
-        let updated = updated.state();
         assert_eq!(apply(Some(&updated), &update(3, 9), false), Decision::Superseded);
         // The stamps are equal: the operation ids decide.
         assert!(matches!(apply(Some(&updated), &update(3, 10), false), Decision::Write(_)));
@@ -195,15 +170,15 @@ mod tests {
 
     #[test]
     fn a_delete_takes_effect_with_any_stamp() {
-        let Decision::Write(deleted) = apply(Some(&contact_with(2, 1_000).state()), &delete(3, 5), false) else {
+        let Decision::Write(deleted) = apply(Some(&contact_with(2, 1_000)), &delete(3, 5), false) else {
             panic!("not written")
         };
-        assert!(deleted.state().deleted && deleted.stamp.raw() == 1_001);
+        assert!(deleted.is_deleted() && deleted.stamp.raw() == 1_001);
     }
 
     #[test]
     fn a_conditional_command_takes_effect_only_on_its_version() {
-        let current = contact_with(2, 1_000).state();
+        let current = contact_with(2, 1_000);
         let conditional_update = |version| Command { expects: Some(op(version)), ..update(3, 5) };
         let Decision::Write(updated) = apply(Some(&current), &conditional_update(2), false) else {
             panic!("not written")

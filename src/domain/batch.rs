@@ -4,11 +4,11 @@
 //! does this in one transaction. Both stores use this code; neither of them decides anything.
 
 use super::{
-    Action, Command, Contact, ContactId, ContactState, Decision, Details, Erasures, OperationId, OperationKind, Reason,
+    ChangedMembers, Command, Contact, ContactId, Decision, Erasures, OperationId, OperationKind, Origin, Patch, Reason,
     Timestamp, apply,
 };
 use chrono::TimeDelta;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One attempt to apply a command.
 #[derive(Clone, Debug)]
@@ -21,6 +21,16 @@ pub struct Attempt {
     pub last_attempt: bool,
     /// If set, the command is not applied. It is recorded as failed for this reason.
     pub must_fail: Option<Reason>,
+    /// Where the command comes from.
+    pub origin: Origin,
+}
+
+impl Attempt {
+    /// The first attempt of a command that is not known to come from anywhere.
+    pub const fn new(command: Command) -> Self {
+        let origin = Origin { caller: None, trace_id: None, attempts: 1 };
+        Self { command, replays: 0, last_attempt: false, must_fail: None, origin }
+    }
 }
 
 /// The status of a finished operation.
@@ -58,6 +68,8 @@ pub struct FailedOperation {
     pub replays: u32,
     /// When the API accepted the command, in whole seconds.
     pub accepted_at: Timestamp,
+    /// Where the command comes from.
+    pub origin: Origin,
 }
 
 /// The result of an attempt.
@@ -76,7 +88,7 @@ pub enum Outcome {
 }
 
 /// A finished operation that the store must record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRecord {
     /// The index of the attempt in the batch.
     pub attempt: usize,
@@ -85,6 +97,10 @@ pub struct OperationRecord {
     /// The number of the change in the batch, from 0, in the order in which the changes took effect. `None` if the
     /// operation changes nothing now: it was superseded, it failed, or only its record was missing.
     pub change: Option<usize>,
+    /// The members that have another value now. `None` if the operation changes nothing now.
+    pub changed: Option<ChangedMembers>,
+    /// The values that these members had. `None` unless [`Batch::keep_old_values`], and for a new contact.
+    pub old_values: Option<Patch>,
 }
 
 /// The result of a batch: what the store must write, and the outcome of each attempt.
@@ -108,14 +124,21 @@ pub const SHORTEST_RETENTION: TimeDelta = TimeDelta::minutes(30);
 /// A batch before it is folded: what the store loaded for it.
 #[derive(Debug, Default)]
 pub struct Batch {
-    states: HashMap<ContactId, ContactState>,
-    details: HashMap<ContactId, Details>,
+    contacts: HashMap<ContactId, Contact>,
     finished: HashMap<OperationId, FinishedOperation>,
     horizon: Option<Timestamp>,
     erasures: Option<Erasures>,
+    keep_old_values: bool,
 }
 
 impl Batch {
+    /// Whether the records have the values that a change replaces.
+    #[must_use]
+    pub const fn keep_old_values(mut self, keep: bool) -> Self {
+        self.keep_old_values = keep;
+        self
+    }
+
     /// Sets the erasures that the commands of the batch may name. See [`Self::needs_erasures`].
     #[must_use]
     pub fn with_erasures(mut self, erasures: Option<Erasures>) -> Self {
@@ -138,7 +161,7 @@ impl Batch {
             let Attempt { command, last_attempt, must_fail, .. } = attempt;
             let ends_now = *last_attempt || must_fail.is_some() || self.finished.contains_key(&command.operation_id);
             deleted.contains(&command.contact_id)
-                || self.states.get(&command.contact_id).map_or(ends_now, |state| state.deleted)
+                || self.contacts.get(&command.contact_id).map_or(ends_now, Contact::is_deleted)
         };
         let needs_all = attempts.iter().any(|attempt| attempt.command.is_change() && may_be_gone(attempt));
         Some(if needs_all { Timestamp::default() } else { oldest })
@@ -148,7 +171,7 @@ impl Batch {
     /// again, so the time does not matter.
     fn changes_erased(&self, command: &Command) -> bool {
         command.is_change()
-            && self.states.get(&command.contact_id).is_none_or(|state| state.deleted)
+            && self.contacts.get(&command.contact_id).is_none_or(Contact::is_deleted)
             && self.erasures.as_ref().is_some_and(|erasures| erasures.name_contact(command.contact_id))
     }
 
@@ -168,26 +191,6 @@ impl Batch {
             .any(|attempt| self.is_unknown(attempt) && attempt.command.accepted_at < now - SHORTEST_RETENTION)
     }
 
-    /// Sets the details of contacts. See [`Self::needs_details`].
-    #[must_use]
-    pub fn with_details(mut self, details: impl IntoIterator<Item = (ContactId, Details)>) -> Self {
-        self.details.extend(details);
-        self
-    }
-
-    /// The contacts whose details the store must load with [`Self::with_details`]: a command may keep a part of them.
-    pub fn needs_details(&self, attempts: &[Attempt]) -> Vec<ContactId> {
-        let needs = |attempt: &&Attempt| match (&attempt.command.action, self.states.get(&attempt.command.contact_id)) {
-            (_, None) | (Action::Create(_) | Action::Delete, _) => false,
-            (Action::Patch(_), Some(state)) => !state.deleted,
-            (Action::Update(_), Some(state)) => state.writes.is_some(),
-        };
-        let mut ids: Vec<ContactId> = attempts.iter().filter(needs).map(|attempt| attempt.command.contact_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
-    }
-
     fn is_unknown(&self, attempt: &Attempt) -> bool {
         let command = &attempt.command;
         // An operation that failed as expired is still unknown.
@@ -197,29 +200,29 @@ impl Batch {
         };
         command.kind() == OperationKind::Insert
             && operation_is_unknown
-            && !self.states.contains_key(&command.contact_id)
+            && !self.contacts.contains_key(&command.contact_id)
     }
 
-    /// Starts a batch with what the store loaded: the states of the contacts in the batch, and the finished operations
+    /// Starts a batch with what the store loaded: the contacts in the batch, and the finished operations
     /// among the ids of the commands and the versions that they expect.
     pub fn new(
-        states: impl IntoIterator<Item = ContactState>,
+        contacts: impl IntoIterator<Item = Contact>,
         finished: impl IntoIterator<Item = (OperationId, FinishedOperation)>,
     ) -> Self {
         Self {
-            states: states.into_iter().map(|state| (state.id, state)).collect(),
+            contacts: contacts.into_iter().map(|contact| (contact.id, contact)).collect(),
             finished: finished.into_iter().collect(),
-            details: HashMap::new(),
             horizon: None,
             erasures: None,
+            keep_old_values: false,
         }
     }
 
     /// Decides the outcome of every attempt, in the order of their stamps. Repeats this for the attempts that wait,
     /// until none of them can be decided.
     pub fn fold(mut self, attempts: &[Attempt]) -> BatchResult {
-        let existing: HashSet<ContactId> = self.states.keys().copied().collect();
-        let mut written = BTreeMap::new();
+        let existing: HashSet<ContactId> = self.contacts.keys().copied().collect();
+        let mut written = BTreeSet::new();
         let mut outcomes = vec![Outcome::Wait(Reason::ContactNotFound); attempts.len()];
         let mut records = BTreeMap::new();
         let mut changes = 0..;
@@ -231,12 +234,13 @@ impl Batch {
             loop {
                 let before = waiting.len();
                 waiting.retain(|&(index, attempt)| {
-                    let outcome = self.decide(attempt, last_attempts_fail, &mut written, |outcome, status| {
-                        let change = if outcome == Outcome::Applied { changes.next() } else { None };
-                        // A batch may hold an attempt and its replay. The later record counts.
-                        records
-                            .insert(attempt.command.operation_id, OperationRecord { attempt: index, status, change });
-                    });
+                    let outcome =
+                        self.decide(attempt, last_attempts_fail, &mut written, |status, changed, old_values| {
+                            let change = if changed.is_some() { changes.next() } else { None };
+                            let record = OperationRecord { attempt: index, status, change, changed, old_values };
+                            // A batch may hold an attempt and its replay. The later record counts.
+                            records.insert(attempt.command.operation_id, record);
+                        });
                     if let Some(entry) = outcomes.get_mut(index) {
                         *entry = outcome;
                     }
@@ -249,8 +253,8 @@ impl Batch {
         }
 
         let mut result = BatchResult { outcomes, records: records.into_values().collect(), ..BatchResult::default() };
-        for (id, contact) in written {
-            let contacts = if existing.contains(&id) { &mut result.changed } else { &mut result.created };
+        for contact in written.iter().filter_map(|id| self.contacts.remove(id)) {
+            let contacts = if existing.contains(&contact.id) { &mut result.changed } else { &mut result.created };
             contacts.push(contact);
         }
         result
@@ -260,8 +264,8 @@ impl Batch {
         &mut self,
         attempt: &Attempt,
         last_attempts_fail: bool,
-        written: &mut BTreeMap<ContactId, Contact>,
-        mut record: impl FnMut(Outcome, Status),
+        written: &mut BTreeSet<ContactId>,
+        record: impl FnOnce(Status, Option<ChangedMembers>, Option<Patch>),
     ) -> Outcome {
         let command = &attempt.command;
         let erased = self.erasures.as_ref().is_some_and(|erasures| erasures.name(command));
@@ -281,24 +285,22 @@ impl Batch {
             _ if erased => Decision::Fail(Reason::SubjectErased),
             Some(reason) => Decision::Fail(reason),
             None if expired => Decision::Fail(Reason::Expired),
-            None => {
-                let id = command.contact_id;
-                let details = || match written.get(&id) {
-                    Some(contact) => contact.details(),
-                    None => self.details.get(&id),
-                };
-                apply(self.states.get(&id), details, command, version_known)
-            }
+            None => apply(self.contacts.get(&command.contact_id), command, version_known),
         };
         // A dead letter would keep what the change brings.
         let fail = |reason| {
             let reason = if self.changes_erased(command) { Reason::SubjectErased } else { reason };
             (Outcome::Failed(reason), Status::Failed(reason))
         };
+        let (mut changed, mut old_values) = (None, None);
         let (outcome, status) = match decision {
             Decision::Write(contact) => {
-                self.states.insert(contact.id, contact.state());
-                written.insert(contact.id, contact);
+                let before = self.contacts.get(&contact.id).and_then(Contact::details);
+                let members = ChangedMembers::between(before, contact.details());
+                old_values = before.filter(|_| self.keep_old_values).map(|before| members.values_of(before));
+                changed = Some(members);
+                written.insert(contact.id);
+                self.contacts.insert(contact.id, contact);
                 (Outcome::Applied, Status::Applied)
             }
             Decision::Superseded => (Outcome::Superseded, Status::Superseded),
@@ -308,7 +310,7 @@ impl Batch {
             Decision::Wait(reason) if last_attempts_fail && attempt.last_attempt => fail(reason),
             Decision::Wait(reason) => return Outcome::Wait(reason),
         };
-        record(outcome, status);
+        record(status, changed, old_values);
         self.finished.insert(command.operation_id, FinishedOperation { status, replays: attempt.replays });
         outcome
     }
@@ -323,7 +325,7 @@ mod tests {
     use proptest::sample::Index;
 
     fn attempt(command: Command) -> Attempt {
-        Attempt { command, replays: 0, last_attempt: false, must_fail: None }
+        Attempt::new(command)
     }
 
     /// A minimal store in memory.
@@ -336,10 +338,7 @@ mod tests {
 
     impl Memory {
         fn apply(&mut self, attempts: &[Attempt]) -> Vec<Outcome> {
-            let batch = Batch::new(self.contacts.values().map(Contact::state), self.finished.clone());
-            let needed = batch.needs_details(attempts);
-            let details = needed.iter().filter_map(|id| Some((*id, self.contacts[id].details()?.clone())));
-            let result = batch.with_details(details).fold(attempts);
+            let result = Batch::new(self.contacts.values().cloned(), self.finished.clone()).fold(attempts);
             assert_eq!(result.outcomes.len(), attempts.len());
             for contact in result.created.into_iter().chain(result.changed) {
                 self.contacts.insert(contact.id, contact);
@@ -404,7 +403,7 @@ mod tests {
         let outcome = |batch: Batch| batch.pruned_before(horizon).fold(std::slice::from_ref(&old)).outcomes[0];
         assert_eq!(outcome(Batch::new([], [])), Outcome::Failed(Reason::Expired));
         // The contact exists, so the create took effect.
-        let existing = Batch::new([super::super::testing::contact_with(2, 7).state()], []);
+        let existing = Batch::new([super::super::testing::contact_with(2, 7)], []);
         assert_eq!(outcome(existing), Outcome::Duplicate);
         // A replay of an expired create expires again.
         let expired = FinishedOperation { status: Status::Failed(Reason::Expired), replays: 0 };
@@ -553,10 +552,10 @@ mod tests {
 
             let contact = &memory.contacts[&contact()];
             if deleted {
-                prop_assert!(contact.state().deleted);
+                prop_assert!(contact.is_deleted());
             } else {
                 prop_assert_eq!(contact.details(), Some(&expected));
-                let writes = contact.state().member_writes();
+                let writes = contact.member_writes();
                 prop_assert_eq!([writes.name, writes.phone, writes.email], newest);
                 let last = newest.into_iter().max().unwrap().0.raw().max(20);
                 prop_assert_eq!(contact.updated_at, Timestamp::from_timestamp_millis(last).unwrap());

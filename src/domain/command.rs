@@ -1,6 +1,8 @@
 //! A command: an accepted request to change one contact.
 
 use super::{ContactId, Details, OperationId, Patch, Stamp, Timestamp};
+use std::num::NonZeroU128;
+use std::sync::Arc;
 
 /// The change that a command requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,17 @@ impl OperationKind {
 /// A 128-bit digest of a request with an `Idempotency-Key`. Two different requests with one key have different digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u128);
+
+/// Where a command comes from. It is recorded with the operation and decides nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The name of the API key or of the client. `None` if the API needs no key.
+    pub caller: Option<Arc<str>>,
+    /// The trace of the request.
+    pub trace_id: Option<NonZeroU128>,
+    /// How many attempts it took to finish the operation.
+    pub attempts: u32,
+}
 
 /// One accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]

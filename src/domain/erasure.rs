@@ -130,9 +130,7 @@ impl Erasures {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{contact, create, delete, op, patch, update};
-    use super::super::{
-        Attempt, Batch, BatchResult, Contact, ContactState, Details, Name, Outcome, Patch, Reason, Status,
-    };
+    use super::super::{Attempt, Batch, BatchResult, Contact, Details, Name, Outcome, Patch, Reason, Status};
     use super::*;
     use proptest::prelude::*;
     use uuid::Uuid;
@@ -163,7 +161,7 @@ mod tests {
     }
 
     fn attempt(command: Command) -> Attempt {
-        Attempt { command, replays: 0, last_attempt: true, must_fail: None }
+        Attempt { last_attempt: true, ..Attempt::new(command) }
     }
 
     #[test]
@@ -300,12 +298,7 @@ mod tests {
     }
 
     fn fold(existing: &[Contact], erased: &[(i64, ErasedValues)], attempts: &[Attempt]) -> BatchResult {
-        let states: Vec<ContactState> = existing.iter().map(Contact::state).collect();
-        let batch = Batch::new(states, []);
-        let needed = batch.needs_details(attempts);
-        let details = existing.iter().filter(|contact| needed.contains(&contact.id));
-        let details = details.filter_map(|contact| Some((contact.id, contact.details()?.clone())));
-        batch.with_details(details).with_erasures(Some(erasures(erased))).fold(attempts)
+        Batch::new(existing.iter().cloned(), []).with_erasures(Some(erasures(erased))).fold(attempts)
     }
 
     proptest! {
@@ -357,7 +350,7 @@ mod tests {
                 .map(|(command, last_attempt)| Attempt { last_attempt, ..attempt(command) })
                 .collect();
             prop_assume!(is_distinct(&attempts.iter().map(|attempt| attempt.command.clone()).collect::<Vec<_>>()));
-            let since = Batch::new(existing.iter().map(Contact::state), []).needs_erasures(&attempts);
+            let since = Batch::new(existing.iter().cloned(), []).needs_erasures(&attempts);
             let needed: Vec<_> =
                 erased.iter().filter(|(time, _)| since.is_some_and(|since| at(*time) >= since)).cloned().collect();
             let (all, loaded) = (fold(&existing, &erased, &attempts), fold(&existing, &needed, &attempts));
@@ -379,7 +372,7 @@ mod tests {
         let none = fold(std::slice::from_ref(&tombstone), &[], std::slice::from_ref(&later));
         assert_eq!(none.outcomes, [Outcome::Failed(Reason::ContactDeleted)]);
         // The store must load an erasure that is older than the command.
-        assert_eq!(Batch::new([tombstone.state()], []).needs_erasures(&[later]), Some(Timestamp::default()));
+        assert_eq!(Batch::new([tombstone], []).needs_erasures(&[later]), Some(Timestamp::default()));
         assert_eq!(Batch::new([], []).needs_erasures(&[attempt(create(3, 60))]), Some(at(60)));
     }
 

@@ -21,10 +21,10 @@ pub use batch::{
     Attempt, Batch, BatchResult, FailedOperation, FinishedOperation, OperationRecord, Outcome, SHORTEST_RETENTION,
     Status,
 };
-pub use command::{Action, Command, Fingerprint, OperationKind};
+pub use command::{Action, Command, Fingerprint, OperationKind, Origin};
 pub use contact::{
-    AREAS, AreaCode, Contact, ContactState, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey, Patch,
-    Phone, Region, Search, State, Write,
+    AREAS, AreaCode, ChangedMembers, Contact, Details, Email, EmailPatch, Lifecycle, MemberWrites, Name, NameKey,
+    Patch, Phone, Region, Search, State, Write,
 };
 pub use erasure::{ErasedValues, Erasure, ErasureKey, Erasures};
 pub use ids::{ContactId, ErasureId, OperationId};

@@ -1,7 +1,8 @@
 //! The form of an event: CloudEvents 1.0 in JSON. Source: the CloudEvents specification and its JSON event format; the
 //! attribute `sequence` is the extension of that name.
 
-use crate::domain::{Contact, Lifecycle, OperationKind, Timestamp};
+use crate::domain::{OperationKind, Timestamp};
+use crate::formats::ContactView;
 use crate::queue::Event;
 use crate::store::Change;
 use serde::Serialize;
@@ -20,51 +21,18 @@ struct CloudEvent<'a> {
     time: Timestamp,
     datacontenttype: &'static str,
     sequence: String,
-    data: Data<'a>,
+    data: Data,
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct Data {
     contact_id: Uuid,
     version: Uuid,
     operation: &'static str,
-    /// Left out unless `events.include_contact` is set. `null`: the contact is deleted.
+    /// The contact as it is when the event is published. Left out unless `events.include_contact` is set. `null`: the
+    /// contact is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    contact: Option<Option<ContactData<'a>>>,
-}
-
-/// The contact as it is when the event is published.
-#[derive(Serialize)]
-struct ContactData<'a> {
-    id: Uuid,
-    name: &'a str,
-    phone: String,
-    ddd: u8,
-    state: &'static str,
-    region: &'static str,
-    email: Option<&'a str>,
-    version: Uuid,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl<'a> ContactData<'a> {
-    fn new(contact: &'a Contact) -> Option<Self> {
-        let Lifecycle::Live(details) = &contact.life else { return None };
-        let area = details.phone.area();
-        Some(Self {
-            id: contact.id.uuid(),
-            name: details.name.as_str(),
-            phone: details.phone.to_string(),
-            ddd: area.number(),
-            state: area.state().as_str(),
-            region: area.state().region().as_str(),
-            email: details.email.as_ref().map(|email| email.as_str()),
-            version: contact.version.uuid(),
-            created_at: contact.created_at,
-            updated_at: contact.updated_at,
-        })
-    }
+    contact: Option<Option<ContactView>>,
 }
 
 /// The type of an event. It is also its routing key.
@@ -79,7 +47,7 @@ const fn kind(operation: OperationKind) -> &'static str {
 /// The event of a change.
 pub(super) fn event(change: &Change, source: &str, include_contact: bool) -> Event {
     let (kind, operation) = (kind(change.kind), change.at.operation.uuid());
-    let contact = || change.contact.as_ref().and_then(ContactData::new);
+    let contact = || change.contact.as_ref().and_then(ContactView::new);
     let body = CloudEvent {
         specversion: "1.0",
         id: operation,
@@ -108,7 +76,7 @@ pub(super) fn event(change: &Change, source: &str, include_contact: bool) -> Eve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ContactId, OperationId};
+    use crate::domain::{Contact, ContactId, OperationId};
     use crate::store::ChangePosition;
     use serde_json::json;
 

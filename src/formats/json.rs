@@ -141,15 +141,7 @@ pub fn parse(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
 
 /// Parses the contact again and reports every error.
 fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
-    let malformed = |error: serde_json::Error| JsonError::Malformed { line: error.line(), column: error.column() };
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
-        return Err(JsonError::Invalid(vec![RecordError::new(source.whole_contact(), NOT_OBJECT)]));
-    }
-    let Members(fields) = serde_json::from_slice(bytes).map_err(malformed)?;
-    if let Some(name) = repeated(&fields) {
-        return Err(JsonError::Repeated(name.to_owned()));
-    }
+    let fields = members(bytes, source.whole_contact(), NOT_OBJECT)?;
     let unknown = fields
         .iter()
         .map(|(key, _)| key)
@@ -169,17 +161,7 @@ fn diagnose(bytes: &[u8], source: Source) -> Result<Details, JsonError> {
 /// Parses a merge patch of a contact (RFC 7396): a member with a value is set, a member with `null` is removed, all others
 /// keep their values.
 pub fn parse_patch(bytes: &[u8]) -> Result<Patch, JsonError> {
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let malformed = |error: serde_json::Error| JsonError::Malformed { line: error.line(), column: error.column() };
-    let whole = |invalid| JsonError::Invalid(vec![RecordError::new(Source::Body.whole_contact(), invalid)]);
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
-        return Err(whole(NOT_OBJECT));
-    }
-    let Members(fields) = serde_json::from_slice(bytes).map_err(malformed)?;
-    if let Some(name) = repeated(&fields) {
-        return Err(JsonError::Repeated(name.to_owned()));
-    }
+    let fields = parse_members(bytes, NOT_OBJECT)?;
     let (mut patch, mut errors, mut unknown) = (Patch::default(), Vec::new(), 0);
     for (member, value) in &fields {
         let result = match (member.as_str(), value) {
@@ -202,9 +184,31 @@ pub fn parse_patch(bytes: &[u8]) -> Result<Patch, JsonError> {
         errors.extend(result.err().map(|invalid| RecordError::new(member.clone(), invalid)));
     }
     match errors.is_empty() {
-        true if patch.is_empty() => Err(whole(EMPTY_PATCH)),
+        true if patch.is_empty() => {
+            Err(JsonError::Invalid(vec![RecordError::new(Source::Body.whole_contact(), EMPTY_PATCH)]))
+        }
         true => Ok(patch),
         false => Err(JsonError::Invalid(errors)),
+    }
+}
+
+/// The members of another body, in their order. A byte order mark is skipped. `not_object` says what it must be.
+pub fn parse_members(bytes: &[u8], not_object: Invalid) -> Result<Vec<(String, Value)>, JsonError> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    members(bytes, Source::Body.whole_contact(), not_object)
+}
+
+/// The members of an object in their order. Each occurs once. `whole` is the field of the error `not_object`.
+fn members(bytes: &[u8], whole: &'static str, not_object: Invalid) -> Result<Vec<(String, Value)>, JsonError> {
+    let malformed = |error: serde_json::Error| JsonError::Malformed { line: error.line(), column: error.column() };
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
+        return Err(JsonError::Invalid(vec![RecordError::new(whole, not_object)]));
+    }
+    let Members(fields) = serde_json::from_slice(bytes).map_err(malformed)?;
+    match repeated(&fields) {
+        Some(name) => Err(JsonError::Repeated(name.to_owned())),
+        None => Ok(fields),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The rules of this module: memory is bounded for every input; the size of the chunks does not change the result; the
 //! reader can read everything that the writer writes. This module does not know I/O, HTTP, messages or SQL.
 
+mod contact_view;
 mod csv;
 mod encoding;
 mod format;
@@ -17,9 +18,10 @@ mod values;
 mod vcard;
 mod writer;
 
+pub use contact_view::{ContactView, OldValuesView};
 pub use csv::Columns;
 pub use encoding::{DecodingReader, Encoding};
 pub use format::Format;
 pub use reader::Reader;
-pub use record::{Entry, ExportRecord, Ignored, ReadAborted, RecordError};
+pub use record::{Entry, Ignored, ReadAborted, RecordError};
 pub use writer::{write_header, write_record};

@@ -99,8 +99,8 @@ impl RecordReader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{details, read_chunks};
-    use super::super::{ExportRecord, write_header, write_record};
+    use super::super::testing::{contact, details, read_chunks};
+    use super::super::{ContactView, write_header, write_record};
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
@@ -159,23 +159,7 @@ mod tests {
         let mut bytes = Vec::new();
         write_header(format, &mut bytes);
         for details in contacts {
-            let phone = details.phone.to_string();
-            write_record(
-                format,
-                &ExportRecord {
-                    id: "01890a5d-ac96-774b-bcce-b302099a8057",
-                    name: details.name.as_str(),
-                    phone: &phone,
-                    ddd: details.phone.area().number(),
-                    state: details.phone.area().state().as_str(),
-                    region: details.phone.area().state().region().as_str(),
-                    email: details.email.as_ref().map(crate::domain::Email::as_str),
-                    version: "01890a5d-ac96-774b-bcce-b302099a8057",
-                    created_at: "2026-01-02T03:04:05.123456Z",
-                    updated_at: "2026-01-02T03:04:05.123456Z",
-                },
-                &mut bytes,
-            );
+            write_record(format, &ContactView::new(&contact(details.clone())).unwrap(), &mut bytes);
         }
         bytes
     }

@@ -99,31 +99,6 @@ pub(super) fn assemble(
     }
 }
 
-/// A contact to write: its fields in the order of the API, as final text.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct ExportRecord<'a> {
-    /// The contact's id, a UUID.
-    pub id: &'a str,
-    /// The name.
-    pub name: &'a str,
-    /// The phone number as E.164.
-    pub phone: &'a str,
-    /// The area code.
-    pub ddd: u8,
-    /// The abbreviation of the state.
-    pub state: &'a str,
-    /// The name of the region.
-    pub region: &'a str,
-    /// The e-mail address, if the contact has one.
-    pub email: Option<&'a str>,
-    /// The version, a UUID.
-    pub version: &'a str,
-    /// When it was created, as RFC 3339 in UTC.
-    pub created_at: &'a str,
-    /// When it was last changed, as RFC 3339 in UTC.
-    pub updated_at: &'a str,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,9 @@
 //! Helpers for the tests of this module: read a text in chunks, summarise the entries, generate contacts.
 
 use super::{Columns, Entry, Format, ReadAborted, Reader};
-use crate::domain::{AREAS, Details, Email, Name, Phone};
+use crate::domain::{AREAS, Contact, ContactId, Details, Email, Lifecycle, Name, OperationId, Phone, Stamp};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 pub(super) fn read_chunks<'a>(
     format: Format,
@@ -36,6 +37,20 @@ pub(super) fn summaries(entries: &[Entry]) -> Vec<String> {
         }
     };
     entries.iter().map(summary).collect()
+}
+
+/// A contact with these details.
+pub(super) fn contact(details: Details) -> Contact {
+    Contact {
+        id: ContactId::new(Uuid::from_u128(1)),
+        version: OperationId::new(Uuid::from_u128(2)),
+        stamp: Stamp::at_millis(0),
+        writes: None,
+        created_by: OperationId::new(Uuid::from_u128(3)),
+        created_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+        updated_at: "2026-01-02T03:04:06.123456Z".parse().unwrap(),
+        life: Lifecycle::Live(details),
+    }
 }
 
 /// Any valid contact.

@@ -4,7 +4,9 @@
 //! could take for a formula.
 
 use super::vcard::writer as vcard_writer;
-use super::{ExportRecord, Format};
+use super::{ContactView, Format};
+use crate::domain::Timestamp;
+use chrono::SecondsFormat;
 
 /// Writes the header line of CSV. The other formats have no header.
 pub fn write_header(format: Format, out: &mut Vec<u8>) {
@@ -14,7 +16,7 @@ pub fn write_header(format: Format, out: &mut Vec<u8>) {
 }
 
 /// Writes one contact.
-pub fn write_record(format: Format, contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
+pub fn write_record(format: Format, contact: &ContactView, out: &mut Vec<u8>) {
     match format {
         Format::Ndjson => write_ndjson(contact, out),
         Format::Csv => write_csv(contact, out),
@@ -23,25 +25,25 @@ pub fn write_record(format: Format, contact: &ExportRecord<'_>, out: &mut Vec<u8
     }
 }
 
-fn write_ndjson(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
+fn write_ndjson(contact: &ContactView, out: &mut Vec<u8>) {
     let result = serde_json::to_writer(&mut *out, contact);
     debug_assert!(result.is_ok(), "strings and a number can always be written to memory");
     out.push(b'\n');
 }
 
-fn write_csv(contact: &ExportRecord<'_>, out: &mut Vec<u8>) {
-    let ddd = contact.ddd.to_string();
-    let cells = [
-        contact.id,
-        contact.name,
-        contact.phone,
-        &ddd,
+fn write_csv(contact: &ContactView, out: &mut Vec<u8>) {
+    let time = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let cells: [&str; 10] = [
+        &contact.id.to_string(),
+        &contact.name,
+        &contact.phone,
+        &contact.ddd.to_string(),
         contact.state,
         contact.region,
-        contact.email.unwrap_or_default(),
-        contact.version,
-        contact.created_at,
-        contact.updated_at,
+        contact.email.as_deref().unwrap_or_default(),
+        &contact.version.to_string(),
+        &time(contact.created_at),
+        &time(contact.updated_at),
     ];
     for (index, text) in cells.into_iter().enumerate() {
         if index > 0 {
@@ -65,25 +67,15 @@ fn write_cell(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::contact;
     use super::*;
-
-    const ANA: ExportRecord<'_> = ExportRecord {
-        id: "1",
-        name: "=Ana \"A\", Souza",
-        phone: "+5511987654321",
-        ddd: 11,
-        state: "SP",
-        region: "Sudeste",
-        email: Some("ana@example.com"),
-        version: "2",
-        created_at: "2026-01-02T03:04:05Z",
-        updated_at: "2026-01-02T03:04:06Z",
-    };
+    use crate::domain::Details;
 
     fn written(format: Format) -> String {
+        let details = Details::parse("=Ana \"A\", Souza", "11987654321", Some("ana@example.com")).unwrap();
         let mut out = Vec::new();
         write_header(format, &mut out);
-        write_record(format, &ANA, &mut out);
+        write_record(format, &ContactView::new(&contact(details)).unwrap(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -92,8 +84,8 @@ mod tests {
         assert_eq!(
             written(Format::Csv),
             "id,name,phone,ddd,state,region,email,version,created_at,updated_at\r\n\
-             1,\"=Ana \"\"A\"\", Souza\",+5511987654321,11,SP,Sudeste,ana@example.com,2,\
-             2026-01-02T03:04:05Z,2026-01-02T03:04:06Z\r\n"
+             00000000-0000-0000-0000-000000000001,\"=Ana \"\"A\"\", Souza\",+5511987654321,11,SP,Sudeste,\
+             ana@example.com,00000000-0000-0000-0000-000000000002,2026-01-02T03:04:05Z,2026-01-02T03:04:06.123456Z\r\n"
         );
     }
 
@@ -102,9 +94,10 @@ mod tests {
         assert_eq!(
             written(Format::Ndjson),
             concat!(
-                r#"{"id":"1","name":"=Ana \"A\", Souza","phone":"+5511987654321","ddd":11,"state":"SP","#,
-                r#""region":"Sudeste","email":"ana@example.com","version":"2","#,
-                r#""created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:06Z"}"#,
+                r#"{"id":"00000000-0000-0000-0000-000000000001","name":"=Ana \"A\", Souza","phone":"+5511987654321","#,
+                r#""ddd":11,"state":"SP","region":"Sudeste","email":"ana@example.com","#,
+                r#""version":"00000000-0000-0000-0000-000000000002","#,
+                r#""created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:06.123456Z"}"#,
                 "\n"
             )
         );

@@ -14,6 +14,7 @@ const REASON: &str = "x-contacts-reason";
 const DETAIL: &str = "x-contacts-detail";
 const REQUEUES: &str = "x-contacts-suspicions";
 const REPLACES: &str = "x-contacts-replaces";
+const CALLER: &str = "x-contacts-caller";
 
 /// The value of a header. Headers with values of other types are dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,16 @@ impl Headers {
             self.0.remove(name);
         }
         self.set(REPLAYS, Header::Number(replays.into()));
+    }
+
+    /// The name of the API key or of the client whose request made the message.
+    pub fn caller(&self) -> Option<&str> {
+        self.text(CALLER)
+    }
+
+    /// Records whose request made the message.
+    pub fn set_caller(&mut self, name: &str) {
+        self.set(CALLER, Header::Text(name.to_owned()));
     }
 
     /// Records the operation that this message replaces. An operator made this message from that operation.

@@ -9,7 +9,7 @@ mod headers;
 pub use codec::{Undecodable, decode, encode};
 pub use headers::{Failure, Header, Headers};
 
-use crate::domain::{Command, ContactId, FailedOperation, OperationId, OperationKind, Reason, Timestamp};
+use crate::domain::{Command, ContactId, FailedOperation, OperationId, OperationKind, Origin, Reason, Timestamp};
 use uuid::Uuid;
 
 /// A message in a queue.
@@ -52,7 +52,7 @@ impl Message {
     }
 
     /// The operation of a message that cannot be decoded, if its properties name it. Its client may be waiting for it.
-    pub fn failed_operation(&self, reason: Reason) -> Option<FailedOperation> {
+    pub fn failed_operation(&self, reason: Reason, origin: Origin) -> Option<FailedOperation> {
         let accepted_at = i64::try_from(self.timestamp).ok().filter(|seconds| *seconds > 0)?;
         Some(FailedOperation {
             id: OperationId::new(Uuid::try_parse(&self.id).ok()?),
@@ -61,6 +61,7 @@ impl Message {
             reason,
             replays: self.headers.replays(),
             accepted_at: Timestamp::from_timestamp(accepted_at, 0)?,
+            origin,
         })
     }
 }

@@ -289,6 +289,7 @@ pub fn api_key(name: &str, scopes: Scopes) -> Result<(), RunError> {
         std::io::stderr(),
         "The first line is the key. Give it to the caller; it is not shown again.\n\
          The second line is its entry. Add it to http.api_keys, for example in the file of CONTACTS__HTTP__API_KEYS_FILE.\n\
+         For an operator add it to admin.console_keys instead.\n\
          Separate entries by commas or line breaks. A running role reads the entry within 10 s."
     );
     Ok(())

@@ -204,11 +204,19 @@ async fn serve(role: Role, settings: &Settings, layers: &Layers, logs: &Logs) ->
         Role::Standalone => start_standalone(settings, layers, &health, &stop, &exporter, &database_error)?,
         Role::Console { embedded } => start_console(settings, embedded, &health, &stop, &exporter, &database_error)?,
     };
-    if let Some(console) = console {
-        let embedded = matches!(role, Role::Standalone | Role::Console { embedded: true });
-        console.start(console_parts(settings, embedded, publisher, &stop)?);
-        let _ = writeln!(std::io::stdout(), "Console on http://{address}/console/");
-        running.console = Some(console);
+    // Without a console this publisher must be gone: its thread waits for that in the shutdown.
+    match console {
+        None => drop(publisher),
+        Some(console) => {
+            let embedded = matches!(role, Role::Standalone | Role::Console { embedded: true });
+            console.start(console_parts(settings, embedded, publisher, &stop)?);
+            let _ = writeln!(std::io::stdout(), "Console on http://{address}/console/");
+            let reloaded = console.clone();
+            key_reload::start(layers.clone(), move |settings| {
+                reloaded.reload(&settings.admin).map_err(|error| error.to_string())
+            })?;
+            running.console = Some(console);
+        }
     }
     process.set_ready();
 
@@ -282,7 +290,7 @@ fn start_consumer(
     exporter: &MetricsExporter,
     database_error: &LastError,
 ) -> Result<(Running, Publisher), RunError> {
-    let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
+    let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?.keep_old_values(settings.history.values));
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     // What leaves a worker is a message of its own.
@@ -309,7 +317,7 @@ fn start_standalone(
     let credentials = load_credentials(settings)?;
     let folder = &settings.standalone.data_dir;
     let lock = data_folder::open(folder)?;
-    let store = Sqlite::new(&folder.join(DATABASE))?;
+    let store = Sqlite::new(&folder.join(DATABASE))?.keep_old_values(settings.history.values);
     for migration in store.migrate(Direction::Up)? {
         tracing::info!(migration, "migrated");
     }
@@ -514,7 +522,10 @@ fn start_http(
     actix_web::rt::spawn(server);
     tracing::info!(%address, "listening");
     let key = if credentials.asks_callers() { " -H 'Authorization: Bearer KEY'" } else { "" };
-    key_reload::start(layers.clone(), credentials)?;
+    key_reload::start(layers.clone(), move |settings| {
+        let changed = credentials.reload(&settings.http).map_err(|error| error.to_string())?;
+        Ok(changed.then(|| credentials.to_string()))
+    })?;
     // For the person at the terminal. Standard output may be closed.
     let _ = writeln!(
         std::io::stdout(),

@@ -2,13 +2,14 @@
 
 use super::StoreError;
 use crate::domain::{
-    Action, Attempt, Command, Contact, ContactId, Details, Email, ErasedValues, ErasureKey, Erasures,
-    FinishedOperation, Lifecycle, MemberWrites, NameKey, OperationId, OperationKind, Reason, SHORTEST_RETENTION, Stamp,
-    Status, Timestamp, Write,
+    Action, Attempt, ChangedMembers, Command, Contact, ContactId, Details, Email, EmailPatch, ErasedValues, ErasureKey,
+    Erasures, Fingerprint, FinishedOperation, Lifecycle, MemberWrites, Name, NameKey, OperationId, OperationKind,
+    Origin, Patch, Phone, Reason, SHORTEST_RETENTION, Stamp, Status, Timestamp, Write,
 };
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::convert::Infallible;
+use std::num::NonZeroU128;
 use uuid::Uuid;
 
 /// The columns `status` and `reason`.
@@ -71,6 +72,77 @@ pub(super) fn member_writes(text: Option<&str>, version: OperationId) -> Result<
     }
     let write = |(raw, operation)| Ok::<_, StoreError>((stamp(raw)?, OperationId::new(operation)));
     Ok(Some(MemberWrites { name: write(read.name)?, phone: write(read.phone)?, email: write(read.email)? }))
+}
+
+/// The columns `caller`, `trace_id` and `attempts`.
+pub(super) fn origin(caller: Option<String>, trace_id: Option<Uuid>, attempts: Option<i32>) -> Origin {
+    Origin {
+        caller: caller.map(Into::into),
+        trace_id: trace_id.and_then(|id| NonZeroU128::new(id.as_u128())),
+        attempts: u32::try_from(attempts.unwrap_or_default()).unwrap_or_default(),
+    }
+}
+
+pub(super) fn trace_id(origin: &Origin) -> Option<Uuid> {
+    origin.trace_id.map(|id| Uuid::from_u128(id.get()))
+}
+
+pub(super) fn attempts(origin: &Origin) -> i32 {
+    i32::try_from(origin.attempts).unwrap_or(i32::MAX)
+}
+
+/// The fingerprint to keep. That of an erased person is a digest of what was erased.
+pub(super) fn fingerprint(command: &Command, status: Status) -> Option<Fingerprint> {
+    command.fingerprint.filter(|_| status != Status::Failed(Reason::SubjectErased))
+}
+
+/// The column `changed`: a bit for each member.
+pub(super) fn changed_bits(changed: ChangedMembers) -> i16 {
+    i16::from(changed.name) | i16::from(changed.phone) << 1 | i16::from(changed.email) << 2
+}
+
+pub(super) const fn changed(bits: i16) -> ChangedMembers {
+    ChangedMembers { name: bits & 1 != 0, phone: bits & 2 != 0, email: bits & 4 != 0 }
+}
+
+/// The column `old_values`: the values by member, as JSON. `null` is a contact without an address.
+#[derive(Serialize, Deserialize)]
+struct OldValuesText {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    email: Option<Option<String>>,
+}
+
+/// A member that is there, also if it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+pub(super) fn old_values_text(values: &Patch) -> Option<String> {
+    let text = OldValuesText {
+        name: values.name.as_ref().map(|name| name.as_str().to_owned()),
+        phone: values.phone.map(|phone| phone.to_string()),
+        email: values.email.as_ref().map(|email| email.value().map(|email| email.as_str().to_owned())),
+    };
+    // Texts can always be written to memory.
+    serde_json::to_string(&text).ok()
+}
+
+pub(super) fn old_values(text: &str) -> Result<Patch, StoreError> {
+    let wrong = || unreadable("operations.old_values");
+    let text: OldValuesText = serde_json::from_str(text).map_err(|_error| wrong())?;
+    let email = |email: Option<String>| match email {
+        Some(email) => Email::from_accepted(&email).map(EmailPatch::Set),
+        None => Ok(EmailPatch::Remove),
+    };
+    Ok(Patch {
+        name: text.name.as_deref().map(Name::from_accepted).transpose().map_err(|_invalid| wrong())?,
+        phone: text.phone.as_deref().map(Phone::parse).transpose().map_err(|_invalid| wrong())?,
+        email: text.email.map(email).transpose().map_err(|_invalid| wrong())?,
+    })
 }
 
 /// The details of a live contact, from the columns of its row.
@@ -157,6 +229,14 @@ pub(super) fn erasures(secret: &[u8], rows: impl IntoIterator<Item = (Timestamp,
     erasures
 }
 
+/// The error of a batch that changes a row with such a value. Only the commands on this contact must fail.
+pub(super) fn in_batch(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Misconfigured(why) => StoreError::Rejected(why),
+        StoreError::Unavailable(_) | StoreError::Rejected(_) => error,
+    }
+}
+
 fn unreadable(column: &str) -> StoreError {
     StoreError::Misconfigured(format!("{column} has a value that this version does not know"))
 }
@@ -174,7 +254,7 @@ pub(super) fn probe_batch() -> Result<Vec<Attempt>, StoreError> {
         fingerprint: None,
         action: Action::Create(details.map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))?),
     };
-    Ok(vec![Attempt { command, replays: 0, last_attempt: false, must_fail: None }])
+    Ok(vec![Attempt::new(command)])
 }
 
 /// The error that rolls back the transaction of a probe.

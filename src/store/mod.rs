@@ -7,6 +7,7 @@
 mod changes;
 mod columns;
 mod error;
+mod history;
 mod listing;
 mod migrations;
 mod pool;
@@ -15,12 +16,14 @@ pub mod sqlite;
 
 pub use changes::{Change, ChangePage, ChangePosition};
 pub use error::StoreError;
+pub use history::{HistoryPage, HistoryPosition};
 pub use listing::{DuplicatePage, DuplicatesBy, Filter, ListPosition, Sort, SortKey};
 
 use crate::domain::{
-    Attempt, Contact, ContactId, Erasure, FailedOperation, Fingerprint, NameKey, OperationId, OperationKind, Outcome,
-    Phone, Status, Timestamp,
+    Attempt, ChangedMembers, Contact, ContactId, Erasure, FailedOperation, Fingerprint, NameKey, OperationId,
+    OperationKind, Origin, Outcome, Patch, Phone, Status, Timestamp,
 };
+use std::num::NonZeroU128;
 
 /// A finished operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,14 @@ pub struct Operation {
     pub accepted_at: Timestamp,
     /// When this row was written.
     pub completed_at: Timestamp,
+    /// Its place in the change feed, if it is an applied change.
+    pub position: Option<i64>,
+    /// Where the command came from. Older versions did not record it.
+    pub origin: Origin,
+    /// The members that the operation changed. `None` if it changed nothing, or if an older version applied it.
+    pub changed: Option<ChangedMembers>,
+    /// The values that these members had, if they were kept.
+    pub old_values: Option<Patch>,
 }
 
 /// How many rows a prune step removed.
@@ -160,8 +171,27 @@ pub trait Store: Send + Sync {
     /// erasure is among them, or it has ended.
     fn running_batches(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Reads the finished operations of these contacts, in any order. It reads the whole table, in steps.
+    /// Reads the finished operations of these contacts, in any order.
     fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError>;
+
+    /// Reads a page of the history of a contact, the newest operation first. Of two changes, the one that took effect later
+    /// is newer.
+    fn history(&self, page: &HistoryPage) -> Result<Vec<Operation>, StoreError>;
+
+    /// Reads the operations of a trace that finished since this time, the newest first. It reads all operations since then.
+    fn operations_of_trace(
+        &self,
+        trace_id: NonZeroU128,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError>;
+
+    /// Calls `visit` for each operation that has old values.
+    fn old_values(&self, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError>;
+
+    /// Erases what these operations, and the operations of these contacts, keep of values: old values and fingerprints.
+    /// Returns the number of operations that kept something.
+    fn erase_history(&self, contacts: &[ContactId], operations: &[OperationId]) -> Result<usize, StoreError>;
 
     /// Removes what deleted rows leave in the files of the database, if no other process does that.
     fn purge_files(&self) -> Result<(), StoreError>;

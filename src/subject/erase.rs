@@ -30,6 +30,8 @@ const REMOVALS: usize = 500;
 const MAX_PASSES: usize = 20;
 /// How often to try a transaction that another one prevents.
 const MAX_TRIES: u32 = 10;
+/// The caller of the deletes. No API key has such a name.
+const CALLER: &str = "contacts subject";
 /// How long to wait for the batches that run. A statement has a limit, so they end earlier.
 const BATCH_WAIT: Duration = Duration::from_secs(120);
 
@@ -42,6 +44,8 @@ pub struct Erased {
     pub(super) erasure: Erasure,
     pub(super) contacts: Vec<ContactId>,
     pub(super) dead_letters: usize,
+    /// How many operations kept something about the person.
+    pub(super) old_values: usize,
     /// How many of the dead letters could not be decoded: their text named the person.
     pub(super) undecodable: usize,
     /// How many contacts and dead letters of the first search were left out, because they are later than the erasure.
@@ -76,6 +80,7 @@ pub fn erase(sources: &mut Sources, subject: &Subject) -> Result<Erased, Subject
         erasure: Erasure { id, erased_at, values },
         contacts: Vec::new(),
         dead_letters: 0,
+        old_values: 0,
         undecodable: 0,
         later: 0,
         shared: 0,
@@ -89,6 +94,7 @@ pub fn erase(sources: &mut Sources, subject: &Subject) -> Result<Erased, Subject
         erasure_id = %erased.erasure.id,
         contacts = erased.contacts.len(),
         dead_letters = erased.dead_letters,
+        old_values = erased.old_values,
         complete = erased.is_complete,
         "person erased"
     );
@@ -117,11 +123,21 @@ impl Erased {
             self.discard(sources, &Matcher::new(&self.wanted(subject)))?;
             self.delete(sources, &found.contacts)?;
         }
+        self.erase_history(sources, subject)?;
         if self.later > 0 {
             self.notes.push(later_note(self.later));
         }
         self.purge_files(sources);
         self.waiting = find::waiting(sources)?;
+        Ok(())
+    }
+
+    /// Erases what operations keep. After the contacts are gone, no batch adds more.
+    fn erase_history(&mut self, sources: &Sources, subject: &Subject) -> Result<(), SubjectError> {
+        let found = find::old_values(&*sources.store, &Matcher::new(&self.wanted(subject)))?;
+        let operations: Vec<OperationId> = found.iter().map(|found| found.operation.id).collect();
+        let contacts = &self.erasure.values.contacts;
+        self.old_values += retry(sources, |sources| sources.store.erase_history(contacts, &operations))?;
         Ok(())
     }
 
@@ -172,8 +188,8 @@ impl Erased {
         found
     }
 
-    /// Adds the ids of the contacts, also of those that only a message names: their create was perhaps never applied. A
-    /// live contact that was not found belongs to somebody else. Returns whether there was a new one.
+    /// Adds the ids of the contacts, also of those that only a message or an operation names: their create was perhaps never
+    /// applied, or they are deleted. A live contact that was not found belongs to somebody else. Returns whether there was a new one.
     fn add_contacts(&mut self, sources: &Sources, found: &Found) -> Result<bool, SubjectError> {
         let mut is_new = false;
         let mut add = |values: &mut ErasedValues, id| {
@@ -186,8 +202,9 @@ impl Erased {
                 add(values, contact.id);
             }
         }
-        for FoundDeadLetter { message, .. } in &found.dead_letters {
-            let Ok(Command { contact_id, .. }) = decode(&message.body) else { continue };
+        let of_messages = found.dead_letters.iter().filter_map(|found| decode(&found.message.body).ok());
+        let of_operations = found.old_values.iter().map(|found| found.operation.contact_id);
+        for contact_id in of_messages.map(|command| command.contact_id).chain(of_operations) {
             if values.contacts.contains(&contact_id) {
                 continue;
             }
@@ -287,19 +304,19 @@ impl Erased {
         let clock = HybridClock::default();
         for contacts in contacts.chunks(DELETES) {
             let now = now();
-            let attempt = |contact: &Contact| Attempt {
-                command: Command {
-                    operation_id: OperationId::new(Uuid::now_v7()),
-                    contact_id: contact.id,
-                    stamp: clock.stamp(now.timestamp_millis()),
-                    expects: None,
-                    accepted_at: now,
-                    fingerprint: None,
-                    action: Action::Delete,
-                },
-                replays: 0,
-                last_attempt: false,
-                must_fail: None,
+            let command = |contact: &Contact| Command {
+                operation_id: OperationId::new(Uuid::now_v7()),
+                contact_id: contact.id,
+                stamp: clock.stamp(now.timestamp_millis()),
+                expects: None,
+                accepted_at: now,
+                fingerprint: None,
+                action: Action::Delete,
+            };
+            let attempt = |contact: &Contact| {
+                let mut attempt = Attempt::new(command(contact));
+                attempt.origin.caller = Some(CALLER.into());
+                attempt
             };
             let batch: Vec<Attempt> = contacts.iter().map(attempt).collect();
             let outcomes = retry(sources, |sources| sources.store.apply(&batch))?;
@@ -458,6 +475,7 @@ mod tests {
             erasure: Erasure { id: ErasureId::new(Uuid::nil()), erased_at: at(50), values },
             contacts: Vec::new(),
             dead_letters: 0,
+            old_values: 0,
             undecodable: 0,
             later: 0,
             shared: 0,
@@ -466,7 +484,13 @@ mod tests {
             is_complete: false,
         };
         let subject = Subject { phones: vec![named], ..Subject::default() };
-        let all = Found { subject: subject.clone(), contacts, dead_letters: Vec::new(), waiting: Waiting::default() };
+        let all = Found {
+            subject: subject.clone(),
+            contacts,
+            dead_letters: Vec::new(),
+            old_values: Vec::new(),
+            waiting: Waiting::default(),
+        };
         let kept = erased.without_later(all, &subject).contacts;
         let kept: Vec<u128> = kept.iter().map(|contact| contact.id.uuid().as_u128()).collect();
         assert_eq!(kept, [1, 3, 4]);

@@ -6,7 +6,7 @@ use super::{Sources, Subject, SubjectError};
 use crate::domain::{Contact, ContactId, Name, NameKey};
 use crate::message::Message;
 use crate::queue::{QueueError, QueueKind};
-use crate::store::{Filter, ListPosition, Sort, SortKey, Store};
+use crate::store::{Filter, ListPosition, Operation, Sort, SortKey, Store};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -27,6 +27,12 @@ pub(super) struct FoundDeadLetter {
     pub(super) matched_by: Vec<MatchedBy>,
 }
 
+/// An operation that keeps values of the person.
+pub(super) struct FoundOldValues {
+    pub(super) operation: Operation,
+    pub(super) matched_by: Vec<MatchedBy>,
+}
+
 /// What is stored about a person.
 pub struct Found {
     pub(super) subject: Subject,
@@ -34,6 +40,8 @@ pub struct Found {
     pub(super) contacts: Vec<Contact>,
     /// In the order of the queue.
     pub(super) dead_letters: Vec<FoundDeadLetter>,
+    /// Operations that keep old values (`history.values`).
+    pub(super) old_values: Vec<FoundOldValues>,
     pub(super) waiting: Waiting,
 }
 
@@ -42,9 +50,11 @@ pub fn find(sources: &mut Sources, subject: &Subject) -> Result<Found, SubjectEr
     let contacts = contacts(&*sources.store, subject)?;
     // A message with a change of a contact belongs to the person, also if it has no value that is searched.
     let with_contacts = with_contacts(subject, &contacts);
-    let dead_letters = dead_letters(sources, &Matcher::new(&with_contacts))?;
+    let matcher = Matcher::new(&with_contacts);
+    let dead_letters = dead_letters(sources, &matcher)?;
+    let old_values = old_values(&*sources.store, &matcher)?;
     let waiting = waiting(sources)?;
-    Ok(Found { subject: subject.clone(), contacts, dead_letters, waiting })
+    Ok(Found { subject: subject.clone(), contacts, dead_letters, old_values, waiting })
 }
 
 /// The person, with the ids of these contacts.
@@ -119,6 +129,18 @@ fn dead_letters(sources: &Sources, matcher: &Matcher) -> Result<Vec<FoundDeadLet
             }
         }
         Ok(())
+    })?;
+    Ok(found)
+}
+
+pub(super) fn old_values(store: &dyn Store, matcher: &Matcher) -> Result<Vec<FoundOldValues>, SubjectError> {
+    let mut found = Vec::new();
+    store.old_values(&mut |operation| {
+        let Some(old) = &operation.old_values else { return };
+        let matched_by = matcher.matches_old_values(operation.contact_id, old);
+        if !matched_by.is_empty() {
+            found.push(FoundOldValues { operation, matched_by });
+        }
     })?;
     Ok(found)
 }

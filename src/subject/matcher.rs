@@ -2,7 +2,7 @@
 //! a damaged one has no known fields: its text is searched.
 
 use super::Subject;
-use crate::domain::{Action, Command, ContactId, Email, EmailPatch, Name, NameKey, Phone};
+use crate::domain::{Action, Command, ContactId, Email, EmailPatch, Name, NameKey, Patch, Phone};
 use crate::message::{Header, Message, decode};
 use serde::Serialize;
 use serde_json::Value;
@@ -47,12 +47,20 @@ impl Matcher {
         }
     }
 
+    /// Which values of the person an operation keeps.
+    pub(super) fn matches_old_values(&self, contact: ContactId, old: &Patch) -> Vec<MatchedBy> {
+        self.matches_values(contact, (old.name.as_ref(), old.phone, old.email.as_ref().and_then(EmailPatch::value)))
+    }
+
     /// Compares the fields. A value inside of a longer one belongs to somebody else.
     fn matches_command(&self, command: &Command) -> Vec<MatchedBy> {
-        let (name, phone, email) = values_of(&command.action);
+        self.matches_values(command.contact_id, values_of(&command.action))
+    }
+
+    fn matches_values(&self, contact: ContactId, (name, phone, email): Values<'_>) -> Vec<MatchedBy> {
         let has_name = |name: &Name| self.names.contains(&NameKey::of(name));
         found([
-            (MatchedBy::Contact, self.contacts.contains(&command.contact_id)),
+            (MatchedBy::Contact, self.contacts.contains(&contact)),
             (MatchedBy::Phone, phone.is_some_and(|phone| self.phones.contains(&phone))),
             (MatchedBy::Email, email.is_some_and(|email| self.emails.contains(&lower_case(email)))),
             (MatchedBy::Name, name.is_some_and(has_name)),
@@ -88,8 +96,11 @@ impl Matcher {
     }
 }
 
+/// A name, a phone number and an address.
+type Values<'a> = (Option<&'a Name>, Option<Phone>, Option<&'a Email>);
+
 /// The values that a command brings.
-pub(super) fn values_of(action: &Action) -> (Option<&Name>, Option<Phone>, Option<&Email>) {
+pub(super) fn values_of(action: &Action) -> Values<'_> {
     match action {
         Action::Create(details) | Action::Update(details) => {
             (Some(&details.name), Some(details.phone), details.email.as_ref())

@@ -1,6 +1,7 @@
 //! The command `contacts subject`: asks, runs an operation and shows its result.
 
 use super::arguments::Operation;
+use super::matcher::MatchedBy;
 use super::views::{ErasedView, FoundView, NOT_SEARCHED};
 use super::{Sources, SubjectError, erase, export, find};
 use crate::dlq::{Completion, Confirmation, Console};
@@ -75,9 +76,7 @@ fn require_new(file: &Path) -> Result<(), SubjectError> {
 }
 
 fn confirm(console: &Console, confirmation: Confirmation, found: &FoundView) -> Result<bool, SubjectError> {
-    let contacts = counted(found.contacts.len(), "contact");
-    let dead_letters = counted(found.dead_letters.len(), "dead-lettered message");
-    Ok(console.confirm(confirmation, &format!("erase {contacts} and {dead_letters} for good?"))?)
+    Ok(console.confirm(confirmation, &format!("erase {} for good?", counts(found)))?)
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -95,7 +94,7 @@ fn found_text(found: &FoundView) -> String {
         let mut rows = vec![["CONTACT", "NAME", "PHONE", "EMAIL", "CHANGED"].map(str::to_owned)];
         rows.extend(found.contacts.iter().map(|contact| {
             let email = contact.email.clone().unwrap_or_default();
-            [contact.id.clone(), contact.name.clone(), contact.phone.clone(), email, time(contact.updated_at)]
+            [contact.id.to_string(), contact.name.clone(), contact.phone.clone(), email, time(contact.updated_at)]
         }));
         text.push_str(&align_columns(&rows));
     }
@@ -103,18 +102,35 @@ fn found_text(found: &FoundView) -> String {
         let mut rows =
             vec![["DEAD-LETTERED MESSAGE", "REASON", "OPERATION", "FAILED", "MATCHED BY"].map(str::to_owned)];
         rows.extend(found.dead_letters.iter().map(|found| {
-            let matched: Vec<String> = found.matched_by.iter().map(|by| format!("{by:?}").to_lowercase()).collect();
             let failed = found.last_failed_at.map_or_else(|| "unknown".to_owned(), time);
-            [found.id.clone(), found.reason.clone(), found.operation.clone(), failed, matched.join(", ")]
+            [found.id.clone(), found.reason.clone(), found.operation.clone(), failed, matched_by(&found.matched_by)]
         }));
         text.push_str(&align_columns(&rows));
     }
-    text.push_str(&format!(
-        "{} and {} found\n",
-        counted(found.contacts.len(), "contact"),
-        counted(found.dead_letters.len(), "dead-lettered message")
-    ));
+    if !found.old_values.is_empty() {
+        let mut rows = vec![["OPERATION WITH OLD VALUES", "CONTACT", "COMPLETED", "MATCHED BY"].map(str::to_owned)];
+        rows.extend(found.old_values.iter().map(|found| {
+            let matched = matched_by(&found.matched_by);
+            [found.operation_id.clone(), found.contact_id.clone(), time(found.completed_at), matched]
+        }));
+        text.push_str(&align_columns(&rows));
+    }
+    text.push_str(&format!("{} found\n", counts(found)));
     text + &waiting_text(found.waiting.work, found.waiting.retry) + &list("not searched", &NOT_SEARCHED)
+}
+
+/// What was found, in numbers.
+fn counts(found: &FoundView) -> String {
+    let contacts = counted(found.contacts.len(), "contact");
+    let dead_letters = counted(found.dead_letters.len(), "dead-lettered message");
+    match found.old_values.len() {
+        0 => format!("{contacts} and {dead_letters}"),
+        operations => format!("{contacts}, {dead_letters} and the old values of {}", counted(operations, "operation")),
+    }
+}
+
+fn matched_by(matched: &[MatchedBy]) -> String {
+    matched.iter().map(|by| format!("{by:?}").to_lowercase()).collect::<Vec<_>>().join(", ")
 }
 
 fn waiting_text(work: u64, retry: u64) -> String {
@@ -137,6 +153,7 @@ fn erased_text(erased: &ErasedView) -> String {
     row("erased at", time(erased.erased_at));
     row("contacts deleted", erased.contacts.len().to_string());
     row("messages discarded", erased.dead_letters.to_string());
+    row("operations erased", erased.old_values.to_string());
     row("complete", if erased.complete { "yes".into() } else { "no: run the command again".into() });
     let mut text = align_columns(&rows);
     if erased.undecodable > 0 {

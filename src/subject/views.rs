@@ -1,11 +1,12 @@
 //! The JSON of results. `docs/PRIVACY.md` describes it.
 
 use super::erase::Erased;
-use super::find::{Found, FoundDeadLetter, Waiting};
+use super::find::{Found, FoundDeadLetter, FoundOldValues, Waiting};
 use super::matcher::MatchedBy;
 use super::{Subject, SubjectError};
 use crate::dlq::{DeadLetterLine, DeadLetterSummary};
-use crate::domain::{Contact, ContactId, Name, OperationId, Phone, Reason, Status, Timestamp};
+use crate::domain::{ContactId, Name, OperationId, Phone, Reason, Status, Timestamp};
+use crate::formats::{ContactView, OldValuesView};
 use crate::message::{Message, decode};
 use crate::store::{Operation, Store};
 use serde::Serialize;
@@ -43,42 +44,6 @@ impl SubjectView {
     }
 }
 
-/// A contact with all its members.
-#[derive(Debug, Serialize)]
-pub(super) struct ContactView {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) phone: String,
-    ddd: u8,
-    state: &'static str,
-    region: &'static str,
-    pub(super) email: Option<String>,
-    version: String,
-    created_by: String,
-    created_at: Timestamp,
-    pub(super) updated_at: Timestamp,
-}
-
-impl ContactView {
-    pub(super) fn new(contact: &Contact) -> Option<Self> {
-        let details = contact.details()?;
-        let area = details.phone.area();
-        Some(Self {
-            id: contact.id.to_string(),
-            name: details.name.as_str().to_owned(),
-            phone: details.phone.to_string(),
-            ddd: area.number(),
-            state: area.state().as_str(),
-            region: area.state().region().as_str(),
-            email: details.email.as_ref().map(|email| email.as_str().to_owned()),
-            version: contact.version.to_string(),
-            created_by: contact.created_by.to_string(),
-            created_at: contact.created_at,
-            updated_at: contact.updated_at,
-        })
-    }
-}
-
 /// A dead-lettered message, without its body.
 #[derive(Debug, Serialize)]
 pub(super) struct DeadLetterView {
@@ -104,11 +69,32 @@ impl DeadLetterView {
     }
 }
 
+/// An operation that keeps values of the person.
+#[derive(Debug, Serialize)]
+pub(super) struct FoundOldValuesView {
+    pub(super) operation_id: String,
+    pub(super) contact_id: String,
+    pub(super) completed_at: Timestamp,
+    pub(super) matched_by: Vec<MatchedBy>,
+}
+
+impl FoundOldValuesView {
+    fn new(found: &FoundOldValues) -> Self {
+        Self {
+            operation_id: found.operation.id.to_string(),
+            contact_id: found.operation.contact_id.to_string(),
+            completed_at: found.operation.completed_at,
+            matched_by: found.matched_by.clone(),
+        }
+    }
+}
+
 /// The result of a search.
 #[derive(Debug, Serialize)]
 pub struct FoundView {
     pub(super) contacts: Vec<ContactView>,
     pub(super) dead_letters: Vec<DeadLetterView>,
+    pub(super) old_values: Vec<FoundOldValuesView>,
     pub(super) waiting: Waiting,
     not_searched: [&'static str; NOT_SEARCHED.len()],
 }
@@ -116,8 +102,9 @@ pub struct FoundView {
 impl From<&Found> for FoundView {
     fn from(found: &Found) -> Self {
         Self {
-            contacts: found.contacts.iter().filter_map(ContactView::new).collect(),
+            contacts: found.contacts.iter().filter_map(ContactView::with_creator).collect(),
             dead_letters: found.dead_letters.iter().map(DeadLetterView::new).collect(),
+            old_values: found.old_values.iter().map(FoundOldValuesView::new).collect(),
             waiting: found.waiting,
             not_searched: NOT_SEARCHED,
         }
@@ -133,6 +120,8 @@ struct OperationView {
     status: &'static str,
     reason: Option<&'static str>,
     replays: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_values: Option<OldValuesView>,
     accepted_at: Timestamp,
     completed_at: Timestamp,
 }
@@ -151,6 +140,7 @@ impl OperationView {
             status,
             reason: reason.map(Reason::as_str),
             replays: operation.replays,
+            old_values: operation.old_values.as_ref().map(OldValuesView::new),
             accepted_at: operation.accepted_at,
             completed_at: operation.completed_at,
         }
@@ -184,13 +174,14 @@ impl ExportView {
         let of_messages: Vec<OperationId> =
             found.dead_letters.iter().filter_map(|found| operation_of(&found.message)).collect();
         operations.extend(store.operations(&of_messages)?);
+        operations.extend(found.old_values.iter().map(|found| found.operation.clone()));
         operations.sort_by_key(|operation| (operation.accepted_at, operation.id));
         operations.dedup_by_key(|operation| operation.id);
         Ok(Self {
             schema: SCHEMA,
             exported_at: chrono::Utc::now(),
             searched: SubjectView::new(&found.subject),
-            contacts: found.contacts.iter().filter_map(ContactView::new).collect(),
+            contacts: found.contacts.iter().filter_map(ContactView::with_creator).collect(),
             operations: operations.iter().map(OperationView::new).collect(),
             dead_letters: found.dead_letters.iter().map(|found| DeadLetterLine::of(&found.message)).collect(),
             waiting: found.waiting,
@@ -220,6 +211,7 @@ pub struct ErasedView {
     pub(super) complete: bool,
     pub(super) contacts: Vec<String>,
     pub(super) dead_letters: usize,
+    pub(super) old_values: usize,
     pub(super) undecodable: usize,
     later: usize,
     suppressed: SuppressedView,
@@ -238,6 +230,7 @@ impl From<&Erased> for ErasedView {
             complete: erased.is_complete,
             contacts: erased.contacts.iter().map(ContactId::to_string).collect(),
             dead_letters: erased.dead_letters,
+            old_values: erased.old_values,
             undecodable: erased.undecodable,
             later: erased.later,
             suppressed: SuppressedView {

@@ -106,7 +106,7 @@ impl Cluster {
                     ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "1s"),
                     ("CONTACTS__DATABASE__STATEMENT_TIMEOUT", statement_timeout.as_str()),
                     ("CONTACTS__CONSUMER__HOLD", "1s"),
-                    ("CONTACTS__HTTP__STREAM_HEARTBEAT", "500ms"),
+                    ("CONTACTS__HTTP__STREAM_HEARTBEAT", "1s"),
                 ];
                 let library = faketime_library();
                 if let (true, Some(library)) = (member.late_clock, &library) {

@@ -6,16 +6,12 @@
 mod exposition;
 mod source;
 
-use super::diagnosis::{self, Code, Finding, Observation, State};
 use crate::domain::Timestamp;
 use crate::telemetry::ComponentStatus;
-use chrono::SubsecRound;
 pub(super) use exposition::{Count, Counts, Exposition, Gauges};
 pub(super) use source::{Answer, Reading, Sources};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::MissedTickBehavior;
 
 /// The time between two samples.
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
@@ -79,31 +75,26 @@ pub(super) struct Samples {
     intervals: VecDeque<Interval>,
     pub(super) series: AllSeries,
     pub(super) processes: Vec<Process>,
-    pub(super) findings: Vec<Finding>,
-    pub(super) state: State,
     /// When the last sample was taken. `None`: there is none yet.
     pub(super) end: Option<Timestamp>,
     /// What each process said last: when it started, and its counts.
     last: BTreeMap<String, Exposition>,
-    /// Since when each finding lasts.
-    found: BTreeMap<Code, Timestamp>,
 }
 
 impl Samples {
     /// Adds a sample that was taken at this time.
-    pub(super) fn add(&mut self, at: Timestamp, readings: Vec<Reading>) {
+    pub(super) fn add(&mut self, at: Timestamp, readings: &[Reading]) {
         let seconds = self.end.map_or(0.0, |end| at.signed_duration_since(end).as_seconds_f64());
         let missed = (seconds / INTERVAL.as_secs_f64()).round() as usize;
         for _ in 1..missed.min(KEPT) {
             self.push(Interval { seconds: INTERVAL.as_secs_f64(), changes: Counts::new(), gauges: Gauges::default() });
         }
-        let gauges = merge(&readings);
-        let changes = self.changes_since_last(&readings);
+        let gauges = merge(readings);
+        let changes = self.changes_since_last(readings);
         self.push(Interval { seconds, changes, gauges });
         self.end = Some(at);
-        self.processes = self.describe(at, &readings);
+        self.processes = self.describe(at, readings);
         self.last.retain(|name, _| readings.iter().any(|reading| reading.name == *name));
-        self.diagnose(at, readings);
     }
 
     /// What changed since the last sample, summed over all processes. A process that is new to the console adds nothing:
@@ -164,7 +155,7 @@ impl Samples {
     }
 
     /// What changed in the last intervals, and how long they were.
-    fn sum(&self, intervals: usize) -> (Counts, f64) {
+    pub(super) fn sum(&self, intervals: usize) -> (Counts, f64) {
         let (mut changes, mut seconds) = (Counts::new(), 0.0);
         for interval in self.intervals.iter().rev().take(intervals).filter(|interval| !interval.changes.is_empty()) {
             seconds += interval.seconds;
@@ -203,27 +194,9 @@ impl Samples {
         readings.iter().map(describe).collect()
     }
 
-    fn diagnose(&mut self, at: Timestamp, readings: Vec<Reading>) {
-        let column = |gauge: fn(&Gauges) -> Option<f64>| -> Vec<Option<f64>> {
-            self.intervals.iter().map(|interval| gauge(&interval.gauges)).collect()
-        };
-        let observation = Observation {
-            readings,
-            figures: self.figures(),
-            minute: self.sum(MINUTE).0,
-            five_minutes: self.sum(FIVE_MINUTES).0,
-            work: column(|gauges| gauges.work),
-            consumers: column(|gauges| gauges.consumers),
-            dead_letters: column(|gauges| gauges.dead_letters),
-        };
-        let mut findings = diagnosis::find(&observation, at);
-        self.found.retain(|code, _| findings.iter().any(|finding| finding.code == *code));
-        let at = at.trunc_subsecs(0);
-        for finding in &mut findings {
-            finding.since = *self.found.entry(finding.code).or_insert(at);
-        }
-        self.state = observation.state(&findings);
-        self.findings = diagnosis::hide_consequences(findings);
+    /// A gauge in the last five minutes, the newest value last.
+    pub(super) fn recent(&self, gauge: fn(&Gauges) -> Option<f64>) -> Vec<Option<f64>> {
+        self.intervals.iter().map(|interval| gauge(&interval.gauges)).collect()
     }
 }
 
@@ -272,17 +245,6 @@ fn quantile(changes: &Counts, share: f64) -> Option<f64> {
     None
 }
 
-/// Takes a sample at each interval until the process exits.
-pub(super) async fn run(samples: Arc<Mutex<Samples>>, sources: Sources) {
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let readings = sources.read().await;
-        samples.lock().unwrap_or_else(PoisonError::into_inner).add(chrono::Utc::now(), readings);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,9 +272,9 @@ mod tests {
     #[test]
     fn rates_are_summed_over_the_processes_that_were_known_before() {
         let mut samples = Samples::default();
-        samples.add(at(0), vec![consumer("a", 1.0, 1_000.0)]);
-        samples.add(at(5), vec![consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 700.0)]);
-        samples.add(at(10), vec![consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 710.0)]);
+        samples.add(at(0), &[consumer("a", 1.0, 1_000.0)]);
+        samples.add(at(5), &[consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 700.0)]);
+        samples.add(at(10), &[consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 710.0)]);
         assert_eq!(values(&samples.series.applied), [None, Some(10.0), Some(2.0)]);
         assert_eq!(samples.figures().applied, Some(6.0));
         assert_eq!(samples.figures().accepted, None, "no producer is known");
@@ -321,23 +283,23 @@ mod tests {
     #[test]
     fn a_process_that_started_again_counts_from_zero_and_an_unreachable_one_is_caught_up() {
         let mut samples = Samples::default();
-        samples.add(at(0), vec![consumer("a", 1.0, 1_000.0)]);
-        samples.add(at(5), vec![consumer("a", 4.0, 20.0)]);
-        samples.add(at(10), vec![unreachable("a")]);
-        samples.add(at(15), vec![consumer("a", 4.0, 30.0)]);
+        samples.add(at(0), &[consumer("a", 1.0, 1_000.0)]);
+        samples.add(at(5), &[consumer("a", 4.0, 20.0)]);
+        samples.add(at(10), &[unreachable("a")]);
+        samples.add(at(15), &[consumer("a", 4.0, 30.0)]);
         assert_eq!(values(&samples.series.applied), [None, Some(4.0), None, Some(2.0)]);
     }
 
     #[test]
     fn intervals_without_a_sample_are_not_known_and_the_memory_is_bounded() {
         let mut samples = Samples::default();
-        samples.add(at(0), vec![consumer("a", 1.0, 0.0)]);
-        samples.add(at(20), vec![consumer("a", 1.0, 20.0)]);
+        samples.add(at(0), &[consumer("a", 1.0, 0.0)]);
+        samples.add(at(20), &[consumer("a", 1.0, 20.0)]);
         assert_eq!(values(&samples.series.applied), [None, None, None, None, Some(1.0)]);
         for number in 0..2_000 {
-            samples.add(at(25 + 5 * number), vec![consumer(&format!("{number}"), 1.0, 0.0)]);
+            samples.add(at(25 + 5 * number), &[consumer(&format!("{number}"), 1.0, 0.0)]);
         }
-        samples.add(at(1_000_000), vec![]);
+        samples.add(at(1_000_000), &[]);
         assert_eq!((samples.series.applied.len(), samples.intervals.len()), (KEPT, FIVE_MINUTES));
         assert!(samples.last.is_empty());
     }
@@ -357,27 +319,22 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_and_a_component_keep_the_time_when_they_began() {
+    fn a_component_keeps_the_time_when_it_began() {
         let reading = |ready: bool| {
             let mut reading = consumer("a", 1.0, 0.0);
             let answer = reading.answer.as_mut().unwrap();
-            answer.exposition.gauges.database_up = Some(f64::from(u8::from(ready)));
             let reason = (!ready).then(|| "down".to_owned());
             answer.components = vec![ComponentStatus { name: "database".into(), ready, reason }];
-            vec![reading]
+            [reading]
         };
         let mut samples = Samples::default();
-        let seen = |samples: &Samples| {
-            let finding = samples.findings.first().map(|finding| (finding.code, finding.since));
-            (finding, samples.processes[0].components[0].1)
-        };
-        samples.add(at(0), reading(true));
-        assert_eq!(seen(&samples), (None, at(0)));
-        samples.add(at(5), reading(false));
-        samples.add(at(10), reading(false));
-        assert_eq!(seen(&samples), (Some((Code::DatabaseDown, at(5))), at(5)));
-        samples.add(at(15), vec![unreachable("a")]);
+        let since = |samples: &Samples| samples.processes[0].components[0].1;
+        samples.add(at(0), &reading(true));
+        assert_eq!(since(&samples), at(0));
+        samples.add(at(5), &reading(false));
+        samples.add(at(10), &reading(false));
+        assert_eq!(since(&samples), at(5));
+        samples.add(at(15), &[unreachable("a")]);
         assert_eq!(samples.processes[0].role, "consumer", "as it was");
-        assert_eq!(samples.findings[0].code, Code::ProcessUnreachable);
     }
 }

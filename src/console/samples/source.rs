@@ -51,7 +51,7 @@ pub(in crate::console) struct Sources {
 
 impl Sources {
     /// Reads all processes at the same time. This process is the first.
-    pub(super) async fn read(&self) -> Vec<Reading> {
+    pub(in crate::console) async fn read(&self) -> Vec<Reading> {
         let own = Answer {
             exposition: Exposition::parse(&self.exporter.render()),
             components: by_name(self.health.statuses()),

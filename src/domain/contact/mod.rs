@@ -1,4 +1,4 @@
-//! A contact, and its state: the part of it that decides whether a command takes effect.
+//! A contact.
 
 mod area;
 mod email;
@@ -13,7 +13,7 @@ pub use email::Email;
 pub use name::Name;
 pub use name_key::NameKey;
 pub(super) use patch::NewValues;
-pub use patch::{EmailPatch, MemberWrites, Patch, Write};
+pub use patch::{ChangedMembers, EmailPatch, MemberWrites, Patch, Write};
 pub use phone::Phone;
 pub use search::Search;
 
@@ -89,48 +89,7 @@ pub struct Contact {
     pub life: Lifecycle,
 }
 
-/// The part of a contact that decides whether a command takes effect: everything except the details.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContactState {
-    /// The id of the contact.
-    pub id: ContactId,
-    /// The operation that last changed the contact.
-    pub version: OperationId,
-    /// The greatest stamp of the changes that took effect.
-    pub stamp: Stamp,
-    /// The last write of each member. `None`: `version` wrote them all, with `stamp`.
-    pub writes: Option<MemberWrites>,
-    /// The operation that created the contact.
-    pub created_by: OperationId,
-    /// When the create was accepted.
-    pub created_at: Timestamp,
-    /// When the last change was accepted.
-    pub updated_at: Timestamp,
-    /// Whether the contact is deleted.
-    pub deleted: bool,
-}
-
 impl Contact {
-    /// Makes a contact from its state and the remaining fields.
-    pub const fn new(state: ContactState, life: Lifecycle) -> Self {
-        let ContactState { id, version, stamp, writes, created_by, created_at, updated_at, deleted: _ } = state;
-        Self { id, version, stamp, writes, created_by, created_at, updated_at, life }
-    }
-
-    /// The state of the contact.
-    pub const fn state(&self) -> ContactState {
-        ContactState {
-            id: self.id,
-            version: self.version,
-            stamp: self.stamp,
-            writes: self.writes,
-            created_by: self.created_by,
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-            deleted: matches!(self.life, Lifecycle::Deleted { .. }),
-        }
-    }
-
     /// The details, if the contact is live.
     pub const fn details(&self) -> Option<&Details> {
         match &self.life {
@@ -138,9 +97,12 @@ impl Contact {
             Lifecycle::Deleted { .. } => None,
         }
     }
-}
 
-impl ContactState {
+    /// Whether the contact is deleted.
+    pub const fn is_deleted(&self) -> bool {
+        self.details().is_none()
+    }
+
     /// The last write of each member.
     pub fn member_writes(&self) -> MemberWrites {
         self.writes.unwrap_or_else(|| MemberWrites::all((self.stamp, self.version)))

@@ -32,6 +32,41 @@ impl MemberWrites {
     }
 }
 
+/// Which members of a contact an operation changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangedMembers {
+    /// The name.
+    pub name: bool,
+    /// The phone number.
+    pub phone: bool,
+    /// The e-mail address.
+    pub email: bool,
+}
+
+impl ChangedMembers {
+    /// The members with another value. `None` is a contact that does not exist or is deleted.
+    pub fn between(before: Option<&Details>, after: Option<&Details>) -> Self {
+        fn email(details: Option<&Details>) -> Option<&Email> {
+            details.and_then(|details| details.email.as_ref())
+        }
+        Self {
+            name: before.map(|details| &details.name) != after.map(|details| &details.name),
+            phone: before.map(|details| details.phone) != after.map(|details| details.phone),
+            email: email(before) != email(after),
+        }
+    }
+
+    /// The values that these members had.
+    pub(crate) fn values_of(self, before: &Details) -> Patch {
+        let email = || before.email.clone().map_or(EmailPatch::Remove, EmailPatch::Set);
+        Patch {
+            name: self.name.then(|| before.name.clone()),
+            phone: self.phone.then_some(before.phone),
+            email: self.email.then(email),
+        }
+    }
+}
+
 /// What a patch does to the e-mail address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EmailPatch {

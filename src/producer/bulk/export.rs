@@ -4,9 +4,8 @@
 //! so that a client cannot mistake the partial answer for a complete one.
 
 use crate::domain::{Contact, Invalid};
-use crate::formats::{self, ExportRecord, Format};
+use crate::formats::{self, ContactView, Format};
 use crate::producer::contacts::query_parameters::ContactQuery;
-use crate::producer::contacts::views::ContactView;
 use crate::producer::http::parameters::parse_query;
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, Kind};
@@ -133,8 +132,9 @@ fn negotiate_format(request: &HttpRequest) -> Result<Format, Problem> {
 }
 
 fn write_contact(format: Format, contact: &Contact, page: &mut Vec<u8>) {
-    let Some(view) = ContactView::new(contact) else { return };
-    view.with_export_record(|record: &ExportRecord<'_>| formats::write_record(format, record, page));
+    if let Some(view) = ContactView::new(contact) {
+        formats::write_record(format, &view, page);
+    }
 }
 
 /// Sends a chunk to the stream. Returns whether the client still reads. A shutdown does not wait for a slow client.

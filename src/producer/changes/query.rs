@@ -59,18 +59,13 @@ impl ChangeQuery {
         });
         if errors.is_empty() { Ok(parsed) } else { Err(Problem::validation(errors)) }
     }
+}
 
-    /// Begins after the last event that the client has, if it says so. A browser repeats its URL when it connects again, so the
-    /// header counts more than `after`.
-    pub(super) fn continue_after(&mut self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(()) };
-        let Some(position) = value.to_str().ok().and_then(cursor::decode) else {
-            let error = FieldError::new(FieldLocation::Header, "Last-Event-ID", BAD_EVENT_ID);
-            return Err(Problem::validation(vec![error]));
-        };
-        self.start = Start::After(position);
-        Ok(())
-    }
+/// The last event that a client of Server-Sent Events has, if it says so.
+pub(super) fn last_event(headers: &HeaderMap) -> Result<Option<ChangePosition>, Problem> {
+    let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let invalid = || Problem::validation(vec![FieldError::new(FieldLocation::Header, "Last-Event-ID", BAD_EVENT_ID)]);
+    value.to_str().ok().and_then(cursor::decode).map(Some).ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -100,20 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_counts_more_than_the_parameter() {
+    fn cursors_are_read() {
         let id = cursor::encode(ChangePosition::START);
-        let query = || ChangeQuery::parse("after=latest&limit=500&include=contact").unwrap();
         let expected = ChangeQuery { start: Start::Latest, limit: 200, with_contacts: true };
-        assert_eq!(query(), expected);
+        assert_eq!(ChangeQuery::parse("after=latest&limit=500&include=contact").unwrap(), expected);
+        assert_eq!(ChangeQuery::parse(&format!("after={id}")).unwrap().start, Start::After(ChangePosition::START));
         let with = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(LAST_EVENT_ID), HeaderValue::from_str(value).unwrap());
-            let mut query = query();
-            query.continue_after(&headers).map(|()| query)
+            last_event(&headers)
         };
-        assert_eq!(with(&id).unwrap(), ChangeQuery { start: Start::After(ChangePosition::START), ..expected });
-        assert_eq!(with("").unwrap(), expected);
+        assert_eq!(with(&id).unwrap(), Some(ChangePosition::START));
+        assert_eq!(with("").unwrap(), None);
         assert_eq!(codes(&with("7").unwrap_err()), [("Last-Event-ID".to_owned(), "malformed")]);
-        assert_eq!(ChangeQuery::parse(&format!("after={id}")).unwrap().start, Start::After(ChangePosition::START));
     }
 }

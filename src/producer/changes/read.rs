@@ -2,7 +2,7 @@
 
 use super::feed::ChangeFeed;
 use super::page::first_page;
-use super::query::ChangeQuery;
+use super::query::{ChangeQuery, Start, last_event};
 use super::stream::{self, EVENT_STREAM};
 use super::views::ChangePageView;
 use crate::producer::problems::Problem;
@@ -18,8 +18,11 @@ pub(super) async fn changes(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let mut query = ChangeQuery::parse(request.query_string())?;
+    // A page does not need it. It is checked, because a client that sends another value has a fault.
+    let last_event = last_event(request.headers())?;
     if request.method() == Method::GET && prefers_events(request.headers()) {
-        query.continue_after(request.headers())?;
+        // A browser repeats its URL when it connects again, so the header counts more than `after`.
+        query.start = last_event.map_or(query.start, Start::After);
         return stream::begin(&api, &feed, &request, query).await;
     }
     let page = first_page(&api.reader, query).await?;

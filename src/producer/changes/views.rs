@@ -2,7 +2,7 @@
 
 use super::cursor;
 use crate::domain::Timestamp;
-use crate::producer::contacts::views::ContactView;
+use crate::formats::ContactView;
 use crate::store::{Change, ChangePage};
 use serde::Serialize;
 use uuid::Uuid;

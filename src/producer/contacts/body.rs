@@ -1,7 +1,7 @@
 //! The body of a write. It is read with a size limit and a deadline, then parsed into domain types. Every invalid field
 //! is reported.
 
-use crate::domain::{Details, Patch};
+use crate::domain::{Details, Invalid, Patch};
 use crate::formats::json::{self, JsonError, Source};
 use crate::producer::http::conditional::{check_content_encoding, media_type};
 use crate::producer::problems::Problem;
@@ -12,6 +12,7 @@ use actix_web::mime::Mime;
 use actix_web::web::{BytesMut, Payload};
 use actix_web::{HttpRequest, mime};
 use futures_util::StreamExt;
+use serde_json::Value;
 
 /// The media type of a merge patch.
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -26,10 +27,15 @@ pub(crate) async fn read_patch(api: &AppState, request: &HttpRequest, payload: P
     json::parse_patch(&read(api, request, payload).await?).map_err(problem)
 }
 
-/// Reads another JSON body.
-pub(crate) async fn read_json(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {
+/// Reads the members of another JSON object. `not_object` says what the object must have.
+pub(crate) async fn read_members(
+    api: &AppState,
+    request: &HttpRequest,
+    payload: Payload,
+    not_object: Invalid,
+) -> Result<Vec<(String, Value)>, Problem> {
     require_json(request)?;
-    read(api, request, payload).await
+    json::parse_members(&read(api, request, payload).await?, not_object).map_err(problem)
 }
 
 async fn read(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<BytesMut, Problem> {

@@ -2,8 +2,8 @@
 
 use super::cursor::CursorKey;
 use super::query_parameters::{Positions, parse_limit};
-use super::views::ContactView;
 use crate::domain::{ContactId, Email, Invalid, Phone};
+use crate::formats::ContactView;
 use crate::producer::http::parameters::parse_query;
 use crate::producer::problems::Problem;
 use crate::producer::state::AppState;

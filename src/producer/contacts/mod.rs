@@ -4,6 +4,7 @@ pub(crate) mod areas;
 mod body;
 pub(crate) mod cursor;
 mod duplicates;
+pub(crate) mod history;
 pub(crate) mod query_parameters;
 pub(crate) mod read;
 pub(crate) mod subjects;
@@ -36,13 +37,19 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             .route(web::delete().to(write::delete))
             .default_service(web::to(|| problems::method_not_allowed("GET, HEAD, PUT, PATCH, DELETE"))),
     );
-    for (path, handler) in [
-        ("/subjects/find", web::post().to(subjects::find)),
-        ("/subjects/export", web::post().to(subjects::export)),
-        ("/subjects/erase", web::post().to(subjects::erase)),
+    config.service(
+        web::resource("/contacts/{id}/history")
+            .route(web::get().to(history::history))
+            .route(web::head().to(history::history))
+            .default_service(web::to(|| problems::method_not_allowed("GET, HEAD"))),
+    );
+    for (path, route) in [
+        ("/subjects/find", subjects::find()),
+        ("/subjects/export", subjects::export()),
+        ("/subjects/erase", subjects::erase()),
     ] {
         config.service(
-            web::resource(path).route(handler).default_service(web::to(|| problems::method_not_allowed("POST"))),
+            web::resource(path).route(route).default_service(web::to(|| problems::method_not_allowed("POST"))),
         );
     }
     config.service(

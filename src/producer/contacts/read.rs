@@ -2,8 +2,9 @@
 
 use super::cursor::CursorKey;
 use super::query_parameters::Listing;
-use super::views::{ContactBody, ContactView, Fields, Page};
+use super::views::{ContactBody, Fields, Page};
 use crate::domain::Invalid;
+use crate::formats::ContactView;
 use crate::producer::http::conditional::none_match;
 use crate::producer::http::parameters::{parse_id, parse_query};
 use crate::producer::problems::{Kind, Problem};

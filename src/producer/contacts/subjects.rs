@@ -8,14 +8,11 @@ use crate::producer::auth::require_subjects;
 use crate::producer::problems::{FieldError, FieldLocation, Kind, Problem};
 use crate::producer::state::AppState;
 use crate::store::StoreError;
-use crate::subject::{self, ErasedView, ExportView, FoundView, Sources, Subject, SubjectError};
+use crate::subject::{self, ErasedView, FoundView, Sources, Subject, SubjectError};
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserializer, Serialize};
-use serde_json::{Map, Value};
-use std::fmt;
+use actix_web::web::{self, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, Route};
+use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -70,44 +67,10 @@ const NOT_AN_ID: Invalid = Invalid::new("malformed", "must be a UUID");
 const NOT_OBJECT: Invalid = Invalid::new("wrong_type", "must be an object with phone, email, name or id");
 const EMPTY: Invalid = Invalid::new("required", "must have at least one of phone, email, name, id");
 
-/// Counts the members of an object. A map has only the last one of a name.
-fn count_members(bytes: &[u8]) -> usize {
-    struct Count;
-
-    impl<'de> Visitor<'de> for Count {
-        type Value = usize;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
-            let mut count = 0;
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                count += 1;
-            }
-            Ok(count)
-        }
-    }
-
-    serde_json::Deserializer::from_slice(bytes).deserialize_map(Count).unwrap_or_default()
-}
-
 /// Reads the person of a request.
 async fn read(api: &AppState, request: &HttpRequest, payload: Payload) -> Result<Subject, Problem> {
-    let bytes = body::read_json(api, request, payload).await?;
+    let members = body::read_members(api, request, payload, NOT_OBJECT).await?;
     let error = |field: &str, invalid| FieldError::new(FieldLocation::Body, field, invalid);
-    let members: Map<String, Value> = match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(members)) => members,
-        Ok(_) => return Err(Problem::validation(vec![error("(body)", NOT_OBJECT)])),
-        Err(fault) => {
-            let (line, column) = (fault.line(), fault.column());
-            return Err(Problem::new(Kind::MalformedJson, format!("At line {line} column {column}: not valid JSON.")));
-        }
-    };
-    if members.len() < count_members(&bytes) {
-        return Err(Problem::new(Kind::MalformedJson, "A member occurs more than once."));
-    }
     let (mut subject, mut errors) = (Subject::default(), Vec::new());
     for (name, value) in &members {
         let parsed = match (name.as_str(), value.as_str()) {
@@ -128,35 +91,25 @@ async fn read(api: &AppState, request: &HttpRequest, payload: Payload) -> Result
     if errors.is_empty() { Ok(subject) } else { Err(Problem::validation(errors)) }
 }
 
-pub(crate) async fn find(
-    api: Data<AppState>,
-    subjects: Data<Subjects>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    require_subjects(&request)?;
-    let subject = read(&api, &request, payload).await?;
-    subjects.run(move |sources| Ok(FoundView::from(&subject::find(sources, &subject)?))).await
+/// A `POST` that names a person and answers with the result of `work`.
+fn route<T: Serialize + Send + 'static>(work: fn(&mut Sources, &Subject) -> Result<T, SubjectError>) -> Route {
+    web::post().to(
+        move |api: Data<AppState>, subjects: Data<Subjects>, request: HttpRequest, payload: Payload| async move {
+            require_subjects(&request)?;
+            let subject = read(&api, &request, payload).await?;
+            subjects.run(move |sources| work(sources, &subject)).await
+        },
+    )
 }
 
-pub(crate) async fn export(
-    api: Data<AppState>,
-    subjects: Data<Subjects>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    require_subjects(&request)?;
-    let subject = read(&api, &request, payload).await?;
-    subjects.run(move |sources| -> Result<ExportView, SubjectError> { subject::export(sources, &subject) }).await
+pub(crate) fn find() -> Route {
+    route(|sources, subject| Ok(FoundView::from(&subject::find(sources, subject)?)))
 }
 
-pub(crate) async fn erase(
-    api: Data<AppState>,
-    subjects: Data<Subjects>,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<HttpResponse, Problem> {
-    require_subjects(&request)?;
-    let subject = read(&api, &request, payload).await?;
-    subjects.run(move |sources| Ok(ErasedView::from(&subject::erase(sources, &subject)?))).await
+pub(crate) fn export() -> Route {
+    route(subject::export)
+}
+
+pub(crate) fn erase() -> Route {
+    route(|sources, subject| Ok(ErasedView::from(&subject::erase(sources, subject)?)))
 }

@@ -1,65 +1,10 @@
-//! The JSON of contacts.
+//! The requested members of a contact, and pages of contacts.
 
-use crate::domain::{Contact, Invalid, Lifecycle, Timestamp};
-use crate::formats::ExportRecord;
-use chrono::SecondsFormat;
+use crate::domain::Invalid;
+use crate::formats::ContactView;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
-
-/// The JSON of a contact that is not deleted.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct ContactView {
-    id: String,
-    name: String,
-    phone: String,
-    ddd: u8,
-    state: &'static str,
-    region: &'static str,
-    email: Option<String>,
-    version: String,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl ContactView {
-    /// Returns `None` for a deleted contact.
-    pub(crate) fn new(contact: &Contact) -> Option<Self> {
-        let Lifecycle::Live(details) = &contact.life else { return None };
-        let area = details.phone.area();
-        Some(Self {
-            id: contact.id.to_string(),
-            name: details.name.as_str().to_owned(),
-            phone: details.phone.to_string(),
-            ddd: area.number(),
-            state: area.state().as_str(),
-            region: area.state().region().as_str(),
-            email: details.email.as_ref().map(|email| email.as_str().to_owned()),
-            version: contact.version.to_string(),
-            created_at: contact.created_at,
-            updated_at: contact.updated_at,
-        })
-    }
-}
-
-impl ContactView {
-    /// Calls `write` with the record that the file formats use.
-    pub(crate) fn with_export_record<T>(&self, write: impl FnOnce(&ExportRecord<'_>) -> T) -> T {
-        let time = |timestamp: &Timestamp| timestamp.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        write(&ExportRecord {
-            id: &self.id,
-            name: &self.name,
-            phone: &self.phone,
-            ddd: self.ddd,
-            state: self.state,
-            region: self.region,
-            email: self.email.as_deref(),
-            version: &self.version,
-            created_at: &time(&self.created_at),
-            updated_at: &time(&self.updated_at),
-        })
-    }
-}
 
 /// The members of a contact that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +82,7 @@ pub(crate) struct Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ContactId, Details, Email, Name, OperationId, Phone, Stamp};
+    use crate::domain::{Contact, ContactId, Details, Email, Lifecycle, Name, OperationId, Phone, Stamp, Timestamp};
     use uuid::Uuid;
 
     #[test]
@@ -149,7 +94,7 @@ mod tests {
             email: Some(Email::parse("ana@example.com").unwrap()),
         };
         let (at, version) = (Timestamp::UNIX_EPOCH, OperationId::new(id));
-        let state = crate::domain::ContactState {
+        let contact = Contact {
             id: ContactId::new(id),
             version,
             stamp: Stamp::at_millis(0),
@@ -157,9 +102,9 @@ mod tests {
             created_by: version,
             created_at: at,
             updated_at: at,
-            deleted: false,
+            life: Lifecycle::Live(details),
         };
-        let view = ContactView::new(&Contact::new(state, Lifecycle::Live(details))).unwrap();
+        let view = ContactView::new(&contact).unwrap();
         let Value::Object(object) = serde_json::to_value(&view).unwrap() else { panic!("no object") };
         let mut names: Vec<&str> = object.keys().map(String::as_str).collect();
         let mut all = Fields::ALL;

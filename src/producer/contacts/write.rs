@@ -2,9 +2,9 @@
 
 use super::body;
 use crate::domain::{Action, Command, ContactId, OperationId, Status, Timestamp};
+use crate::formats::ContactView;
 use crate::message::{Header, Message};
 use crate::producer::auth::Caller;
-use crate::producer::contacts::views::ContactView;
 use crate::producer::http::conditional::{check_if_none_match, expected_versions, idempotency_key};
 use crate::producer::http::parameters::parse_id;
 use crate::producer::http::prefer::{PREFERENCE_APPLIED, Preferences};
@@ -183,6 +183,9 @@ pub(crate) async fn publish(
     };
     let (trace, began) = (context.trace.child(), SystemTime::now());
     message.headers.set(TRACEPARENT, Header::Text(trace.to_string()));
+    if let Some(caller) = context.caller.get() {
+        message.headers.set_caller(caller);
+    }
     if let Some(tracestate) = &context.tracestate {
         message.headers.set(TRACESTATE, Header::Text(tracestate.clone()));
     }

@@ -49,13 +49,14 @@ const FIXED: [&str; 15] = [
     "/problems/pages.css",
 ];
 
-/// The paths that end with a parameter: what is before it, and the template.
-const WITH_PARAMETER: [(&str, &str); 5] = [
-    ("/contacts/", "/contacts/{id}"),
-    ("/operations/", "/operations/{id}"),
-    ("/assets/", "/assets/{file}"),
-    ("/docs/", "/docs/{file}"),
-    ("/problems/", "/problems/{slug}"),
+/// The paths with a parameter: what is before it, what is after it, and the template.
+const WITH_PARAMETER: [(&str, &str, &str); 6] = [
+    ("/contacts/", "", "/contacts/{id}"),
+    ("/contacts/", "/history", "/contacts/{id}/history"),
+    ("/operations/", "", "/operations/{id}"),
+    ("/assets/", "", "/assets/{file}"),
+    ("/docs/", "", "/docs/{file}"),
+    ("/problems/", "", "/problems/{slug}"),
 ];
 
 /// The template of a path, for metrics and the log. The library can name the template too, but matches the path against
@@ -64,8 +65,10 @@ fn route(path: &str) -> &'static str {
     let fixed = FIXED.into_iter().find(|fixed| *fixed == path);
     let is_parameter = |text: &str| !text.is_empty() && !text.contains('/');
     let with_parameter = || {
-        let (_, template) =
-            WITH_PARAMETER.into_iter().find(|(prefix, _)| path.strip_prefix(prefix).is_some_and(is_parameter))?;
+        let parameter = |prefix: &str, suffix: &str| path.strip_prefix(prefix)?.strip_suffix(suffix);
+        let (_, _, template) = WITH_PARAMETER
+            .into_iter()
+            .find(|(prefix, suffix, _)| parameter(prefix, suffix).is_some_and(is_parameter))?;
         Some(template)
     };
     fixed.or_else(with_parameter).unwrap_or("other")
@@ -133,6 +136,10 @@ mod tests {
             ("/contacts/01890000-0000-7000-8000-000000000001", "/contacts/{id}"),
             ("/contacts/", "other"),
             ("/contacts/a/b", "other"),
+            ("/contacts/01890000-0000-7000-8000-000000000001/history", "/contacts/{id}/history"),
+            ("/contacts/history", "/contacts/{id}"),
+            ("/contacts//history", "other"),
+            ("/contacts/a/b/history", "other"),
             ("/docs/", "/docs/"),
             ("/docs/swagger-ui.css", "/docs/{file}"),
             ("/problems/pages.css", "/problems/pages.css"),
@@ -150,7 +157,8 @@ mod tests {
 
     async fn check_templates() {
         let app = init_service(actix_web::App::new().configure(crate::producer::routes)).await;
-        let parameters = WITH_PARAMETER.into_iter().map(|(prefix, template)| (format!("{prefix}x"), template));
+        let parameters =
+            WITH_PARAMETER.into_iter().map(|(prefix, suffix, template)| (format!("{prefix}x{suffix}"), template));
         for (path, template) in FIXED.into_iter().map(|path| (path.to_owned(), path)).chain(parameters) {
             // OPTIONS: each route answers 405, and needs no state for it.
             let request = TestRequest::default().method(Method::OPTIONS).uri(&path).to_request();

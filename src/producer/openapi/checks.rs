@@ -1,17 +1,19 @@
 //! Tests that compare the schemas with the real types, and the patterns with the parsers.
 
 use super::document;
-use super::examples::{a_change, a_change_page, a_contact, an_accepted, an_input, an_operation};
+use super::examples::{a_change, a_change_page, a_contact, a_history, an_accepted, an_input, an_operation};
 use super::schemas;
 use crate::domain::{
-    Contact, ContactId, Details, Email, Invalid, Lifecycle, Name, OperationId, OperationKind, Phone, Reason, Stamp,
-    Status, Timestamp,
+    ChangedMembers, Contact, ContactId, Details, Email, EmailPatch, Invalid, Lifecycle, Name, OperationId,
+    OperationKind, Origin, Patch, Phone, Reason, Stamp, Status, Timestamp,
 };
+use crate::formats::ContactView;
 use crate::producer::changes::cursor;
 use crate::producer::changes::views::ChangePageView;
 use crate::producer::contacts::cursor::CursorKey;
+use crate::producer::contacts::history::{HistoryItem, HistoryView};
 use crate::producer::contacts::query_parameters::Listing;
-use crate::producer::contacts::views::{ContactBody, ContactView, Page};
+use crate::producer::contacts::views::{ContactBody, Page};
 use crate::producer::language::Language;
 use crate::producer::operations::views::{AcceptedView, OperationView};
 use crate::producer::problems::Problem;
@@ -24,6 +26,7 @@ use proptest::prelude::*;
 use proptest::string::string_regex;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::num::NonZeroU128;
 use uuid::Uuid;
 
 /// The violations of a schema by a value, for the keywords that the schemas use.
@@ -138,24 +141,52 @@ fn answers_match_their_schemas() {
     let failed = Reason::ALL.iter().map(|reason| Status::Failed(*reason));
     for status in [Status::Applied, Status::Superseded].into_iter().chain(failed) {
         for kind in OperationKind::ALL {
-            assert_fits(
-                "Operation",
-                OperationView::finished(
-                    &store::Operation {
-                        id: operation_id(),
-                        contact_id: contact().id,
-                        kind,
-                        status,
-                        replays: 0,
-                        fingerprint: None,
-                        accepted_at: contact().created_at,
-                        completed_at: contact().updated_at,
-                    },
-                    Language::English,
-                ),
-            );
+            assert_fits("Operation", OperationView::finished(&finished(kind, status), Language::English));
         }
     }
+}
+
+fn finished(kind: OperationKind, status: Status) -> store::Operation {
+    store::Operation {
+        id: operation_id(),
+        contact_id: contact().id,
+        kind,
+        status,
+        replays: 0,
+        fingerprint: None,
+        accepted_at: contact().created_at,
+        completed_at: contact().updated_at,
+        position: None,
+        origin: Origin::default(),
+        changed: None,
+        old_values: None,
+    }
+}
+
+#[test]
+fn a_history_matches_its_schema() {
+    let details = contact().details().cloned().unwrap();
+    let members = ChangedMembers::between(None, Some(&details));
+    let removed = Patch { email: Some(EmailPatch::Remove), ..Patch::default() };
+    let name = Patch { name: Some(details.name), phone: Some(details.phone), email: None };
+    let applied = finished(OperationKind::Update, Status::Applied);
+    let origin = Origin { caller: Some("web-shop".into()), trace_id: NonZeroU128::new(1), attempts: 1 };
+    let operations = [
+        applied.clone(),
+        store::Operation { changed: Some(members), origin, old_values: Some(name), ..applied.clone() },
+        store::Operation { changed: Some(members), old_values: Some(removed), ..applied },
+        finished(OperationKind::Patch, Status::Failed(Reason::ContactDeleted)),
+        finished(OperationKind::Delete, Status::Superseded),
+    ];
+    let items = operations.iter().map(|operation| HistoryItem::new(operation, Language::English)).collect();
+    let page = HistoryView { items, next: None, pruned_before: Some(contact().created_at) };
+    let page = serde_json::to_value(page).unwrap();
+    assert_eq!(page["items"][0]["changed"], Value::Null);
+    assert_eq!(page["items"][1]["changed"], serde_json::json!(["name", "phone", "email"]));
+    assert_eq!(page["items"][2]["old_values"], serde_json::json!({ "email": null }));
+    assert_eq!(page["items"][3]["changed"], serde_json::json!([]));
+    assert_fits("HistoryPage", page);
+    assert_fits("HistoryPage", a_history());
 }
 
 #[test]

@@ -20,6 +20,17 @@ pub(super) fn an_accepted() -> Value {
     json!({ "operation_id": AN_ID, "contact_id": ANOTHER_ID, "version": AN_ID, "status": "accepted" })
 }
 
+pub(super) fn a_history() -> Value {
+    json!({
+        "items": [{
+            "operation_id": AN_ID, "operation": "patch", "status": "applied", "reason": null, "detail": null,
+            "version": AN_ID, "changed": ["phone"], "caller": "web-shop", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            "accepted_at": ACCEPTED_AT, "completed_at": "2026-01-31T12:00:00.154321Z",
+        }],
+        "next": null, "pruned_before": null,
+    })
+}
+
 /// The cursor of the change in the example.
 const A_CURSOR: &str = "AQAAAAAAAQAAAZnwpH0cemCPbjsMXh0vSg";
 

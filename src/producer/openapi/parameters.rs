@@ -185,7 +185,7 @@ fn changes() -> impl Iterator<Item = (&'static str, Value)> {
             json!({
                 "name": "Last-Event-ID", "in": "header", "required": false, "schema": schema("ChangeCursor"),
                 "description": "The cursor of the last event that the client has. Browsers send it when they connect again. \
-                     It counts more than `after`, and only for a stream.",
+                     It counts more than `after`. For a page it is checked and does not count.",
             }),
         ),
     ]

@@ -1,6 +1,6 @@
 //! The paths of the API, with the parameters and answers of each method.
 
-use super::examples::{a_change_page, a_contact, an_accepted, an_input, an_operation, some_events};
+use super::examples::{a_change_page, a_contact, a_history, an_accepted, an_input, an_operation, some_events};
 use super::headers::{self, AN_ID, ANOTHER_ID};
 use super::json::{object, schema};
 use super::operations::Operation;
@@ -25,6 +25,7 @@ pub(super) fn all() -> Value {
         ("/contacts/import", object([("post", import().into())])),
         ("/contacts/export", object([("get", export().into())])),
         ("/contacts/{id}", contact()),
+        ("/contacts/{id}/history", both(history(), "headHistory")),
         ("/operations/{id}", both(operation(), "headOperation")),
         ("/changes", both(changes(), "headChanges")),
         ("/areas", both(areas(), "headAreas")),
@@ -138,6 +139,26 @@ fn contact() -> Value {
         ("patch", patch.into()),
         ("delete", delete.into()),
     ])
+}
+
+fn history() -> Operation {
+    let page = with_example(schema("HistoryPage"), a_history());
+    Operation::new("getHistory", "contacts", "The history of a contact")
+        .described(
+            "Returns the finished operations of a contact, the newest first, also after it was deleted. An operation that is \
+             pending, or that was pruned, is not among them.",
+        )
+        .takes(&["ContactId", "Limit", "Cursor"])
+        .answers(
+            200,
+            response(
+                "A page. `next` leads to the next page.",
+                headers::of(&[("Link", "Link"), ("Vary", "Vary")]),
+                JSON,
+                page,
+            ),
+        )
+        .fails(&[404, 422, 503])
 }
 
 fn duplicates() -> Operation {
@@ -281,7 +302,7 @@ fn subjects(id: &str) -> Value {
     let (waiting, contact) = (json!({ "work": 0, "retry": 0 }), a_subject_contact());
     let example = match name {
         "FoundSubject" => json!({
-            "contacts": [contact], "dead_letters": [], "waiting": waiting, "not_searched": [A_BACKUP],
+            "contacts": [contact], "dead_letters": [], "old_values": [], "waiting": waiting, "not_searched": [A_BACKUP],
         }),
         "ExportedSubject" => json!({
             "schema": 1, "exported_at": "2026-08-02T12:00:00Z",
@@ -290,7 +311,7 @@ fn subjects(id: &str) -> Value {
         }),
         _ => json!({
             "erasure_id": ANOTHER_ID, "erased_at": "2026-08-02T12:00:00Z", "complete": true, "contacts": [ANOTHER_ID],
-            "dead_letters": 0, "undecodable": 0, "later": 0, "suppressed": { "contacts": 1, "phones": 1, "emails": 1 }, "not_suppressed": 0,
+            "dead_letters": 0, "old_values": 0, "undecodable": 0, "later": 0, "suppressed": { "contacts": 1, "phones": 1, "emails": 1 }, "not_suppressed": 0,
             "waiting": waiting, "notes": [], "not_reached": [A_BACKUP],
         }),
     };

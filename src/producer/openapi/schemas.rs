@@ -23,7 +23,7 @@ const CONTACT: [&str; 10] =
 /// All schemas, by their names.
 pub(super) fn all() -> Value {
     object(
-        [areas(), inputs(), contacts(), outcomes(), changes(), problems(), subjects(), transfer()]
+        [areas(), inputs(), contacts(), outcomes(), history(), changes(), problems(), subjects(), transfer()]
             .into_iter()
             .flatten(),
     )
@@ -285,6 +285,68 @@ fn changes() -> Schemas {
     ]
 }
 
+fn history() -> Schemas {
+    let members = one_of("string", "A field of a contact.", ["name", "phone", "email"]);
+    let old_values = [
+        ("name", text("The name before.")),
+        ("phone", text("The phone number before.")),
+        ("email", nullable(text("The e-mail address before. Null: the contact had none."))),
+    ];
+    let item = [
+        ("operation_id", uuid("The id of the operation.")),
+        ("operation", schema("OperationKind")),
+        ("status", one_of("string", "The result.", ["applied", "superseded", "failed"])),
+        ("reason", nullable(schema("Reason"))),
+        ("detail", nullable(text("The reason as a sentence."))),
+        ("version", nullable(uuid("The version of the contact after the change. Null if nothing was changed."))),
+        (
+            "changed",
+            nullable(json!({
+                "type": "array", "items": members,
+                "description": "The fields that have another value since then. Null if an older version applied the change.",
+            })),
+        ),
+        ("caller", nullable(text("The name of the API key or client. Null if the service needs no key."))),
+        (
+            "trace_id",
+            nullable(json!({
+                "type": "string", "pattern": "^[0-9a-f]{32}$",
+                "description": "The trace of the request. The log has it, too.",
+            })),
+        ),
+        ("accepted_at", time("When the service accepted the change.")),
+        ("completed_at", time("When the operation finished.")),
+    ];
+    let required = item.each_ref().map(|(name, _)| *name);
+    let kept =
+        record("The values that the changed fields had. Only with the setting `history.values`.", &[], old_values);
+    let items = json!({ "type": "array", "items": schema("HistoryItem") });
+    let pruned = nullable(time("Operations from before this time may have been removed."));
+    vec![
+        ("OldValues", kept),
+        (
+            "HistoryItem",
+            record(
+                "A finished operation of a contact.",
+                &required,
+                item.into_iter().chain([("old_values", schema("OldValues"))]),
+            ),
+        ),
+        (
+            "HistoryPage",
+            record(
+                "A page of a history.",
+                &["items", "next", "pruned_before"],
+                [
+                    ("items", items),
+                    ("next", nullable(text("The cursor of the next page. Null on the last page."))),
+                    ("pruned_before", pruned),
+                ],
+            ),
+        ),
+    ]
+}
+
 /// The bodies of the paths below `/subjects`.
 fn subjects() -> Schemas {
     let texts =
@@ -311,6 +373,7 @@ fn subjects() -> Schemas {
     let found = [
         ("contacts", list("SubjectContact")),
         ("dead_letters", list("SubjectDeadLetter")),
+        ("old_values", list("SubjectOldValues")),
         ("waiting", schema("SubjectWaiting")),
         ("not_searched", texts("What may also have data of the person.")),
     ];
@@ -353,6 +416,7 @@ fn subjects() -> Schemas {
         ("complete", json!({ "type": "boolean", "description": "Whether a last search found nothing." })),
         ("contacts", texts("The ids of the deleted contacts.")),
         ("dead_letters", count("How many dead-lettered messages were discarded.")),
+        ("old_values", count("How many operations kept old values or a digest of their request.")),
         ("undecodable", count("How many of them could not be decoded: their text named the person.")),
         ("later", count("Contacts and messages of the first search that are later than the erasure. They stay.")),
         ("suppressed", schema("SubjectSuppressed")),
@@ -368,8 +432,27 @@ fn subjects() -> Schemas {
         ("SubjectWaiting", record("Messages that wait in the other queues.", &["work", "retry"], waiting)),
         ("SubjectDeadLetter", complete("A dead-lettered message of the person.", dead_letter)),
         ("FoundSubject", complete("What is stored about a person.", found)),
+        (
+            "SubjectOldValues",
+            complete(
+                "An operation that keeps values that it replaced (`history.values`).",
+                [
+                    ("operation_id", uuid("The id of the operation.")),
+                    ("contact_id", uuid("The contact.")),
+                    ("completed_at", time("When the operation finished.")),
+                    ("matched_by", texts("Which values of the person it has: `contact`, `phone`, `email`, `name`.")),
+                ],
+            ),
+        ),
         ("SubjectSearch", complete("What was searched for.", searched)),
-        ("SubjectOperation", complete("An operation of a contact or of a message.", operation)),
+        (
+            "SubjectOperation",
+            record(
+                "An operation of a contact or of a message.",
+                &operation.each_ref().map(|(name, _)| *name),
+                operation.into_iter().chain([("old_values", schema("OldValues"))]),
+            ),
+        ),
         ("SubjectMessage", record("A dead-lettered message.", &message_names, message)),
         ("ExportedSubject", complete("Everything that was found about a person.", exported)),
         ("SubjectSuppressed", complete("How many values no earlier change brings back.", suppressed)),

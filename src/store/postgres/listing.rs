@@ -16,7 +16,14 @@ use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz, Uu
 
 /// The types of [`CONTACT_COLUMNS`].
 type Columns = (
-    (SqlUuid, SqlUuid, BigInt, SqlUuid, Timestamptz, Nullable<Timestamptz>, Nullable<Text>, Timestamptz),
+    SqlUuid,
+    SqlUuid,
+    BigInt,
+    SqlUuid,
+    Timestamptz,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+    Timestamptz,
     Nullable<Text>,
     Nullable<Text>,
     Nullable<Text>,

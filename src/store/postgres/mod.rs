@@ -3,6 +3,7 @@
 mod connect;
 mod event_log;
 mod feed;
+mod history;
 mod listing;
 mod rows;
 mod schema;
@@ -13,8 +14,8 @@ use super::columns::{self, ProbeRollback, contact_ids, operation_ids, probe_batc
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
-    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, ListPosition, Operation,
-    Pruned, Store, StoreError, migrations,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, HistoryPage, ListPosition,
+    Operation, Pruned, Store, StoreError, migrations,
 };
 use crate::config::{DatabaseSettings, Url};
 use crate::domain::{
@@ -29,16 +30,15 @@ use diesel::r2d2::NopConnectionCustomizer;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{Estimate, Explain, ListContacts};
-use rows::{ContactRow, ContactStateRow, FinishedOperationRow, OperationRow};
+use rows::{ContactRow, FinishedOperationRow, OperationRow};
 use schema::{contacts, erasure_key, erasures, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
+use std::num::NonZeroU128;
 use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// How many rows get a name key in one transaction.
 const NAME_KEYS_PER_STEP: i64 = 1000;
-/// How many operations are compared in one statement.
-const OPERATIONS_PER_STEP: i64 = 100_000;
 /// The advisory lock of migrations. With it, two migrations at the same time wait for each other.
 const MIGRATION_LOCK: i64 = 0x00C0_47AC_7500;
 
@@ -50,6 +50,7 @@ pub struct Postgres {
     checks: Connections<Manager>,
     /// Whether reads have a database of their own.
     reads_replica: bool,
+    keep_old_values: bool,
 }
 
 /// The properties of a database that are checked.
@@ -103,7 +104,14 @@ impl Postgres {
             Some(url) if *url != settings.url => (pool(Purpose::Reads, url, settings)?, true),
             _ => (writes.clone(), false),
         };
-        Ok(Self { writes, reads, checks, reads_replica })
+        Ok(Self { writes, reads, checks, reads_replica, keep_old_values: false })
+    }
+
+    /// Whether operations keep the values that they replace (`history.values`).
+    #[must_use]
+    pub const fn keep_old_values(mut self, keep: bool) -> Self {
+        self.keep_old_values = keep;
+        self
     }
 
     /// The plans of PostgreSQL for the statements of [`Store::contacts`], in their order.
@@ -207,40 +215,35 @@ fn add_name_keys_after(connection: &mut PgConnection, after: Uuid) -> QueryResul
     Ok(last)
 }
 
-fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
+fn apply_in(
+    connection: &mut PgConnection,
+    batch: &[Attempt],
+    keep_old_values: bool,
+) -> Result<Vec<Outcome>, StoreError> {
     let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(ContactId::uuid).collect();
     let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(OperationId::uuid).collect();
 
     // The locks are in the WAL. So the commit waits for a synchronous standby, also if the batch only repeats changes: a
     // primary that restarts shows changes that its standby does not have.
-    let states: Vec<ContactStateRow> = contacts::table
+    let contacts: Vec<ContactRow> = contacts::table
         .filter(contacts::id.eq_any(contact_ids))
         .order(contacts::id)
         .for_update()
-        .select(ContactStateRow::as_select())
+        .select(ContactRow::as_select())
         .load(connection)?;
     // After the locks, so that the changes of other workers to these contacts are visible.
     let finished: Vec<FinishedOperationRow> = operations::table
         .filter(operations::id.eq_any(operation_ids))
         .select(FinishedOperationRow::as_select())
         .load(connection)?;
-    let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
+    let contacts =
+        contacts.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>().map_err(columns::in_batch)?;
     let finished = finished.into_iter().map(FinishedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
-    let mut known = Batch::new(states, finished);
+    let mut known = Batch::new(contacts, finished).keep_old_values(keep_old_values);
     if known.needs_horizon(batch, chrono::Utc::now()) {
         // After the reads: if a row was pruned before the reads, its horizon is visible now.
         known = known.pruned_before(horizon(connection)?);
-    }
-    let needed = known.needs_details(batch);
-    if !needed.is_empty() {
-        let rows: Vec<ContactRow> = contacts::table
-            .filter(contacts::id.eq_any(needed.into_iter().map(|id| id.uuid())))
-            .select(ContactRow::as_select())
-            .load(connection)?;
-        let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
-        known =
-            known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
     }
     if let Some(since) = known.needs_erasures(batch) {
         // After the locks: an erasure that is not visible here waits until this transaction ends.
@@ -255,7 +258,7 @@ fn apply_in(connection: &mut PgConnection, batch: &[Attempt]) -> Result<Vec<Outc
         return Err(lost_race("contact"));
     }
     if !folded.records.is_empty() {
-        let statement = RecordOperations::new(batch, &folded.records, chrono::Utc::now());
+        let statement = RecordOperations::new(batch, &folded.records);
         if statement.execute(connection)? != folded.records.len() {
             return Err(lost_race("operation"));
         }
@@ -284,11 +287,11 @@ fn expected_rows(plan: &[String]) -> Option<u64> {
 
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        self.writes.get()?.transaction(|connection| apply_in(connection, batch))
+        self.writes.get()?.transaction(|connection| apply_in(connection, batch, self.keep_old_values))
     }
 
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
-        RecordOperations::failed(failed, chrono::Utc::now()).execute(&mut *self.writes.get()?)?;
+        RecordOperations::failed(failed).execute(&mut *self.writes.get()?)?;
         Ok(())
     }
 
@@ -412,7 +415,7 @@ impl Store for Postgres {
         require_no_waiting_commits(&mut *self.writes.get()?)?;
         let batch = probe_batch()?;
         ProbeRollback::into_result(self.writes.get()?.transaction(|connection| {
-            apply_in(connection, &batch).map_err(ProbeRollback::Failed)?;
+            apply_in(connection, &batch, false).map_err(ProbeRollback::Failed)?;
             Err(ProbeRollback::Applied)
         }))
     }
@@ -487,26 +490,32 @@ impl Store for Postgres {
     }
 
     fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError> {
-        let (wanted, mut connection) = (contacts.iter().map(|id| id.uuid()).collect::<Vec<_>>(), self.reads.get()?);
-        let (mut found, mut after) = (Vec::new(), Some(Uuid::nil()));
-        while let Some(start) = after {
-            let last: Option<Uuid> = operations::table
-                .filter(operations::id.gt(start))
-                .order(operations::id)
-                .offset(OPERATIONS_PER_STEP - 1)
-                .select(operations::id)
-                .first(&mut *connection)
-                .optional()?;
-            let rows: Vec<OperationRow> = operations::table
-                .filter(operations::id.gt(start))
-                .filter(operations::id.le(last.unwrap_or(Uuid::max())))
-                .filter(operations::contact_id.eq_any(&wanted))
-                .select(OperationRow::as_select())
-                .load(&mut *connection)?;
-            found.extend(rows.into_iter().map(OperationRow::read).collect::<Result<Vec<_>, _>>()?);
-            after = last;
-        }
-        Ok(found)
+        let rows: Vec<OperationRow> = operations::table
+            .filter(operations::contact_id.eq_any(contacts.iter().map(|id| id.uuid())))
+            .select(OperationRow::as_select())
+            .load(&mut self.reads.get()?)?;
+        rows.into_iter().map(OperationRow::read).collect()
+    }
+
+    fn history(&self, page: &HistoryPage) -> Result<Vec<Operation>, StoreError> {
+        history::page(&mut *self.reads.get()?, page)
+    }
+
+    fn operations_of_trace(
+        &self,
+        trace_id: NonZeroU128,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        history::of_trace(&mut *self.reads.get()?, trace_id, since, limit)
+    }
+
+    fn old_values(&self, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError> {
+        history::old_values(&mut *self.reads.get()?, visit)
+    }
+
+    fn erase_history(&self, contacts: &[ContactId], operations: &[OperationId]) -> Result<usize, StoreError> {
+        Ok(history::erase(&mut *self.writes.get()?, contacts, operations)?)
     }
 
     fn purge_files(&self) -> Result<(), StoreError> {

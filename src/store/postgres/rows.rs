@@ -4,14 +4,14 @@
 //! database. What the columns mean is in `store/columns.rs`.
 
 use super::schema::{contacts, operations};
-use crate::domain::{Contact, ContactId, ContactState, Fingerprint, FinishedOperation, OperationId, Timestamp};
+use crate::domain::{Contact, ContactId, Fingerprint, FinishedOperation, OperationId, Timestamp};
 use crate::store::{Operation, StoreError, columns};
 use diesel::prelude::*;
 use uuid::Uuid;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = contacts, check_for_backend(diesel::pg::Pg))]
-pub(super) struct ContactStateRow {
+pub(super) struct ContactRow {
     id: Uuid,
     version: Uuid,
     stamp: i64,
@@ -20,12 +20,16 @@ pub(super) struct ContactStateRow {
     deleted_at: Option<Timestamp>,
     member_writes: Option<String>,
     updated_at: Timestamp,
+    name: Option<String>,
+    phone: Option<String>,
+    email: Option<String>,
 }
 
-impl ContactStateRow {
-    pub(super) fn read(self) -> Result<ContactState, StoreError> {
+impl ContactRow {
+    pub(super) fn read(self) -> Result<Contact, StoreError> {
         let version = OperationId::new(self.version);
-        Ok(ContactState {
+        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
+        Ok(Contact {
             id: ContactId::new(self.id),
             version,
             stamp: columns::stamp(self.stamp)?,
@@ -33,7 +37,7 @@ impl ContactStateRow {
             created_by: OperationId::new(self.created_by),
             created_at: self.created_at,
             updated_at: self.updated_at,
-            deleted: self.deleted_at.is_some(),
+            life: columns::lifecycle(self.deleted_at, name, phone, email)?,
         })
     }
 }
@@ -55,24 +59,6 @@ impl FinishedOperationRow {
 }
 
 #[derive(Queryable, Selectable)]
-#[diesel(table_name = contacts, check_for_backend(diesel::pg::Pg))]
-pub(super) struct ContactRow {
-    #[diesel(embed)]
-    state: ContactStateRow,
-    name: Option<String>,
-    phone: Option<String>,
-    email: Option<String>,
-}
-
-impl ContactRow {
-    pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
-        let life = columns::lifecycle(self.state.deleted_at, name, phone, email)?;
-        Ok(Contact::new(self.state.read()?, life))
-    }
-}
-
-#[derive(Queryable, Selectable)]
 #[diesel(table_name = operations, check_for_backend(diesel::pg::Pg))]
 pub(super) struct OperationRow {
     id: Uuid,
@@ -84,6 +70,12 @@ pub(super) struct OperationRow {
     fingerprint: Option<Uuid>,
     accepted_at: Timestamp,
     completed_at: Timestamp,
+    position: Option<i64>,
+    caller: Option<String>,
+    trace_id: Option<Uuid>,
+    attempts: Option<i32>,
+    changed: Option<i16>,
+    old_values: Option<String>,
 }
 
 impl OperationRow {
@@ -99,6 +91,10 @@ impl OperationRow {
             fingerprint: self.fingerprint.map(|fingerprint| Fingerprint(fingerprint.as_u128())),
             accepted_at: self.accepted_at,
             completed_at: self.completed_at,
+            position: self.position,
+            origin: columns::origin(self.caller, self.trace_id, self.attempts),
+            changed: self.changed.map(columns::changed),
+            old_values: self.old_values.as_deref().map(columns::old_values).transpose()?,
         })
     }
 }

@@ -45,6 +45,11 @@ diesel::table! {
         accepted_at -> Timestamptz,
         completed_at -> Timestamptz,
         position -> Nullable<BigInt>,
+        caller -> Nullable<Text>,
+        trace_id -> Nullable<Uuid>,
+        attempts -> Nullable<Integer>,
+        changed -> Nullable<SmallInt>,
+        old_values -> Nullable<Text>,
     }
 }
 

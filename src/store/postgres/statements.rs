@@ -5,7 +5,7 @@
 
 use crate::domain::{Attempt, Contact, FailedOperation, OperationRecord, Status, Timestamp};
 use crate::store::changes;
-use crate::store::columns::{LifecycleColumns, member_writes_text, status_text};
+use crate::store::columns::{self, LifecycleColumns, member_writes_text, status_text};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -134,7 +134,7 @@ impl QueryFragment<Pg> for UpdateContacts<'_> {
 /// wait for a row, because it reserves the positions: so the changes of a contact have them in their order. A row of a failed operation that was replayed is overwritten. Any other row
 /// that exists is not changed and not counted.
 #[derive(Default)]
-pub(super) struct RecordOperations {
+pub(super) struct RecordOperations<'a> {
     id: Vec<Uuid>,
     contact_id: Vec<Uuid>,
     operation: Vec<&'static str>,
@@ -145,15 +145,19 @@ pub(super) struct RecordOperations {
     accepted_at: Vec<Timestamp>,
     /// The positions, as if the block of the batch began at 1. See [`changes::position`].
     position: Vec<Option<i64>>,
-    completed_at: Option<Timestamp>,
+    caller: Vec<Option<&'a str>>,
+    trace_id: Vec<Option<Uuid>>,
+    attempts: Vec<i32>,
+    changed: Vec<Option<i16>>,
+    old_values: Vec<Option<String>>,
 }
 
-impl RecordOperations {
-    pub(super) fn new(batch: &[Attempt], records: &[OperationRecord], completed_at: Timestamp) -> Self {
+impl<'a> RecordOperations<'a> {
+    pub(super) fn new(batch: &'a [Attempt], records: &[OperationRecord]) -> Self {
         let finished = records.iter().filter_map(|record| batch.get(record.attempt).map(|attempt| (attempt, record)));
-        let mut columns = Self { completed_at: Some(completed_at), ..Self::default() };
+        let mut columns = Self::default();
         for (attempt, record) in finished {
-            let command = &attempt.command;
+            let Attempt { command, origin, .. } = attempt;
             let (status, reason) = status_text(record.status);
             columns.id.push(command.operation_id.uuid());
             columns.contact_id.push(command.contact_id.uuid());
@@ -161,14 +165,20 @@ impl RecordOperations {
             columns.status.push(status);
             columns.reason.push(reason);
             columns.replays.push(i32::try_from(attempt.replays).unwrap_or(i32::MAX));
-            columns.fingerprint.push(command.fingerprint.map(|fingerprint| Uuid::from_u128(fingerprint.0)));
+            let fingerprint = columns::fingerprint(command, record.status);
+            columns.fingerprint.push(fingerprint.map(|fingerprint| Uuid::from_u128(fingerprint.0)));
             columns.accepted_at.push(command.accepted_at);
             columns.position.push(changes::position(record, 1));
+            columns.caller.push(origin.caller.as_deref());
+            columns.trace_id.push(columns::trace_id(origin));
+            columns.attempts.push(columns::attempts(origin));
+            columns.changed.push(record.changed.map(columns::changed_bits));
+            columns.old_values.push(record.old_values.as_ref().and_then(columns::old_values_text));
         }
         columns
     }
 
-    pub(super) fn failed(failed: &FailedOperation, completed_at: Timestamp) -> Self {
+    pub(super) fn failed(failed: &'a FailedOperation) -> Self {
         let (status, reason) = status_text(Status::Failed(failed.reason));
         Self {
             id: vec![failed.id.uuid()],
@@ -180,21 +190,25 @@ impl RecordOperations {
             fingerprint: vec![None],
             accepted_at: vec![failed.accepted_at],
             position: vec![None],
-            completed_at: Some(completed_at),
+            caller: vec![failed.origin.caller.as_deref()],
+            trace_id: vec![columns::trace_id(&failed.origin)],
+            attempts: vec![columns::attempts(&failed.origin)],
+            changed: vec![None],
+            old_values: vec![None],
         }
     }
 }
 
-impl QueryFragment<Pg> for RecordOperations {
+impl QueryFragment<Pg> for RecordOperations<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             // The block is reserved once, and only for a batch with changes.
             "INSERT INTO operations (id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, \
-             position, completed_at) SELECT id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, \
-             CASE WHEN position > 0 THEN (SELECT changes_reserve()) + position - 1 ELSE position END, ",
+             position, caller, trace_id, attempts, changed, old_values, completed_at) SELECT id, contact_id, operation, \
+             status, reason, replays, fingerprint, accepted_at, \
+             CASE WHEN position > 0 THEN (SELECT changes_reserve()) + position - 1 ELSE position END, \
+             caller, trace_id, attempts, changed, old_values, statement_timestamp() FROM unnest(",
         );
-        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.completed_at)?;
-        out.push_sql("::timestamptz FROM unnest(");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.id)?;
         out.push_sql("::uuid[], ");
         out.push_bind_param::<Array<SqlUuid>, _>(&self.contact_id)?;
@@ -212,12 +226,25 @@ impl QueryFragment<Pg> for RecordOperations {
         out.push_bind_param::<Array<Timestamptz>, _>(&self.accepted_at)?;
         out.push_sql("::timestamptz[], ");
         out.push_bind_param::<Array<Nullable<BigInt>>, _>(&self.position)?;
+        out.push_sql("::bigint[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.caller)?;
+        out.push_sql("::text[], ");
+        out.push_bind_param::<Array<Nullable<SqlUuid>>, _>(&self.trace_id)?;
+        out.push_sql("::uuid[], ");
+        out.push_bind_param::<Array<Integer>, _>(&self.attempts)?;
+        out.push_sql("::integer[], ");
+        out.push_bind_param::<Array<Nullable<SmallInt>>, _>(&self.changed)?;
+        out.push_sql("::smallint[], ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.old_values)?;
         out.push_sql(
-            "::bigint[]) AS new (id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, position) \
+            "::text[]) AS new (id, contact_id, operation, status, reason, replays, fingerprint, accepted_at, position, \
+             caller, trace_id, attempts, changed, old_values) \
              ON CONFLICT (id) DO UPDATE SET contact_id = excluded.contact_id, operation = \
              excluded.operation, status = excluded.status, reason = excluded.reason, replays = excluded.replays, \
              fingerprint = coalesce(excluded.fingerprint, operations.fingerprint), accepted_at = excluded.accepted_at, \
-             position = excluded.position, completed_at = excluded.completed_at \
+             position = excluded.position, completed_at = excluded.completed_at, caller = excluded.caller, \
+             trace_id = excluded.trace_id, attempts = excluded.attempts, changed = excluded.changed, \
+             old_values = excluded.old_values \
              WHERE operations.status = 'failed' AND operations.replays < excluded.replays",
         );
         Ok(())
@@ -241,5 +268,5 @@ macro_rules! static_text {
 static_text! {
     InsertContacts<'static>, InsertContacts<'_>;
     UpdateContacts<'static>, UpdateContacts<'_>;
-    RecordOperations, RecordOperations;
+    RecordOperations<'static>, RecordOperations<'_>;
 }

@@ -13,7 +13,14 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 
 /// The types of [`CONTACT_COLUMNS`].
 type Columns = (
-    (Binary, Binary, BigInt, Binary, BigInt, Nullable<BigInt>, Nullable<Text>, BigInt),
+    Binary,
+    Binary,
+    BigInt,
+    Binary,
+    BigInt,
+    Nullable<BigInt>,
+    Nullable<Text>,
+    BigInt,
     Nullable<Text>,
     Nullable<Text>,
     Nullable<Text>,

@@ -4,6 +4,7 @@
 mod copy;
 mod event_log;
 mod feed;
+mod history;
 mod listing;
 mod rows;
 mod schema;
@@ -12,8 +13,8 @@ use super::columns::{self, ProbeRollback, contact_ids, operation_ids, probe_batc
 use super::listing::{self as lists, DUPLICATE_ROWS, EXPORT_PAGE_SIZE, PagePlan, duplicate_page, read_pages};
 use super::pool::{Connections, Purpose};
 use super::{
-    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, ListPosition, Operation,
-    Pruned, Store, StoreError, changes, migrations,
+    ChangePage, ChangePosition, Direction, DuplicatePage, DuplicatesBy, EventLog, Filter, HistoryPage, ListPosition,
+    Operation, Pruned, Store, StoreError, changes, migrations,
 };
 use crate::domain::{
     Attempt, Batch, Contact, ContactId, Erasure, Erasures, FailedOperation, Name, NameKey, OperationId,
@@ -27,11 +28,9 @@ use diesel::sql_types::{BigInt, Integer, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{CountContacts, ListContacts};
-use rows::{
-    ContactRow, ContactStateRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp,
-    uuid,
-};
+use rows::{ContactRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp, uuid};
 use schema::{contacts, erasure_key, erasures, operations, retention};
+use std::num::NonZeroU128;
 use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
@@ -51,6 +50,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Sqlite {
     writes: Connections<ConnectionManager<SqliteConnection>>,
     reads: Connections<ConnectionManager<SqliteConnection>>,
+    keep_old_values: bool,
 }
 
 /// Whether the table of migrations exists: 1 or 0.
@@ -109,7 +109,16 @@ impl Sqlite {
             path.to_str().ok_or_else(|| StoreError::Misconfigured("the path of the database is not UTF-8".into()))?;
         let pool =
             |purpose, size| Connections::new(purpose, ConnectionManager::new(path), size, TIMEOUT, SessionSettings);
-        Ok(Self { writes: pool(Purpose::Writes, 1), reads: pool(Purpose::Reads, READERS) })
+        Ok(Self { writes: pool(Purpose::Writes, 1), reads: pool(Purpose::Reads, READERS), keep_old_values: false })
+    }
+}
+
+impl Sqlite {
+    /// Whether operations keep the values that they replace (`history.values`).
+    #[must_use]
+    pub const fn keep_old_values(mut self, keep: bool) -> Self {
+        self.keep_old_values = keep;
+        self
     }
 }
 
@@ -162,33 +171,26 @@ fn add_name_keys_after(connection: &mut SqliteConnection, after: Vec<u8>) -> Que
     Ok(rows.into_iter().last().map(|(id, _)| id))
 }
 
-fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
+fn apply_in(
+    connection: &mut SqliteConnection,
+    batch: &[Attempt],
+    keep_old_values: bool,
+) -> Result<Vec<Outcome>, StoreError> {
     let contact_ids: Vec<_> = contact_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
     let operation_ids: Vec<_> = operation_ids(batch).into_iter().map(|id| blob(id.uuid())).collect();
-    let states: Vec<ContactStateRow> = contacts::table
-        .filter(contacts::id.eq_any(contact_ids))
-        .select(ContactStateRow::as_select())
-        .load(connection)?;
+    let contacts: Vec<ContactRow> =
+        contacts::table.filter(contacts::id.eq_any(contact_ids)).select(ContactRow::as_select()).load(connection)?;
     let finished: Vec<FinishedOperationRow> = operations::table
         .filter(operations::id.eq_any(operation_ids))
         .select(FinishedOperationRow::as_select())
         .load(connection)?;
-    let states = states.into_iter().map(ContactStateRow::read).collect::<Result<Vec<_>, _>>()?;
+    let contacts =
+        contacts.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>().map_err(columns::in_batch)?;
     let finished = finished.into_iter().map(FinishedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
-    let mut known = Batch::new(states, finished);
+    let mut known = Batch::new(contacts, finished).keep_old_values(keep_old_values);
     if known.needs_horizon(batch, chrono::Utc::now()) {
         known = known.pruned_before(horizon(connection)?);
-    }
-    let needed = known.needs_details(batch);
-    if !needed.is_empty() {
-        let rows: Vec<ContactRow> = contacts::table
-            .filter(contacts::id.eq_any(needed.into_iter().map(|id| blob(id.uuid()))))
-            .select(ContactRow::as_select())
-            .load(connection)?;
-        let contacts = rows.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
-        known =
-            known.with_details(contacts.iter().filter_map(|contact| Some((contact.id, contact.details()?.clone()))));
     }
     if let Some(since) = known.needs_erasures(batch) {
         known = known.with_erasures(erasures_since(connection, since)?);
@@ -209,7 +211,7 @@ fn apply_in(connection: &mut SqliteConnection, batch: &[Attempt]) -> Result<Vec<
         let attempts = records.iter().filter_map(|record| Some((batch.get(record.attempt)?, record)));
         let row = |(attempt, record): (_, &OperationRecord)| {
             let position = changes::position(record, first_position);
-            NewOperation::new(attempt, status_text(record.status), now, position)
+            NewOperation::new(attempt, record, now, position)
         };
         let rows: Vec<_> = attempts.map(row).collect();
         // This replaces only failed operations that were replayed. There is no other writer.
@@ -232,7 +234,7 @@ fn read_page(
 
 impl Store for Sqlite {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        self.writes.get()?.immediate_transaction(|connection| apply_in(connection, batch))
+        self.writes.get()?.immediate_transaction(|connection| apply_in(connection, batch, self.keep_old_values))
     }
 
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
@@ -361,7 +363,7 @@ impl Store for Sqlite {
         self.check()?;
         let batch = probe_batch()?;
         ProbeRollback::into_result(self.writes.get()?.immediate_transaction(|connection| {
-            apply_in(connection, &batch).map_err(ProbeRollback::Failed)?;
+            apply_in(connection, &batch, false).map_err(ProbeRollback::Failed)?;
             Err(ProbeRollback::Applied)
         }))
     }
@@ -427,6 +429,27 @@ impl Store for Sqlite {
             .select(OperationRow::as_select())
             .load(&mut self.reads.get()?)?;
         rows.into_iter().map(OperationRow::read).collect()
+    }
+
+    fn history(&self, page: &HistoryPage) -> Result<Vec<Operation>, StoreError> {
+        history::page(&mut *self.reads.get()?, page)
+    }
+
+    fn operations_of_trace(
+        &self,
+        trace_id: NonZeroU128,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        history::of_trace(&mut *self.reads.get()?, trace_id, since, limit)
+    }
+
+    fn old_values(&self, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError> {
+        history::old_values(&mut *self.reads.get()?, visit)
+    }
+
+    fn erase_history(&self, contacts: &[ContactId], operations: &[OperationId]) -> Result<usize, StoreError> {
+        Ok(history::erase(&mut *self.writes.get()?, contacts, operations)?)
     }
 
     fn purge_files(&self) -> Result<(), StoreError> {

@@ -4,7 +4,8 @@
 
 use super::schema::{contacts, operations};
 use crate::domain::{
-    Attempt, Contact, ContactId, ContactState, FailedOperation, Fingerprint, FinishedOperation, OperationId, Timestamp,
+    Attempt, Contact, ContactId, FailedOperation, Fingerprint, FinishedOperation, OperationId, OperationRecord,
+    Timestamp,
 };
 use crate::store::columns::{LifecycleColumns, member_writes_text};
 use crate::store::{Change, ChangePosition, Operation, StoreError, columns};
@@ -29,7 +30,7 @@ pub(super) fn timestamp(micros: i64) -> Result<Timestamp, StoreError> {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
-pub(super) struct ContactStateRow {
+pub(super) struct ContactRow {
     id: Vec<u8>,
     version: Vec<u8>,
     stamp: i64,
@@ -38,12 +39,17 @@ pub(super) struct ContactStateRow {
     deleted_at: Option<i64>,
     member_writes: Option<String>,
     updated_at: i64,
+    name: Option<String>,
+    phone: Option<String>,
+    email: Option<String>,
 }
 
-impl ContactStateRow {
-    pub(super) fn read(self) -> Result<ContactState, StoreError> {
+impl ContactRow {
+    pub(super) fn read(self) -> Result<Contact, StoreError> {
         let version = OperationId::new(uuid(&self.version)?);
-        Ok(ContactState {
+        let deleted_at = self.deleted_at.map(timestamp).transpose()?;
+        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
+        Ok(Contact {
             id: ContactId::new(uuid(&self.id)?),
             version,
             stamp: columns::stamp(self.stamp)?,
@@ -51,7 +57,7 @@ impl ContactStateRow {
             created_by: OperationId::new(uuid(&self.created_by)?),
             created_at: timestamp(self.created_at)?,
             updated_at: timestamp(self.updated_at)?,
-            deleted: self.deleted_at.is_some(),
+            life: columns::lifecycle(deleted_at, name, phone, email)?,
         })
     }
 }
@@ -73,25 +79,6 @@ impl FinishedOperationRow {
 }
 
 #[derive(Queryable, Selectable)]
-#[diesel(table_name = contacts, check_for_backend(diesel::sqlite::Sqlite))]
-pub(super) struct ContactRow {
-    #[diesel(embed)]
-    state: ContactStateRow,
-    name: Option<String>,
-    phone: Option<String>,
-    email: Option<String>,
-}
-
-impl ContactRow {
-    pub(super) fn read(self) -> Result<Contact, StoreError> {
-        let deleted_at = self.state.deleted_at.map(timestamp).transpose()?;
-        let (name, phone, email) = (self.name.as_deref(), self.phone.as_deref(), self.email.as_deref());
-        let life = columns::lifecycle(deleted_at, name, phone, email)?;
-        Ok(Contact::new(self.state.read()?, life))
-    }
-}
-
-#[derive(Queryable, Selectable)]
 #[diesel(table_name = operations, check_for_backend(diesel::sqlite::Sqlite))]
 pub(super) struct OperationRow {
     id: Vec<u8>,
@@ -103,6 +90,12 @@ pub(super) struct OperationRow {
     fingerprint: Option<Vec<u8>>,
     accepted_at: i64,
     completed_at: i64,
+    position: Option<i64>,
+    caller: Option<String>,
+    trace_id: Option<Vec<u8>>,
+    attempts: Option<i32>,
+    changed: Option<i16>,
+    old_values: Option<String>,
 }
 
 impl OperationRow {
@@ -119,6 +112,10 @@ impl OperationRow {
             fingerprint: self.fingerprint.as_deref().map(fingerprint).transpose()?,
             accepted_at: timestamp(self.accepted_at)?,
             completed_at: timestamp(self.completed_at)?,
+            position: self.position,
+            origin: columns::origin(self.caller, self.trace_id.as_deref().map(uuid).transpose()?, self.attempts),
+            changed: self.changed.map(columns::changed),
+            old_values: self.old_values.as_deref().map(columns::old_values).transpose()?,
         })
     }
 }
@@ -207,6 +204,11 @@ pub(super) struct NewOperation {
     accepted_at: i64,
     completed_at: i64,
     position: Option<i64>,
+    caller: Option<String>,
+    trace_id: Option<Vec<u8>>,
+    attempts: Option<i32>,
+    changed: Option<i16>,
+    old_values: Option<String>,
 }
 
 impl NewOperation {
@@ -226,16 +228,18 @@ impl NewOperation {
             accepted_at: micros(failed.accepted_at),
             completed_at,
             position: None,
+            caller: failed.origin.caller.as_deref().map(str::to_owned),
+            trace_id: columns::trace_id(&failed.origin).map(blob),
+            attempts: Some(columns::attempts(&failed.origin)),
+            changed: None,
+            old_values: None,
         }
     }
 
-    pub(super) fn new(
-        attempt: &Attempt,
-        (status, reason): (&'static str, Option<&'static str>),
-        completed_at: i64,
-        position: Option<i64>,
-    ) -> Self {
-        let command = &attempt.command;
+    pub(super) fn new(attempt: &Attempt, record: &OperationRecord, completed_at: i64, position: Option<i64>) -> Self {
+        let Attempt { command, origin, .. } = attempt;
+        let (status, reason) = columns::status_text(record.status);
+        let fingerprint = columns::fingerprint(command, record.status);
         Self {
             id: blob(command.operation_id.uuid()),
             contact_id: blob(command.contact_id.uuid()),
@@ -243,10 +247,15 @@ impl NewOperation {
             status,
             reason,
             replays: i32::try_from(attempt.replays).unwrap_or(i32::MAX),
-            fingerprint: command.fingerprint.map(|fingerprint| blob(Uuid::from_u128(fingerprint.0))),
+            fingerprint: fingerprint.map(|fingerprint| blob(Uuid::from_u128(fingerprint.0))),
             accepted_at: micros(command.accepted_at),
             completed_at,
             position,
+            caller: origin.caller.as_deref().map(str::to_owned),
+            trace_id: columns::trace_id(origin).map(blob),
+            attempts: Some(columns::attempts(origin)),
+            changed: record.changed.map(columns::changed_bits),
+            old_values: record.old_values.as_ref().and_then(columns::old_values_text),
         }
     }
 }

@@ -38,6 +38,11 @@ diesel::table! {
         accepted_at -> BigInt,
         completed_at -> BigInt,
         position -> Nullable<BigInt>,
+        caller -> Nullable<Text>,
+        trace_id -> Nullable<Binary>,
+        attempts -> Nullable<Integer>,
+        changed -> Nullable<SmallInt>,
+        old_values -> Nullable<Text>,
     }
 }
 

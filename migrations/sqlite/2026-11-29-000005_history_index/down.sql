@@ -1,0 +1,2 @@
+DROP INDEX operations_old_values;
+DROP INDEX operations_contact;
