@@ -17,6 +17,7 @@ mod browser;
 mod bulk;
 mod changes;
 mod chaos;
+mod console_dead_letters;
 mod corpora;
 mod corpus;
 mod delivery;
