@@ -18,6 +18,7 @@ mod bulk;
 mod changes;
 mod chaos;
 mod console;
+mod console_dead_letters;
 mod console_page;
 mod corpora;
 mod corpus;

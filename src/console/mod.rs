@@ -32,6 +32,7 @@ use now::Now;
 use problem::Problem;
 use samples::Sources;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the console needs of its process, when the process has started. Clones share it.
@@ -46,6 +47,8 @@ pub struct Parts {
     /// `pending`, `expired` or `unknown`: what an operation is that SQL does not know, if older operations than this were
     /// removed.
     pub unfinished: Arc<dyn Fn(OperationId, Option<Timestamp>) -> &'static str + Send + Sync>,
+    /// The data folder of a standalone, if the process works on one.
+    pub data_folder: Option<PathBuf>,
     /// The stop signal of the process.
     pub stop: Stop,
 }

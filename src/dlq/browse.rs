@@ -16,7 +16,7 @@ pub(super) const REMOVE_BATCH: usize = 500;
 const MAX_REMOVAL_PASSES: usize = 5;
 
 /// The dead letters that an operation still has to process.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SelectedMessages {
     /// The count of each fingerprint: two dead letters may be equal in every byte.
     remaining: HashMap<Fingerprint, usize>,
@@ -123,9 +123,9 @@ impl RemainingMatches {
 }
 
 /// The order in which operations process dead letters: by first failure, then by position in the queue.
-pub(super) type FailureOrder = (Timestamp, usize);
+pub(crate) type FailureOrder = (Timestamp, usize);
 
-pub(super) fn failure_order(summary: &DeadLetterSummary, position: usize) -> FailureOrder {
+pub(crate) fn failure_order(summary: &DeadLetterSummary, position: usize) -> FailureOrder {
     (summary.first_failed.unwrap_or(Timestamp::UNIX_EPOCH), position)
 }
 
@@ -181,6 +181,27 @@ pub(crate) fn select(run: &Run<'_>, selection: &Selection) -> Result<(SelectedMe
         run.operator.nothing_selected(&others)?;
     }
     Ok((selected, groups, others))
+}
+
+/// The groups of the selected dead letters, and of all others.
+pub(crate) fn group(run: &Run<'_>, selection: &Selection) -> Result<(Groups, Groups), DlqError> {
+    if selection.limit.is_some() {
+        return select(run, selection).map(|(_, groups, others)| (groups, others));
+    }
+    // Does not remember which dead letters are selected.
+    let (mut groups, mut others) = (Groups::default(), Groups::default());
+    browse_all(run, Activity::Read, |summary, _| {
+        if selection.matches(summary) {
+            groups.add(summary)
+        } else {
+            others.add(summary)
+        }
+        true
+    })?;
+    if groups.is_empty() && !others.is_empty() {
+        run.operator.nothing_selected(&others)?;
+    }
+    Ok((groups, others))
 }
 
 /// The dead letters that an operation is about.

@@ -18,12 +18,18 @@ mod selection;
 mod summary;
 
 pub use arguments::{Confirmation, Format, Operation, SendOptions};
-pub(crate) use operations::export::ExportLine as DeadLetterLine;
+pub(crate) use browse::{FailureOrder, SelectedMessages, browse_all, failure_order, group, select};
+pub(crate) use groups::rfc3339;
+pub(crate) use operations::discard::{discard, run as discard_selected};
+pub(crate) use operations::export::{ExportLine as DeadLetterLine, WriteError, copy};
+pub(crate) use operations::fix::{Copies, FixError, FixedBody, Replacement, run as fix};
+pub(crate) use operations::replay::run as replay;
+pub(crate) use operator::{Activity, Answer, NoProgress, Operator, Progress, Question};
 pub use output::Console;
+pub(crate) use report::{EndedEarly, Outcomes, Report};
 pub use selection::Selection;
 pub(crate) use summary::DeadLetterSummary;
 
-use operator::Operator;
 use output::TerminalOperator;
 
 use crate::queue::{DeadLetterQueue, Publisher, QueueError};
@@ -39,6 +45,9 @@ pub enum DlqError {
     /// The operation failed. The text says what was done; the rest is unchanged.
     #[error("{0}")]
     Failed(String),
+    /// The operation needs the database, which does not answer. Nothing was done.
+    #[error("{0}")]
+    NoStore(String),
     /// The queue failed.
     #[error("the dead letter queue cannot be used: {0}")]
     Queue(#[from] QueueError),

@@ -73,6 +73,13 @@ pub(crate) trait Progress {
     fn advance(&self, by: usize);
 }
 
+/// Shows nothing.
+pub(crate) struct NoProgress;
+
+impl Progress for NoProgress {
+    fn advance(&self, _by: usize) {}
+}
+
 /// Who runs an operation.
 pub(crate) trait Operator {
     /// Whether the operation may change what it found.

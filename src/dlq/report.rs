@@ -96,6 +96,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// The report of something that is no operation of the command line.
+    pub(crate) fn of(selected: usize, done: usize) -> Self {
+        Self { selected, done, ..Self::default() }
+    }
+
     /// Whether the operation completed everything that was selected.
     pub(super) const fn completion(&self) -> Completion {
         if self.dry_run { Completion::Complete } else { Completion::from_remaining(self.remaining) }

@@ -393,7 +393,7 @@ fn console_parts(
     // Not from a replica, which may not have the last operations.
     let database = DatabaseSettings { read_url: None, ..settings.database.clone() };
     let settings = Settings { database, ..settings.clone() };
-    let (broker, store_folder) = (settings.broker.clone(), folder.clone());
+    let (broker, store_folder, data_folder) = (settings.broker.clone(), folder.clone(), folder.clone());
     Ok(console::Parts {
         open_queue: Arc::new(move || {
             Ok(match &folder {
@@ -408,6 +408,7 @@ fn console_parts(
             Unknown::Expired => "expired",
             Unknown::NeverIssued => "unknown",
         }),
+        data_folder,
         stop: stop.clone(),
     })
 }

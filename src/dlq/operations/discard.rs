@@ -18,7 +18,7 @@ pub(crate) fn run(run: &Run<'_>, selection: &Selection) -> Result<Report, DlqErr
         ..empty_report()
     };
     Ok(match confirmed.into_messages() {
-        Some(messages) => discard(run, messages),
+        Some(mut messages) => discard(run, &mut messages),
         None => report,
     })
 }
@@ -27,8 +27,8 @@ fn empty_report() -> Report {
     Report { operation: "discard", past_tense: "discarded", ..Report::default() }
 }
 
-/// Discards exactly these dead letters.
-pub(crate) fn discard(run: &Run<'_>, mut selected: SelectedMessages) -> Report {
+/// Discards exactly these dead letters. Those that are not discarded stay in `selected`.
+pub(crate) fn discard(run: &Run<'_>, selected: &mut SelectedMessages) -> Report {
     let count = selected.len();
     let (mut notes, mut ended_early) = (Vec::new(), None);
     let progress = run.operator.progress(Activity::Discard, count);

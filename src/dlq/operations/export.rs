@@ -63,6 +63,11 @@ impl ExportLine {
         line
     }
 
+    /// The same line with another JSON body.
+    pub(in crate::dlq) fn with_body(self, body: &str) -> Self {
+        Self { body: single_line_json(body), body_base64: None, ..self }
+    }
+
     /// Whether the line is unchanged since its export.
     pub(in crate::dlq) fn is_unchanged(&self) -> bool {
         self.digest == self.compute_digest()
@@ -181,7 +186,7 @@ pub(in crate::dlq) fn run(run: &Run<'_>, target: &Target, selection: &Selection)
 
 /// Why lines could not be written.
 #[derive(Debug, thiserror::Error)]
-enum WriteError {
+pub(crate) enum WriteError {
     #[error("{0}")]
     Queue(#[from] QueueError),
     #[error("{0}")]
@@ -215,6 +220,26 @@ fn write_lines(
     }
     out.flush()?;
     Ok(written)
+}
+
+/// Writes the selected dead letters as `export --keep` does. Returns those that are written: exactly they may be
+/// discarded afterwards.
+pub(crate) fn copy(
+    run: &Run<'_>,
+    selected: &SelectedMessages,
+    out: &mut dyn Write,
+) -> Result<SelectedMessages, WriteError> {
+    let mut copied = SelectedMessages::default();
+    let mut output_error = None;
+    run.queue.browse(&mut |browser| {
+        match write_lines(run, browser, selected, out, false) {
+            Ok(written) => written.iter().for_each(|(_, fingerprint)| copied.add(*fingerprint)),
+            Err(WriteError::Queue(error)) => return Err(error),
+            Err(WriteError::Output(error)) => output_error = Some(error),
+        }
+        Ok(())
+    })?;
+    output_error.map_or(Ok(copied), |error| Err(error.into()))
 }
 
 /// The path of the file to write. In a folder, the file is named after the time.

@@ -126,10 +126,10 @@ fn send(
 }
 
 /// A valid line of the file and the message to send for it.
-struct PreparedLine {
+pub(super) struct PreparedLine {
     original_id: String,
-    is_changed: bool,
-    message: Message,
+    pub(super) is_changed: bool,
+    pub(super) message: Message,
 }
 
 /// A line number, and the line, the error in the line, or the error of reading it.
@@ -160,7 +160,8 @@ fn prepare(text: &str) -> Result<PreparedLine, String> {
     prepare_line(&line)
 }
 
-fn prepare_line(line: &ExportLine) -> Result<PreparedLine, String> {
+/// Makes the message to send for a line.
+pub(super) fn prepare_line(line: &ExportLine) -> Result<PreparedLine, String> {
     let mut original = line.message()?;
     check_size(&original)?;
     if line.is_unchanged() {

@@ -1,6 +1,6 @@
 //! `list`: counts dead letters by reason and operation, or writes one line for each.
 
-use crate::dlq::browse::{browse_all, failure_order, select};
+use crate::dlq::browse::{browse_all, failure_order, group};
 use crate::dlq::groups::{ago, rfc3339};
 use crate::dlq::operator::Activity;
 use crate::dlq::output::Console;
@@ -34,7 +34,7 @@ pub(in crate::dlq) fn run(
     if messages {
         return list_messages(run, console, selection);
     }
-    let (_, groups, others) = select(run, selection)?;
+    let (groups, others) = group(run, selection)?;
     console.print_groups(&groups, &others)?;
     Ok(Completion::Complete)
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(
             Replay { run, options, selected, results: Results::default(), notes: Vec::new(), ended_early: None };
         let store = open_reachable_store(run);
         if let (true, Err(error)) = (with_canary, &store) {
-            return Err(DlqError::Failed(format!(
+            return Err(DlqError::NoStore(format!(
                 "SQL is needed for the result of the canary, but it is unavailable ({error}); use --no-canary to \
                  replay without a canary"
             )));
