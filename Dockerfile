@@ -22,6 +22,7 @@ RUN mkdir -p src tests \
     && cargo build --locked --release --features tls,otlp
 
 COPY migrations migrations
+COPY docs/OPERATIONS.md docs/DEAD-LETTERS.md docs/
 COPY src src
 # The sources must be newer than the build of the empty program.
 RUN touch src/main.rs src/lib.rs \

@@ -22,7 +22,7 @@ STACK ?= standalone
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test test-otlp test-image bench bench-counts chaos cluster upgrade recovery matrix observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test screenshots test-otlp test-image bench bench-counts chaos cluster upgrade recovery matrix observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,7 @@ build: ## Build the program
 
 test: ## Run all tests, with a real RabbitMQ, PostgreSQL and Chromium (ARGS: additional arguments)
 	@tests/chromium
+	tests/axe >/dev/null
 	urls=$$(tests/services up)
 	eval "$$urls"
 	echo 'The services keep running for the next test run; `make services-down` stops them.'
@@ -43,6 +44,10 @@ test: ## Run all tests, with a real RabbitMQ, PostgreSQL and Chromium (ARGS: add
 	else
 		cargo test --locked $(ARGS)
 	fi
+
+screenshots: ## Make the pictures of the operator's console in docs/images, with made-up data (5 minutes)
+	@tests/chromium
+	cargo test --locked --test suite -- --ignored --exact console_page::pictures_for_the_documents
 
 openapi: ## Update docs/openapi.json from the code
 	CONTACTS_RENEW=1 cargo test --locked --test suite -- openapi::the_committed

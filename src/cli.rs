@@ -55,6 +55,18 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<String>,
     },
+    /// Serve the operator's console alone, on the admin port.
+    ///
+    /// The console shows what is wrong, the dead-lettered messages, and the life of a change. Roles serve it, too, if the
+    /// setting admin.console is true. docs/CONSOLE.md describes it.
+    Console {
+        /// Address and port of the console (setting admin.listen).
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<String>,
+        /// The data folder of a standalone, running or not, instead of broker.url and database.url.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<String>,
+    },
     /// Update the database schema to this version of the program.
     ///
     /// The setting database.url names the database. Run this once for each new version, before its roles start.
@@ -199,7 +211,7 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
-    /// Create an API key and its entry for http.api_keys.
+    /// Create an API key and its entry for http.api_keys, or for admin.console_keys.
     ///
     /// The first line of the output is the key. It is shown only once. The second line is the entry, which contains no
     /// secret.
@@ -288,6 +300,9 @@ fn layers(
         Command::Standalone { listen, data_dir } => {
             layers.flag("http.listen", listen.as_ref()).flag("standalone.data_dir", data_dir.as_ref())
         }
+        Command::Console { listen, data_dir } => {
+            layers.flag("admin.listen", listen.as_ref()).flag("standalone.data_dir", data_dir.as_ref())
+        }
         Command::Backup { data_dir, .. } | Command::Restore { data_dir, .. } => {
             layers.flag("standalone.data_dir", data_dir.as_ref())
         }
@@ -300,6 +315,9 @@ fn run(command: &Command, settings: &Settings, layers: &Layers) -> Result<Comple
         Command::Producer { .. } => runtime::run(Role::Producer, settings, layers)?,
         Command::Consumer => runtime::run(Role::Consumer, settings, layers)?,
         Command::Standalone { .. } => runtime::run(Role::Standalone, settings, layers)?,
+        Command::Console { data_dir, .. } => {
+            runtime::run(Role::Console { embedded: data_dir.is_some() }, settings, layers)?;
+        }
         Command::Migrate { down } => runtime::migrate(settings, if *down { Direction::Down } else { Direction::Up })?,
         Command::Prune { older_than, batch, data_dir } => {
             runtime::prune(settings, *older_than, *batch, data_dir.as_deref())?;

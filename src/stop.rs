@@ -1,7 +1,7 @@
 //! The stop signal of a role. It is set once; threads and tasks can wait for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -22,6 +22,7 @@ struct Shared {
     cause: Mutex<Option<Cause>>,
     threads: Condvar,
     tasks: Notify,
+    children: Mutex<Vec<Weak<Shared>>>,
 }
 
 /// A stop signal; clones share it.
@@ -49,10 +50,27 @@ impl Stop {
         })
     }
 
+    /// A signal that is set when this one is, and that can also be set alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let child = Self::default();
+        let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(&child.0));
+        drop(children);
+        // After the registration, so that a signal between the two is not missed.
+        if let Some(cause) = self.cause() {
+            child.set(cause);
+        }
+        child
+    }
+
     fn set(&self, cause: Cause) {
-        self.0.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+        self.0.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause.clone());
         self.0.threads.notify_all();
         self.0.tasks.notify_waiters();
+        let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.iter().filter_map(Weak::upgrade).for_each(|child| Self(child).set(cause.clone()));
     }
 
     /// Why the role stops; `None` while it runs.
@@ -107,6 +125,16 @@ mod tests {
         let stop = Stop::default();
         stop.spawn("worker-1".into(), || panic!("on purpose")).unwrap().join().unwrap();
         assert_eq!(stop.cause(), Some(Cause::Failed("the thread worker-1 panicked".into())));
+    }
+
+    #[test]
+    fn a_child_is_set_alone_or_with_its_parent() {
+        let parent = Stop::default();
+        let (alone, together) = (parent.child(), parent.child());
+        alone.request();
+        assert!(alone.is_set() && !parent.is_set() && !together.is_set());
+        parent.request();
+        assert!(together.is_set() && parent.child().is_set());
     }
 
     #[tokio::test]

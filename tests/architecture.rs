@@ -13,6 +13,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("stop", &[]),
     ("backoff", &[]),
     ("terminal", &[]),
+    ("security_headers", &[]),
     ("telemetry", &["domain", "config"]),
     ("queue", &["domain", "message", "config", "telemetry", "stop", "backoff"]),
     ("store", &["domain", "config", "telemetry"]),
@@ -21,7 +22,22 @@ const MODULES: &[(&str, &[&str])] = &[
     ("dlq", &["domain", "message", "queue", "store", "stop", "terminal"]),
     ("events", &["domain", "formats", "queue", "store", "config", "telemetry", "stop", "backoff"]),
     ("subject", &["domain", "formats", "message", "queue", "store", "dlq", "stop", "terminal"]),
-    ("producer", &["domain", "formats", "message", "queue", "store", "subject", "config", "telemetry", "stop"]),
+    (
+        "producer",
+        &[
+            "domain",
+            "formats",
+            "message",
+            "queue",
+            "store",
+            "subject",
+            "config",
+            "telemetry",
+            "stop",
+            "security_headers",
+        ],
+    ),
+    ("console", &["domain", "message", "queue", "store", "dlq", "config", "telemetry", "stop", "security_headers"]),
     ("consumer", &["domain", "message", "queue", "store", "config", "telemetry", "stop", "backoff"]),
     ("transfer", &["formats", "stop", "backoff", "terminal"]),
     (
@@ -29,6 +45,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "domain",
             "producer",
+            "console",
             "consumer",
             "events",
             "dlq",
@@ -69,7 +86,7 @@ const CONTAINED_LIBRARIES: &[(&str, &[&str])] = &[
     ("amiquip", &["queue/rabbitmq/"]),
     ("csv_core", &["formats/"]),
     ("diesel", &["store/", "queue/embedded/"]),
-    ("actix_web", &["producer/", "telemetry/admin.rs", "runtime/"]),
+    ("actix_web", &["producer/", "console/", "telemetry/admin.rs", "runtime/", "security_headers.rs"]),
     ("clap", &["cli.rs", "dlq/arguments.rs", "dlq/selection.rs", "subject/arguments.rs", "transfer/arguments.rs"]),
     ("ureq", &["transfer/client.rs"]),
 ];

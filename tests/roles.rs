@@ -177,6 +177,7 @@ fn help_reads_well() {
         &[][..],
         &["producer"],
         &["standalone"],
+        &["console"],
         &["migrate"],
         &["prune"],
         &["backup"],

@@ -1,13 +1,14 @@
 //! API keys in the settings: a plain key, or its name, scopes and hash.
 //!
 //! The rule of this file: an error names an entry by its position in the list and never quotes it, because it may be a
-//! secret.
+//! secret. A comparison of a key takes constant time, so its duration reveals nothing about the keys.
 
 use super::Secret;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use subtle::ConstantTimeEq;
 
 /// The longest name of a key, in bytes.
 const MAX_NAME: usize = 64;
@@ -118,6 +119,39 @@ impl ApiKey {
     }
 }
 
+/// The valid keys, as digests. All digests have the same length.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiKeys(Vec<ApiKey>);
+
+impl ApiKeys {
+    /// The valid keys.
+    pub const fn new(keys: Vec<ApiKey>) -> Self {
+        Self(keys)
+    }
+
+    /// The valid key with this text.
+    pub fn find(&self, sent: &[u8]) -> Option<&ApiKey> {
+        let sent: [u8; 32] = Sha256::digest(sent).into();
+        // Every key is compared, also after a match.
+        self.0.iter().fold(None, |found, key| if bool::from(key.digest.ct_eq(&sent)) { Some(key) } else { found })
+    }
+
+    /// How many keys there are.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no key.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names of the keys, for the log.
+    pub fn names(&self) -> String {
+        self.0.iter().map(|key| &*key.name).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Parses `http.api_keys`. Plain keys are named by their position and may read and write contacts.
 pub(super) fn parse(entries: &[Secret]) -> Result<Vec<ApiKey>, String> {
     let mut keys: Vec<ApiKey> = Vec::with_capacity(entries.len());
@@ -129,6 +163,20 @@ pub(super) fn parse(entries: &[Secret]) -> Result<Vec<ApiKey>, String> {
         keys.push(key);
     }
     Ok(keys)
+}
+
+/// Parses `admin.console_keys`. Each has a name, because the audit lines name the operator.
+pub(super) fn parse_operators(entries: &[Secret]) -> Result<Vec<ApiKey>, String> {
+    for (position, entry) in (1..).zip(entries) {
+        if !entry.reveal().contains(HASH_PREFIX) {
+            return Err(format!("entry {position}: write it as NAME:SCOPES:sha256:HEX"));
+        }
+    }
+    let keys = parse(entries)?;
+    match (1..).zip(&keys).find(|(_, key)| !key.scopes.read || key.scopes.subjects) {
+        Some((position, _)) => Err(format!("entry {position}: scopes are read, or read+write")),
+        None => Ok(keys),
+    }
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -164,6 +212,19 @@ mod tests {
         assert_eq!(keys[1].scopes, Scopes { read: true, ..Scopes::NONE });
         assert_eq!(keys[1].digest, digest("secret"));
         assert_eq!((keys[0].scopes, keys[2].digest), (Scopes::CONTACTS, digest("a:b")));
+    }
+
+    #[test]
+    fn an_operator_has_a_name_and_may_read() {
+        let operators = |scopes: &str| {
+            parse_operators(&[Secret::from(format!("night:{scopes}:sha256:{}", "ab".repeat(32)).as_str())])
+        };
+        assert_eq!(&*operators("read+write").unwrap()[0].name, "night");
+        assert!(operators("read").is_ok());
+        for wrong in ["write", "subjects", "read+subjects", "read+write+subjects"] {
+            assert_eq!(operators(wrong).unwrap_err(), "entry 1: scopes are read, or read+write", "{wrong}");
+        }
+        assert!(parse_operators(&[Secret::from("hunter2")]).unwrap_err().starts_with("entry 1: write it as NAME"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod layers;
 mod settings;
 mod value;
 
-pub use api_keys::{ApiKey, Scopes};
+pub use api_keys::{ApiKey, ApiKeys, Scopes};
 pub use layers::{ConfigError, Layers};
 pub use settings::*;
-pub use value::{Network, Origin, Secret, Url};
+pub use value::{AdminUrl, Network, Origin, Secret, Url};

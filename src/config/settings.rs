@@ -1,7 +1,7 @@
 //! The settings, their defaults and the checks between them.
 
 use super::api_keys::{self, ApiKey};
-use super::value::{self, Network, Origin, Secret, Url};
+use super::value::{self, AdminUrl, Network, Origin, Secret, Url};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -168,11 +168,33 @@ pub struct JwtSettings {
 pub struct AdminSettings {
     /// Address and port of `/livez`, `/readyz` and `/metrics`. Default `127.0.0.1:8081`.
     pub listen: SocketAddr,
+    /// Serve the operator's console under `/console`. The role `console` always does. Default `false`.
+    pub console: bool,
+    /// Keys for the console: each `NAME:SCOPES:sha256:HEX` with the SHA-256 of the key and the scopes `read` or
+    /// `read+write`. Default none: without keys, `listen` must be a loopback address.
+    #[serde(deserialize_with = "value::deserialize_secrets")]
+    pub console_keys: Vec<Secret>,
+    /// Admin ports of other processes that the console shows, for example `http://contacts-consumer:8081`. A name with
+    /// several addresses means several processes. Default none.
+    #[serde(deserialize_with = "value::deserialize_list")]
+    pub console_targets: Vec<AdminUrl>,
+}
+
+impl AdminSettings {
+    /// The keys of `console_keys`. An error names an entry by its position.
+    pub fn keys(&self) -> Result<Vec<ApiKey>, String> {
+        api_keys::parse_operators(&self.console_keys).map_err(|error| format!("admin.console_keys: {error}"))
+    }
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            console: false,
+            console_keys: Vec::new(),
+            console_targets: Vec::new(),
+        }
     }
 }
 
@@ -498,6 +520,7 @@ impl Settings {
             return Err("trace.sample_ratio must be from 0 to 1".into());
         }
         self.http.check()?;
+        self.admin.keys()?;
         if self.broker.prefix.len() > 100 || self.broker.prefix.contains(char::is_control) {
             return Err("broker.prefix must have at most 100 bytes and no control characters".into());
         }

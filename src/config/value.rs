@@ -196,6 +196,30 @@ impl FromStr for Origin {
     }
 }
 
+/// The address of an admin port: `http://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct AdminUrl(String);
+
+impl AdminUrl {
+    /// The host, or its address, and the port: `HOST:PORT`.
+    pub fn authority(&self) -> &str {
+        self.0.strip_prefix("http://").unwrap_or(&self.0)
+    }
+}
+
+impl FromStr for AdminUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = url::Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.username().is_empty());
+        let authority = url
+            .filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none())
+            .and_then(|url| Some(format!("http://{}:{}", url.host_str()?, url.port_or_known_default()?)));
+        authority.map(Self).ok_or("expected addresses of admin ports, for example http://contacts-consumer:8081")
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrMany<T> {

@@ -76,7 +76,7 @@ impl Worker {
                         self.shared.stop.misconfigured(why);
                         return;
                     }
-                    Err(error @ QueueError::Lost(_)) => {
+                    Err(error @ (QueueError::Lost(_) | QueueError::Busy(_))) => {
                         if self.queue.set_not_ready(error.to_string()) {
                             tracing::warn!(%error, "worker has no connection, trying again");
                         }

@@ -123,6 +123,21 @@ impl Default for Operation {
     }
 }
 
+impl Operation {
+    /// How the operator confirms. An operation that only reads, or only copies, needs no confirmation.
+    pub(super) const fn confirmation(&self) -> Confirmation {
+        match self {
+            Self::List { .. } | Self::Show { .. } => Confirmation { yes: true, dry_run: false },
+            Self::Export { keep, confirmation: Confirmation { yes, dry_run }, .. } => {
+                Confirmation { yes: *yes || *keep, dry_run: *dry_run }
+            }
+            Self::Replay { confirmation, .. }
+            | Self::Import { confirmation, .. }
+            | Self::Discard { confirmation, .. } => *confirmation,
+        }
+    }
+}
+
 /// How messages are sent.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Sending")]

@@ -1,9 +1,10 @@
 //! Browses the dead letter queue and remembers which messages are selected. Messages are identified by a fingerprint,
 //! so that a later browse finds the same messages and no newer ones.
 
-use super::output::{Groups, message_count};
+use super::groups::{Groups, message_count};
+use super::operator::{Activity, Answer, Question};
 use super::summary::{DeadLetterSummary, Fingerprint, fingerprint};
-use super::{Confirmation, Context, DlqError, Selection};
+use super::{DlqError, Run, Selection};
 use crate::domain::Timestamp;
 use crate::message::Message;
 use crate::queue::{DeadLetterBrowser, QueueError};
@@ -15,7 +16,8 @@ pub(super) const REMOVE_BATCH: usize = 500;
 const MAX_REMOVAL_PASSES: usize = 5;
 
 /// The dead letters that an operation still has to process.
-pub(super) struct SelectedMessages {
+#[derive(Clone, Default)]
+pub(crate) struct SelectedMessages {
     /// The count of each fingerprint: two dead letters may be equal in every byte.
     remaining: HashMap<Fingerprint, usize>,
     count: usize,
@@ -26,15 +28,11 @@ pub(super) struct SelectedMessages {
 }
 
 impl SelectedMessages {
-    fn new() -> Self {
-        Self { remaining: HashMap::new(), count: 0, removed: HashMap::new(), unselected_copies: HashMap::new() }
-    }
-
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.count
     }
 
-    fn add(&mut self, fingerprint: Fingerprint) {
+    pub(super) fn add(&mut self, fingerprint: Fingerprint) {
         *self.remaining.entry(fingerprint).or_default() += 1;
         self.count += 1;
     }
@@ -53,8 +51,8 @@ impl SelectedMessages {
 
     /// Checks that the removed dead letters are no longer in the queue, and removes them again if they are: a broken
     /// connection may lose acknowledgements. Returns how many are still there, and notes for the operator.
-    pub(super) fn verify_removal(&self, context: &Context) -> (usize, Vec<String>) {
-        match self.remove_until_gone(context) {
+    pub(super) fn verify_removal(&self, run: &Run<'_>) -> (usize, Vec<String>) {
+        match self.remove_until_gone(run) {
             Ok(0) => (0, Vec::new()),
             Ok(still_there) => {
                 let messages = message_count(still_there);
@@ -64,24 +62,24 @@ impl SelectedMessages {
         }
     }
 
-    fn remove_until_gone(&self, context: &Context) -> Result<usize, DlqError> {
+    fn remove_until_gone(&self, run: &Run<'_>) -> Result<usize, DlqError> {
         let mut still_there = 0;
         for _ in 0..if self.removed.is_empty() { 0 } else { MAX_REMOVAL_PASSES } {
-            if context.stop.is_set() {
+            if run.stop.is_set() {
                 break;
             }
             still_there = 0;
-            context.queue.browse(&mut |browser| {
+            run.queue.browse(&mut |browser| {
                 let (mut to_remove, mut tags) = (RemainingMatches(self.removed.clone()), Vec::new());
                 // Equal dead letters that must stay in the queue.
                 let mut to_keep = self.unselected_copies.clone();
                 for (fingerprint, count) in &self.remaining {
                     *to_keep.entry(*fingerprint).or_default() += count;
                 }
-                let progress = context.console.progress("checking the queue", browser.total());
+                let progress = run.operator.progress(Activity::Check, browser.total());
                 while let Some(dead_letter) = browser.next()? {
                     progress.advance(1);
-                    if context.stop.is_set() {
+                    if run.stop.is_set() {
                         return Ok(());
                     }
                     let fingerprint = fingerprint(&dead_letter.message);
@@ -125,24 +123,24 @@ impl RemainingMatches {
 }
 
 /// The order in which operations process dead letters: by first failure, then by position in the queue.
-pub(super) type FailureOrder = (Timestamp, usize);
+pub(crate) type FailureOrder = (Timestamp, usize);
 
-pub(super) fn failure_order(summary: &DeadLetterSummary, position: usize) -> FailureOrder {
+pub(crate) fn failure_order(summary: &DeadLetterSummary, position: usize) -> FailureOrder {
     (summary.first_failed.unwrap_or(Timestamp::UNIX_EPOCH), position)
 }
 
 /// Calls `visit` for every dead letter and shows the progress. Stops early if `visit` returns false.
-pub(super) fn browse_all(
-    context: &Context,
-    activity: &'static str,
+pub(crate) fn browse_all(
+    run: &Run<'_>,
+    activity: Activity,
     mut visit: impl FnMut(&DeadLetterSummary, &Message) -> bool,
 ) -> Result<(), DlqError> {
-    let result: Result<(), QueueError> = context.queue.browse(&mut |browser: &mut dyn DeadLetterBrowser| {
-        let progress = context.console.progress(activity, browser.total());
+    let result: Result<(), QueueError> = run.queue.browse(&mut |browser: &mut dyn DeadLetterBrowser| {
+        let progress = run.operator.progress(activity, browser.total());
         while let Some(dead_letter) = browser.next()? {
             progress.advance(1);
             let summary = DeadLetterSummary::of(&dead_letter.message);
-            if context.stop.is_set() || !visit(&summary, &dead_letter.message) {
+            if run.stop.is_set() || !visit(&summary, &dead_letter.message) {
                 break;
             }
         }
@@ -152,12 +150,12 @@ pub(super) fn browse_all(
 }
 
 /// Finds the selected dead letters. Returns them, their groups, and the groups of all other dead letters.
-pub(super) fn select(context: &Context, selection: &Selection) -> Result<(SelectedMessages, Groups, Groups), DlqError> {
+pub(crate) fn select(run: &Run<'_>, selection: &Selection) -> Result<(SelectedMessages, Groups, Groups), DlqError> {
     // Only a limit needs all dead letters first: it selects the earliest failures.
     let mut candidates: Vec<(FailureOrder, Fingerprint, DeadLetterSummary)> = Vec::new();
     let (mut groups, mut others, mut position) = (Groups::default(), Groups::default(), 0);
-    let mut selected = SelectedMessages::new();
-    browse_all(context, "reading the queue", |summary, message| {
+    let mut selected = SelectedMessages::default();
+    browse_all(run, Activity::Read, |summary, message| {
         position += 1;
         if !selection.matches(summary) {
             others.add(summary);
@@ -180,37 +178,57 @@ pub(super) fn select(context: &Context, selection: &Selection) -> Result<(Select
         }
     }
     if selected.len() == 0 && !others.is_empty() {
-        context.console.print_note("No message matches the selection. The queue contains:")?;
-        context.console.print_note(&others.table())?;
+        run.operator.nothing_selected(&others)?;
     }
     Ok((selected, groups, others))
 }
 
-/// Finds the selected dead letters and asks for confirmation. Returns how many are selected and, if the operator
-/// confirmed, the dead letters.
+/// The groups of the selected dead letters, and of all others.
+pub(crate) fn group(run: &Run<'_>, selection: &Selection) -> Result<(Groups, Groups), DlqError> {
+    if selection.limit.is_some() {
+        return select(run, selection).map(|(_, groups, others)| (groups, others));
+    }
+    // Does not remember which dead letters are selected.
+    let (mut groups, mut others) = (Groups::default(), Groups::default());
+    browse_all(run, Activity::Read, |summary, _| {
+        if selection.matches(summary) {
+            groups.add(summary)
+        } else {
+            others.add(summary)
+        }
+        true
+    })?;
+    if groups.is_empty() && !others.is_empty() {
+        run.operator.nothing_selected(&others)?;
+    }
+    Ok((groups, others))
+}
+
+/// The dead letters that an operation is about.
+pub(super) struct Confirmed {
+    pub(super) count: usize,
+    pub(super) answer: Answer,
+    pub(super) messages: SelectedMessages,
+}
+
+impl Confirmed {
+    /// The dead letters, if the operator confirmed.
+    pub(super) fn into_messages(self) -> Option<SelectedMessages> {
+        (self.answer == Answer::Yes && self.count > 0).then_some(self.messages)
+    }
+}
+
+/// Finds the selected dead letters and asks for confirmation.
 pub(super) fn select_and_confirm(
-    context: &Context,
+    run: &Run<'_>,
     selection: &Selection,
-    confirmation: Confirmation,
     verb: &str,
     consequence: &str,
-) -> Result<(usize, Option<SelectedMessages>), DlqError> {
-    if !selection.has_criteria() {
-        return Err(DlqError::Usage(format!(
-            "select the messages to {verb}: --all, or --reason, --operation, --contact, --id, --since, --until"
-        )));
-    }
-    context.console.require_terminal_or_yes(confirmation)?;
-    let (selected, groups, _) = select(context, selection)?;
-    let count = selected.len();
-    if count == 0 {
-        return Ok((0, None));
-    }
-    if !confirmation.yes || confirmation.dry_run {
-        context.console.print_note(&groups.table())?;
-    }
-    let confirmed = !confirmation.dry_run
-        && context.console.confirm(confirmation, &format!("{verb} {}{consequence}?", message_count(count)))?;
-    (context.watch_signals)();
-    Ok((count, confirmed.then_some(selected)))
+) -> Result<Confirmed, DlqError> {
+    selection.require_criteria(verb)?;
+    let (messages, groups, _) = select(run, selection)?;
+    let count = messages.len();
+    let text = &format!("{verb} {}{consequence}?", message_count(count));
+    let answer = run.operator.confirm(Question { count, groups: Some(&groups), notes: &[], text })?;
+    Ok(Confirmed { count, answer, messages })
 }

@@ -7,18 +7,30 @@
 
 mod arguments;
 mod browse;
+mod groups;
 mod operations;
-mod outcomes;
+mod operator;
 mod output;
+mod report;
 mod resend;
+mod results;
 mod selection;
 mod summary;
 
 pub use arguments::{Confirmation, Format, Operation, SendOptions};
-pub(crate) use operations::export::ExportLine as DeadLetterLine;
+pub(crate) use browse::{FailureOrder, SelectedMessages, browse_all, failure_order, group, select};
+pub(crate) use groups::rfc3339;
+pub(crate) use operations::discard::{discard, run as discard_selected};
+pub(crate) use operations::export::{ExportLine as DeadLetterLine, WriteError, copy};
+pub(crate) use operations::fix::{Copies, FixError, FixedBody, Replacement, run as fix};
+pub(crate) use operations::replay::run as replay;
+pub(crate) use operator::{Activity, Answer, NoProgress, Operator, Progress, Question};
 pub use output::Console;
+pub(crate) use report::{EndedEarly, Outcomes, Report};
 pub use selection::Selection;
 pub(crate) use summary::DeadLetterSummary;
+
+use output::TerminalOperator;
 
 use crate::queue::{DeadLetterQueue, Publisher, QueueError};
 use crate::stop::Stop;
@@ -33,6 +45,9 @@ pub enum DlqError {
     /// The operation failed. The text says what was done; the rest is unchanged.
     #[error("{0}")]
     Failed(String),
+    /// The operation needs the database, which does not answer. Nothing was done.
+    #[error("{0}")]
+    NoStore(String),
     /// The queue failed.
     #[error("the dead letter queue cannot be used: {0}")]
     Queue(#[from] QueueError),
@@ -56,7 +71,7 @@ impl Completion {
     }
 }
 
-/// What an operation works with.
+/// What the command line works with.
 pub struct Context {
     /// The dead letter queue.
     pub queue: Box<dyn DeadLetterQueue>,
@@ -72,20 +87,53 @@ pub struct Context {
     pub console: Console,
 }
 
-/// Runs an operation.
+/// One run of an operation: what it works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) queue: &'a dyn DeadLetterQueue,
+    /// Publishes replays.
+    pub(crate) publisher: &'a Publisher,
+    /// Opens the database, which knows the results of replays.
+    pub(crate) open_store: &'a dyn Fn() -> Result<Box<dyn Store>, StoreError>,
+    /// Set if the operator stops the run.
+    pub(crate) stop: &'a Stop,
+    pub(crate) operator: &'a dyn Operator,
+}
+
+/// Runs an operation of the command line.
 pub fn run(context: &Context, operation: &Operation) -> Result<Completion, DlqError> {
-    match operation {
-        Operation::List { selection, messages } => operations::list::run(context, selection, *messages),
-        Operation::Show { id } => operations::show::run(context, id),
-        Operation::Replay { selection, options, no_canary, confirmation } => {
-            operations::replay::run(context, selection, options, !no_canary, *confirmation)
+    let Context { queue, publisher, open_store, stop, watch_signals, console } = context;
+    let operator = TerminalOperator { console, confirmation: operation.confirmation(), watch_signals };
+    let run = &Run { queue: &**queue, publisher, open_store, stop, operator: &operator };
+    let report = match operation {
+        Operation::List { selection, messages } => return operations::list::run(run, console, selection, *messages),
+        Operation::Show { id } => return operations::show::run(run, console, id),
+        Operation::Replay { selection, options, no_canary, .. } => {
+            selection.require_criteria("replay")?;
+            operator.require_terminal_or_yes()?;
+            operations::replay::run(run, selection, options, !no_canary)?
         }
-        Operation::Export { file, selection, keep, confirmation } => {
-            operations::export::run(context, file, selection, *keep, *confirmation)
+        Operation::Export { file, selection, keep, .. } => {
+            let target = operations::export::Target::new(file, *keep)?;
+            selection.require_criteria("export")?;
+            operator.require_terminal_or_yes()?;
+            let report = operations::export::run(run, &target, selection)?;
+            if target.is_stdout {
+                console.print_report_as_note(&report)?;
+                return Ok(report.completion());
+            }
+            report
         }
-        Operation::Import { file, options, confirmation } => {
-            operations::import::run(context, file, options, *confirmation)
+        Operation::Import { file, options, .. } => {
+            operator.require_terminal_or_yes()?;
+            operations::import::run(run, file, options)?
         }
-        Operation::Discard { selection, confirmation } => operations::discard::run(context, selection, *confirmation),
-    }
+        Operation::Discard { selection, .. } => {
+            selection.require_criteria("discard")?;
+            operator.require_terminal_or_yes()?;
+            operations::discard::run(run, selection)?
+        }
+    };
+    console.print_report(&report)?;
+    Ok(report.completion())
 }

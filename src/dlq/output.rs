@@ -2,17 +2,15 @@
 //!
 //! Results go to standard output, everything else to standard error.
 
-use super::outcomes::Outcomes;
-use super::summary::DeadLetterSummary;
+use super::groups::{Groups, message_count, rfc3339};
+use super::operator::{Activity, Answer, Operator, Progress, Question};
+use super::report::Report;
 use super::{Confirmation, DlqError, Format};
 use crate::domain::Timestamp;
-use crate::terminal::{align_columns, sanitize};
-use chrono::{SecondsFormat, Utc};
+use crate::terminal::sanitize;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
 
@@ -24,19 +22,6 @@ pub struct Console {
     format: Format,
     bold: bool,
 }
-
-/// Dead letters with the same reason and operation.
-#[derive(Clone, Debug)]
-struct Group {
-    count: usize,
-    oldest: Option<Timestamp>,
-    newest: Option<Timestamp>,
-    example: String,
-}
-
-/// Groups of dead letters, by reason and operation.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Groups(BTreeMap<(String, String), Group>);
 
 #[derive(Serialize)]
 struct GroupView<'a> {
@@ -53,129 +38,6 @@ struct ListView<'a> {
     total: usize,
     not_selected: usize,
     groups: Vec<GroupView<'a>>,
-}
-
-/// The result of an operation.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Report {
-    pub(super) operation: &'static str,
-    /// The operation's verb in the past tense, for people.
-    #[serde(skip)]
-    pub(super) past_tense: &'static str,
-    pub(super) dry_run: bool,
-    pub(super) interrupted: bool,
-    /// The operator did not confirm.
-    #[serde(skip)]
-    pub(super) declined: bool,
-    /// How many dead letters are selected, or how many lines the file has.
-    pub(super) selected: usize,
-    pub(super) done: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) outcomes: Option<Outcomes>,
-    /// Further information for the operator.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) notes: Vec<String>,
-}
-
-impl Groups {
-    pub(super) fn add(&mut self, summary: &DeadLetterSummary) {
-        let at = summary.last_failed;
-        let group = self.0.entry((summary.reason.clone(), summary.operation.clone())).or_insert_with(|| Group {
-            count: 0,
-            oldest: at,
-            newest: at,
-            example: summary.id.clone(),
-        });
-        group.count += 1;
-        if let Some(at) = at {
-            group.oldest = Some(group.oldest.map_or(at, |oldest| oldest.min(at)));
-            group.newest = Some(group.newest.map_or(at, |newest| newest.max(at)));
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn total(&self) -> usize {
-        self.0.values().map(|group| group.count).sum()
-    }
-
-    /// The groups, largest first.
-    fn sorted(&self) -> Vec<(&(String, String), &Group)> {
-        let mut groups: Vec<_> = self.0.iter().collect();
-        groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
-        groups
-    }
-
-    /// The groups as a table for people.
-    pub(super) fn table(&self) -> String {
-        let now = Utc::now();
-        let mut rows = vec![["REASON", "OPERATION", "COUNT", "OLDEST", "NEWEST", "EXAMPLE"].map(str::to_owned)];
-        for ((reason, operation), group) in self.sorted() {
-            rows.push([
-                reason.clone(),
-                operation.clone(),
-                group.count.to_string(),
-                ago(group.oldest, now),
-                ago(group.newest, now),
-                group.example.clone(),
-            ]);
-        }
-        align_columns(&rows)
-    }
-}
-
-/// The age of a time, in words.
-pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(at) = at else { return "unknown".to_owned() };
-    let seconds = (now - at).num_seconds();
-    match seconds {
-        ..0 => "in the future".to_owned(),
-        0..60 => format!("{seconds} s ago"),
-        60..3_600 => format!("{} min ago", seconds / 60),
-        3_600..86_400 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} d ago", seconds / 86_400),
-    }
-}
-
-pub(super) fn rfc3339(at: Timestamp) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-impl Report {
-    fn text(&self) -> String {
-        if self.dry_run {
-            return format!("dry run: {} selected, nothing changed\n{}", self.selection_size(), self.note_lines());
-        }
-        if self.selected == 0 {
-            return "nothing to do\n".to_owned();
-        }
-        if self.declined {
-            return "not confirmed, nothing changed\n".to_owned();
-        }
-        let mut text = format!("{} {} of {}", self.past_tense, self.done, self.selection_size());
-        if let Some(outcomes) = &self.outcomes {
-            let _ = write!(text, ": {outcomes}");
-        }
-        text.push('\n');
-        if self.interrupted && self.done < self.selected {
-            text.push_str("interrupted: the rest was not processed\n");
-        }
-        text + &self.note_lines()
-    }
-
-    fn selection_size(&self) -> String {
-        match (self.operation, self.selected) {
-            ("import", 1) => "1 line".to_owned(),
-            ("import", lines) => format!("{lines} lines"),
-            (_, count) => message_count(count),
-        }
-    }
-
-    fn note_lines(&self) -> String {
-        self.notes.iter().map(|note| format!("{note}\n")).collect()
-    }
 }
 
 impl Console {
@@ -279,7 +141,7 @@ impl Console {
     }
 
     /// Shows the progress of long work: a bar on a terminal, otherwise a line from time to time.
-    pub(crate) fn progress(&self, activity: &'static str, total: usize) -> Progress {
+    pub(crate) fn progress(&self, activity: &'static str, total: usize) -> ProgressLine {
         let terminal = stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target).with_message(activity);
@@ -289,11 +151,64 @@ impl Console {
         bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = write!(out, "{:.0}/s", state.per_sec());
         }));
-        Progress { bar, activity, total, last_line: Cell::new(Instant::now()), terminal }
+        ProgressLine { bar, activity, total, last_line: Cell::new(Instant::now()), terminal }
     }
 }
 
-pub(crate) struct Progress {
+/// The operator at a terminal, with the confirmation of the command line.
+pub(super) struct TerminalOperator<'a> {
+    pub(super) console: &'a Console,
+    pub(super) confirmation: Confirmation,
+    /// Called after the last question.
+    pub(super) watch_signals: &'a dyn Fn(),
+}
+
+impl TerminalOperator<'_> {
+    /// Fails if the operator cannot answer. Called first, so that a run cannot fail at its question.
+    pub(super) fn require_terminal_or_yes(&self) -> Result<(), DlqError> {
+        self.console.require_terminal_or_yes(self.confirmation)
+    }
+}
+
+impl Operator for TerminalOperator<'_> {
+    fn confirm(&self, question: Question<'_>) -> Result<Answer, DlqError> {
+        let Confirmation { yes, dry_run } = self.confirmation;
+        if question.count == 0 {
+            return Ok(if dry_run { Answer::DryRun } else { Answer::No });
+        }
+        if let Some(groups) = question.groups.filter(|_| !yes || dry_run) {
+            self.console.print_note(&groups.table())?;
+        }
+        let answer = if dry_run {
+            Answer::DryRun
+        } else {
+            if !yes {
+                question.notes.iter().try_for_each(|note| self.console.print_note(note))?;
+            }
+            match self.console.confirm(self.confirmation, question.text)? {
+                true => Answer::Yes,
+                false => Answer::No,
+            }
+        };
+        (self.watch_signals)();
+        Ok(answer)
+    }
+
+    fn nothing_selected(&self, others: &Groups) -> Result<(), DlqError> {
+        self.console.print_note("No message matches the selection. The queue contains:")?;
+        self.console.print_note(&others.table())
+    }
+
+    fn note(&self, text: &str) -> Result<(), DlqError> {
+        self.console.print_note(text)
+    }
+
+    fn progress(&self, activity: Activity, total: usize) -> Box<dyn Progress> {
+        Box::new(self.console.progress(activity.text(), total))
+    }
+}
+
+pub(crate) struct ProgressLine {
     bar: ProgressBar,
     activity: &'static str,
     total: usize,
@@ -301,7 +216,7 @@ pub(crate) struct Progress {
     terminal: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     pub(crate) fn advance(&self, by: usize) {
         self.bar.inc(by as u64);
         if !self.terminal && self.last_line.get().elapsed() > PROGRESS_INTERVAL {
@@ -313,29 +228,14 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+impl Progress for ProgressLine {
+    fn advance(&self, by: usize) {
+        self.advance(by);
     }
 }
 
-/// A number of dead-lettered messages, in words.
-pub(super) fn message_count(count: usize) -> String {
-    if count == 1 { "1 dead-lettered message".to_owned() } else { format!("{count} dead-lettered messages") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_shown_as_its_age() {
-        let now = Timestamp::from_timestamp(1_000_000, 0).unwrap();
-        let at = |seconds: i64| ago(Timestamp::from_timestamp(1_000_000 - seconds, 0), now);
-        assert_eq!(
-            [at(-5), at(0), at(59), at(60), at(7_300), at(200_000)],
-            ["in the future", "0 s ago", "59 s ago", "1 min ago", "2 h ago", "2 d ago"]
-        );
-        assert_eq!(ago(None, now), "unknown");
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }

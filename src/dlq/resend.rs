@@ -1,10 +1,10 @@
 //! Publishes dead letters to the work queue at a limited rate, and removes each one after its publisher confirm.
 
 use super::browse::{FailureOrder, SelectedMessages, failure_order};
-use super::outcomes::SentOperation;
-use super::output::Progress;
+use super::operator::Progress;
+use super::results::{Results, SentOperation};
 use super::summary::{DeadLetterSummary, Fingerprint, fingerprint};
-use super::{Context, DlqError};
+use super::{DlqError, Run};
 use crate::domain::{OperationId, Status};
 use crate::message::Message;
 use crate::queue::{PublishError, QueueError, QueueKind};
@@ -20,6 +20,9 @@ const BATCH_BYTES: usize = 64 * 1024 * 1024;
 const STEP_BYTES: usize = 4 * 1024 * 1024;
 /// The number of steps in a second, if the rate allows it.
 const STEPS_PER_SECOND: u32 = 10;
+
+/// How often a paused run asks whether it may go on.
+const PAUSE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Limits how many messages are sent in a second.
 pub(super) struct Throttle {
@@ -39,8 +42,8 @@ impl Throttle {
     }
 
     /// Waits until `count` more messages may be sent. Returns false if the operator stops the run.
-    pub(super) fn wait(&mut self, context: &Context, count: usize) -> bool {
-        let stopped = context.stop.sleep(self.next.saturating_duration_since(Instant::now()));
+    pub(super) fn wait(&mut self, run: &Run<'_>, count: usize) -> bool {
+        let stopped = run.stop.sleep(self.next.saturating_duration_since(Instant::now()));
         // After a pause, the rate does not increase.
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.next = self.next.max(Instant::now()) + Duration::from_secs(1) * count / self.rate;
@@ -51,7 +54,7 @@ impl Throttle {
 /// Publishes to the work queue and waits for the publisher confirms. If SQL already has a failure of an operation, the
 /// message gets a higher replay count. Without it, the consumer would take the message for the earlier attempt.
 pub(super) fn publish(
-    context: &Context,
+    run: &Run<'_>,
     store: Option<&dyn Store>,
     messages: &mut [Message],
 ) -> Vec<Result<(), PublishError>> {
@@ -67,7 +70,16 @@ pub(super) fn publish(
         }
     }
     let batch = messages.iter().map(|message| (QueueKind::Work, message.clone(), Duration::ZERO));
-    context.publisher.publish_all(batch, CONFIRM_TIMEOUT)
+    run.publisher.publish_all(batch, CONFIRM_TIMEOUT)
+}
+
+/// Waits while the operator pauses the run. Returns false if the operator stops it.
+pub(super) fn wait_while_paused(run: &Run<'_>, mut meanwhile: impl FnMut()) -> bool {
+    while run.operator.is_paused() && !run.stop.is_set() {
+        meanwhile();
+        run.stop.sleep(PAUSE_POLL_INTERVAL);
+    }
+    !run.stop.is_set()
 }
 
 /// What one browse replays.
@@ -78,7 +90,7 @@ pub(super) struct ReplayBatch<'a> {
     /// Replay only messages that name an operation, because only their results are visible.
     pub(super) only_with_operation: bool,
     pub(super) selected: &'a mut SelectedMessages,
-    pub(super) sent: &'a mut Vec<Option<SentOperation>>,
+    pub(super) results: &'a mut Results,
 }
 
 /// How many messages to send in the next step: at most `limit`, and not more bytes than can be confirmed in time.
@@ -92,22 +104,23 @@ fn next_step(pending: &[(u64, Fingerprint, Message)], limit: usize) -> usize {
 }
 
 /// Finds selected dead letters in one browse, replays them in the order of their first failure, and removes each one
-/// after its publisher confirm.
+/// after its publisher confirm. Returns whether a pause ended the browse.
 pub(super) fn replay_batch(
-    context: &Context,
+    run: &Run<'_>,
     batch: ReplayBatch<'_>,
     throttle: &mut Throttle,
-    progress: &Progress,
-) -> Result<(), DlqError> {
-    let ReplayBatch { store, limit, only_with_operation, selected, sent } = batch;
-    let result: Result<(), QueueError> = context.queue.browse(&mut |browser| {
+    progress: &dyn Progress,
+) -> Result<bool, DlqError> {
+    let ReplayBatch { store, limit, only_with_operation, selected, results } = batch;
+    let mut paused = false;
+    let result: Result<(), QueueError> = run.queue.browse(&mut |browser| {
         let (mut matches, mut position) = (selected.remaining_matches(), 0);
         let mut earliest: BTreeMap<FailureOrder, (u64, Fingerprint, Message)> = BTreeMap::new();
         let mut bytes = 0;
         while let Some(dead_letter) = browser.next()? {
             position += 1;
             let fingerprint = fingerprint(&dead_letter.message);
-            if context.stop.is_set() {
+            if run.stop.is_set() {
                 break;
             }
             // Decodes the body, so only if it matters.
@@ -130,9 +143,14 @@ pub(super) fn replay_batch(
         }
         let mut pending: Vec<_> = earliest.into_values().collect();
         while !pending.is_empty() {
+            // The canary is one message, so it has no pause.
+            paused = !only_with_operation && run.operator.is_paused();
+            if paused {
+                break;
+            }
             let rest = pending.split_off(next_step(&pending, throttle.step_size()));
             let step = std::mem::replace(&mut pending, rest);
-            if !throttle.wait(context, step.len()) {
+            if !throttle.wait(run, step.len()) {
                 break;
             }
             let mut replays: Vec<Message> = step
@@ -145,24 +163,28 @@ pub(super) fn replay_batch(
                 .collect();
             let mut failure = None;
             let mut confirmed = Vec::new();
-            let results = publish(context, store, &mut replays);
-            for ((result, (tag, fingerprint, _)), replay) in results.into_iter().zip(&step).zip(&replays) {
+            let published = publish(run, store, &mut replays);
+            for ((result, (tag, fingerprint, _)), replay) in published.into_iter().zip(&step).zip(&replays) {
                 match result {
                     Ok(()) => {
                         confirmed.push(*tag);
                         selected.mark_done(fingerprint);
-                        sent.push(SentOperation::of(replay));
+                        results.add(replay);
                         progress.advance(1);
                     }
                     Err(error) => failure = Some(error),
                 }
             }
             browser.remove(&confirmed)?;
+            if !only_with_operation {
+                results.poll_from_time_to_time(run, store);
+            }
             if let Some(error) = failure {
                 return Err(QueueError::Lost(error.to_string()));
             }
         }
         Ok(())
     });
-    Ok(result?)
+    result?;
+    Ok(paused)
 }

@@ -1,9 +1,10 @@
 //! The options that select dead-lettered messages. All operations have the same options.
 
+use super::DlqError;
 use super::summary::{DeadLetterSummary, UNKNOWN};
 use crate::domain::Timestamp;
 use chrono::{NaiveDate, NaiveTime, TimeDelta, Utc};
-use clap::Args;
+use clap::{Args, Command, FromArgMatches};
 use uuid::Uuid;
 
 /// Selects dead letters. A dead letter must meet all options; of an option with several values, it must meet one value.
@@ -57,15 +58,36 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Selection {
+    /// Parses the options of a command line, for example `--reason=invalid`.
+    pub(crate) fn from_options(options: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let command = Self::augment_args(Command::new("selection").no_binary_name(true).disable_help_flag(true));
+        let parsed = command.try_get_matches_from(options).and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.map_err(|error| {
+            let text = error.to_string();
+            let sentence = text.split("\n\n").next().unwrap_or_default();
+            sentence.trim_start_matches("error: ").trim().to_owned()
+        })
+    }
+
     /// Whether an option says which messages are selected. A limit alone does not.
-    pub(super) fn has_criteria(&self) -> bool {
+    pub(crate) fn has_criteria(&self) -> bool {
         self.all
             || self.since.is_some()
             || self.until.is_some()
             || [&self.reason, &self.operation, &self.contact, &self.id].iter().any(|values| !values.is_empty())
     }
 
-    pub(super) fn matches(&self, summary: &DeadLetterSummary) -> bool {
+    /// Fails if no option says which messages are selected.
+    pub(super) fn require_criteria(&self, verb: &str) -> Result<(), DlqError> {
+        if self.has_criteria() {
+            return Ok(());
+        }
+        Err(DlqError::Usage(format!(
+            "select the messages to {verb}: --all, or --reason, --operation, --contact, --id, --since, --until"
+        )))
+    }
+
+    pub(crate) fn matches(&self, summary: &DeadLetterSummary) -> bool {
         let accepts = |values: &[String], value: &str| values.is_empty() || values.iter().any(|wanted| wanted == value);
         accepts(&self.reason, &summary.reason)
             && accepts(&self.operation, &summary.operation)
@@ -108,6 +130,24 @@ mod tests {
         assert!(matches(|s| s.since = parse_time("2026-11-22T00:00:00Z").ok()));
         assert!(!matches(|s| s.until = parse_time("2026-11-22").ok()));
         assert!(matches(|s| s.until = parse_time("2026-11-23").ok()));
+    }
+
+    #[test]
+    fn the_options_of_a_command_line_are_a_selection() {
+        let parse = |options: &[&str]| Selection::from_options(options.iter().map(|option| (*option).to_owned()));
+        let selection = parse(&["--reason=invalid,poison", "--reason=x", "--limit=3"]).unwrap();
+        assert_eq!((selection.reason.len(), selection.limit), (3, Some(3)));
+        for (options, part) in [
+            (&["--since=yesterday"][..], "write it as 2h"),
+            (&["--operation=drop"], "insert"),
+            (&["--all", "--reason=x"], "cannot be used with"),
+            (&["--reason="], "a value is required"),
+            (&["--help"], "--help"),
+            (&["positional"], "positional"),
+        ] {
+            let error = parse(options).unwrap_err();
+            assert!(error.contains(part) && !error.contains("error:"), "{options:?}: {error}");
+        }
     }
 
     #[test]

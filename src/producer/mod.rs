@@ -20,7 +20,7 @@ pub use contacts::cursor::CursorKey;
 pub use contacts::query_parameters::Listing;
 pub use contacts::subjects::OpenSources;
 pub use problems::Problem;
-pub(crate) use state::IdKey;
+pub(crate) use state::{IdKey, Unknown};
 
 use crate::config::HttpSettings;
 use crate::queue::Publisher;

@@ -67,6 +67,9 @@ pub enum QueueError {
     /// The connection is lost, or the queue was deleted. The caller connects again.
     #[error("{0}")]
     Lost(String),
+    /// Another browser has the dead letters. Waiting helps.
+    #[error("{0}")]
+    Busy(String),
     /// A setting is wrong, or a queue was declared with other arguments. A new connection does not help.
     #[error("{0}")]
     Misconfigured(String),

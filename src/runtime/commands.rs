@@ -26,7 +26,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Opens the database of a data folder or of `database.url`.
-fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
+pub(super) fn open_store(settings: &Settings, data_dir: Option<&Path>) -> Result<Box<dyn Store>, StoreError> {
     Ok(match (data_dir, settings.database.url.reveal().strip_prefix("sqlite:")) {
         (Some(folder), _) => Box::new(Sqlite::new(&folder.join(DATABASE))?),
         (None, Some(path)) => {
@@ -289,6 +289,7 @@ pub fn api_key(name: &str, scopes: Scopes) -> Result<(), RunError> {
         std::io::stderr(),
         "The first line is the key. Give it to the caller; it is not shown again.\n\
          The second line is its entry. Add it to http.api_keys, for example in the file of CONTACTS__HTTP__API_KEYS_FILE.\n\
+         For an operator add it to admin.console_keys instead.\n\
          Separate entries by commas or line breaks. A running role reads the entry within 10 s."
     );
     Ok(())

@@ -1,19 +1,23 @@
-//! Reloads the credentials while a role runs: every ten seconds, and on SIGHUP.
+//! Reloads credentials while a role runs: every ten seconds, and on SIGHUP.
 //!
-//! The rule of this file: only API keys and token keys are reloaded. If they cannot be used, the old ones stay in
-//! effect and the error is logged once.
+//! The rule of this file: only API keys, token keys and the keys of the console are reloaded. If they cannot be used, the
+//! old ones stay in effect and the error is logged once.
 
 use super::RunError;
-use crate::config::Layers;
-use crate::producer::Credentials;
+use crate::config::{Layers, Settings};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The time between two reloads.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Starts to reload the credentials until the process exits.
-pub(super) fn start(layers: Layers, credentials: Credentials) -> Result<(), RunError> {
+/// Starts to reload credentials until the process exits. `renew` returns who has a key now, if that changed.
+pub(super) fn start(
+    layers: Layers,
+    renew: impl Fn(&Settings) -> Result<Option<String>, String> + Send + Sync + 'static,
+) -> Result<(), RunError> {
+    let renew = Arc::new(renew);
     let mut hangup = signal(SignalKind::hangup())?;
     actix_web::rt::spawn(async move {
         let mut last_error = None;
@@ -22,12 +26,16 @@ pub(super) fn start(layers: Layers, credentials: Credentials) -> Result<(), RunE
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(RELOAD_INTERVAL) => false,
             };
-            let (layers, credentials) = (layers.clone(), credentials.clone());
+            let (layers, renew) = (layers.clone(), renew.clone());
             // In a blocking thread, because a file may be on a disk that hangs.
-            let Ok(result) = tokio::task::spawn_blocking(move || reload(layers, &credentials)).await else { continue };
+            let reload = move || renew(&layers.load().map_err(|error| error.to_string())?);
+            let Ok(result) = tokio::task::spawn_blocking(reload).await else { continue };
             match result {
-                Ok(true) => last_error = None,
-                Ok(false) => {
+                Ok(Some(callers)) => {
+                    last_error = None;
+                    tracing::info!(callers, "credentials changed");
+                }
+                Ok(None) => {
                     last_error = None;
                     if requested {
                         tracing::info!("credentials are unchanged");
@@ -42,14 +50,4 @@ pub(super) fn start(layers: Layers, credentials: Credentials) -> Result<(), RunE
         }
     });
     Ok(())
-}
-
-/// Returns whether the credentials changed.
-fn reload(layers: Layers, credentials: &Credentials) -> Result<bool, String> {
-    let settings = layers.load().map_err(|error| error.to_string())?;
-    let changed = credentials.reload(&settings.http).map_err(|error| error.to_string())?;
-    if changed {
-        tracing::info!(callers = %credentials, "credentials changed");
-    }
-    Ok(changed)
 }

@@ -9,12 +9,13 @@ mod key_reload;
 mod monitor;
 mod signals;
 
-use crate::config::{BrokerSettings, ConsumerSettings, Layers, Settings, Url};
+use crate::config::{BrokerSettings, ConsumerSettings, DatabaseSettings, Layers, Settings, Url};
+use crate::console::{self, Console, ConsoleError};
 use crate::consumer::{self, LagTracker};
 use crate::data_folder::{self, CURSOR_KEY, DATABASE, DataFolderError};
 use crate::events::{self, EventLag};
-use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError};
-use crate::queue::embedded::EmbeddedQueue;
+use crate::producer::{self, Credentials, CredentialsError, CursorKey, IdKey, ServeError, Unknown};
+use crate::queue::embedded::{EmbeddedDeadLetters, EmbeddedQueue};
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Publisher, QueueError};
 use crate::stop::{Cause, Stop};
@@ -23,8 +24,9 @@ use crate::store::sqlite::Sqlite;
 use crate::store::{Direction, Store, StoreError};
 use crate::telemetry::metrics::{BUILD_INFO, LOG_LINES_DROPPED, MetricsExporter};
 use crate::telemetry::spans::{self, SpansError};
-use crate::telemetry::{self, Health, LogError, Logs};
+use crate::telemetry::{self, Health, LastError, LogError, Logs};
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::ServiceConfig;
 pub use commands::{api_key, backup, dlq, export, healthcheck, import, migrate, prune, restore, subject};
 use std::fs::{self, File};
 use std::io::Write;
@@ -44,6 +46,11 @@ pub enum Role {
     Consumer,
     /// Both in one process, on SQLite and the embedded queue.
     Standalone,
+    /// Only the operator's console.
+    Console {
+        /// For the data folder of a standalone, instead of RabbitMQ and PostgreSQL.
+        embedded: bool,
+    },
 }
 
 impl Role {
@@ -52,6 +59,7 @@ impl Role {
             Self::Producer => "producer",
             Self::Consumer => "consumer",
             Self::Standalone => "standalone",
+            Self::Console { .. } => "console",
         }
     }
 }
@@ -74,8 +82,14 @@ impl From<QueueError> for RunError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Misconfigured(reason) => Self::Misconfigured(reason),
-            QueueError::Lost(reason) => Self::Failed(reason),
+            QueueError::Lost(reason) | QueueError::Busy(reason) => Self::Failed(reason),
         }
+    }
+}
+
+impl From<ConsoleError> for RunError {
+    fn from(error: ConsoleError) -> Self {
+        Self::Misconfigured(error.to_string())
     }
 }
 
@@ -132,6 +146,7 @@ impl From<std::io::Error> for RunError {
 #[derive(Default)]
 struct Running {
     http: Option<ServerHandle>,
+    console: Option<Console>,
     /// The workers first, then their publisher.
     threads: Vec<JoinHandle<()>>,
     /// Held until the role has stopped.
@@ -168,16 +183,41 @@ async fn serve(role: Role, settings: &Settings, layers: &Layers, logs: &Logs) ->
             upkeep.run_upkeep();
         }
     });
-    let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), exporter.clone())
+    let with_console = settings.admin.console || matches!(role, Role::Console { .. });
+    let console = if with_console { Some(Console::new(role.name(), &settings.admin)?) } else { None };
+    let configure = {
+        let console = console.clone();
+        move |config: &mut ServiceConfig| console.iter().for_each(|console| console.routes(config))
+    };
+    let (admin, address) = telemetry::admin::server(settings.admin.listen, health.clone(), exporter.clone(), configure)
         .map_err(|error| RunError::Failed(format!("cannot listen on {} (admin): {error}", settings.admin.listen)))?;
     actix_web::rt::spawn(admin);
+    let database_error = LastError::default();
+    if let Some(console) = console.clone() {
+        actix_web::rt::spawn(console.sample(exporter.clone(), health.clone(), database_error.clone(), address));
+    }
     tracing::info!(role = role.name(), version = env!("CARGO_PKG_VERSION"), admin = %address, "starting");
 
-    let running = match role {
-        Role::Producer => start_producer(settings, layers, &health, &stop, &exporter)?,
-        Role::Consumer => start_consumer(settings, &health, &stop, &exporter)?,
-        Role::Standalone => start_standalone(settings, layers, &health, &stop, &exporter)?,
+    let (mut running, publisher) = match role {
+        Role::Producer => start_producer(settings, layers, &health, &stop, &exporter, &database_error)?,
+        Role::Consumer => start_consumer(settings, &health, &stop, &exporter, &database_error)?,
+        Role::Standalone => start_standalone(settings, layers, &health, &stop, &exporter, &database_error)?,
+        Role::Console { embedded } => start_console(settings, embedded, &health, &stop, &exporter, &database_error)?,
     };
+    // Without a console this publisher must be gone: its thread waits for that in the shutdown.
+    match console {
+        None => drop(publisher),
+        Some(console) => {
+            let embedded = matches!(role, Role::Standalone | Role::Console { embedded: true });
+            console.start(console_parts(settings, embedded, publisher, &stop)?);
+            let _ = writeln!(std::io::stdout(), "Console on http://{address}/console/");
+            let reloaded = console.clone();
+            key_reload::start(layers.clone(), move |settings| {
+                reloaded.reload(&settings.admin).map_err(|error| error.to_string())
+            })?;
+            running.console = Some(console);
+        }
+    }
     process.set_ready();
 
     stop.wait().await;
@@ -204,6 +244,9 @@ impl Running {
             if let Some(http) = self.http.take() {
                 http.stop(true).await;
             }
+            if let Some(console) = self.console.take() {
+                console.stop();
+            }
             let threads = std::mem::take(&mut self.threads);
             let joining = tokio::task::spawn_blocking(move || {
                 for thread in threads {
@@ -223,7 +266,8 @@ fn start_producer(
     health: &Health,
     stop: &Stop,
     exporter: &MetricsExporter,
-) -> Result<Running, RunError> {
+    database_error: &LastError,
+) -> Result<(Running, Publisher), RunError> {
     let credentials = load_credentials(settings)?;
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?);
     require_schema(&*store)?;
@@ -234,9 +278,9 @@ fn start_producer(
     // A new password or another host must not change this key: clients may still ask for operations from before.
     let ids = IdKey::new(database_name(&settings.database.url).as_bytes());
     let access = ReloadableCredentials { layers, credentials };
-    let http = start_http(settings, access, publisher, (store.clone(), None), (cursors, ids), stop)?;
-    monitor::start(rabbit.monitor(), store, stop, exporter)?;
-    Ok(Running { http: Some(http), threads: vec![thread], _lock: None })
+    let http = start_http(settings, access, publisher.clone(), (store.clone(), None), (cursors, ids), stop)?;
+    monitor::start(rabbit.monitor(), store, stop, exporter, database_error)?;
+    Ok((Running { http: Some(http), threads: vec![thread], ..Running::default() }, publisher))
 }
 
 fn start_consumer(
@@ -244,20 +288,22 @@ fn start_consumer(
     health: &Health,
     stop: &Stop,
     exporter: &MetricsExporter,
-) -> Result<Running, RunError> {
+    database_error: &LastError,
+) -> Result<(Running, Publisher), RunError> {
     let store: Arc<dyn Store> = Arc::new(Postgres::new(&settings.database)?.keep_old_values(settings.history.values));
     require_schema(&*store)?;
     let rabbit = RabbitMq::new(&settings.broker)?;
     // What leaves a worker is a message of its own.
     let alone = BrokerSettings { pack_max: 1, ..settings.broker.clone() };
     let (publisher, thread) = rabbit.publisher(&alone, health.component("publisher"), stop.clone())?;
-    monitor::start(rabbit.monitor(), store.clone(), stop, exporter)?;
+    monitor::start(rabbit.monitor(), store.clone(), stop, exporter, database_error)?;
     let events = start_events(settings, &rabbit, &store, stop, exporter)?;
-    let parts = consumer::Parts { queue: Arc::new(rabbit), store, publisher, lag: export_lag(exporter) };
+    let parts =
+        consumer::Parts { queue: Arc::new(rabbit), store, publisher: publisher.clone(), lag: export_lag(exporter) };
     let mut threads = consumer::start(parts, &settings.consumer, &settings.retry, health, stop)?;
     threads.push(thread);
     threads.extend(events);
-    Ok(Running { http: None, threads, _lock: None })
+    Ok((Running { threads, ..Running::default() }, publisher))
 }
 
 fn start_standalone(
@@ -266,7 +312,8 @@ fn start_standalone(
     health: &Health,
     stop: &Stop,
     exporter: &MetricsExporter,
-) -> Result<Running, RunError> {
+    database_error: &LastError,
+) -> Result<(Running, Publisher), RunError> {
     let credentials = load_credentials(settings)?;
     let folder = &settings.standalone.data_dir;
     let lock = data_folder::open(folder)?;
@@ -283,9 +330,10 @@ fn start_standalone(
     let access = ReloadableCredentials { layers, credentials };
     let http =
         start_http(settings, access, publisher.clone(), (store.clone(), Some(folder.clone())), (cursors, ids), stop)?;
-    monitor::start(queue.monitor()?, store.clone(), stop, exporter)?;
+    monitor::start(queue.monitor()?, store.clone(), stop, exporter, database_error)?;
     let events = start_events(settings, &RabbitMq::new(&settings.broker)?, &store, stop, exporter)?;
-    let parts = consumer::Parts { queue: Arc::new(queue), store, publisher, lag: export_lag(exporter) };
+    let parts =
+        consumer::Parts { queue: Arc::new(queue), store, publisher: publisher.clone(), lag: export_lag(exporter) };
     // SQLite allows one writer, so more workers would only wait for each other.
     let one_worker = ConsumerSettings { workers: 1, ..settings.consumer.clone() };
     // The embedded queue has no packs, so a batch takes a message for each change.
@@ -294,7 +342,75 @@ fn start_standalone(
     let mut threads = consumer::start(parts, &one_worker, &settings.retry, health, stop)?;
     threads.push(thread);
     threads.extend(events);
-    Ok(Running { http: Some(http), threads, _lock: Some(lock) })
+    Ok((Running { http: Some(http), threads, _lock: Some(lock), ..Running::default() }, publisher))
+}
+
+/// Only the console. It needs what `dlq-drain` needs, and watches the queues and the database.
+fn start_console(
+    settings: &Settings,
+    embedded: bool,
+    health: &Health,
+    stop: &Stop,
+    exporter: &MetricsExporter,
+    database_error: &LastError,
+) -> Result<(Running, Publisher), RunError> {
+    let folder = embedded.then_some(settings.standalone.data_dir.as_path());
+    folder.map_or(Ok(()), data_folder::require_restored)?;
+    let store: Arc<dyn Store> = commands::open_store(settings, folder)?.into();
+    require_schema(&*store)?;
+    let component = health.component("queue");
+    let (publisher, thread) = match folder {
+        Some(folder) => {
+            let (queue, publisher, thread) =
+                EmbeddedDeadLetters::open(folder, settings.broker.max_waiting, component, stop)?;
+            monitor::start(queue.monitor()?, store, stop, exporter, database_error)?;
+            (publisher, thread)
+        }
+        None => {
+            let rabbit = RabbitMq::new(&settings.broker)?;
+            // A replayed message stays a message of its own, as it was in the dead letter queue.
+            let alone = BrokerSettings { pack_max: 1, ..settings.broker.clone() };
+            let (publisher, thread) = rabbit.publisher(&alone, component, stop.clone())?;
+            monitor::start(rabbit.monitor(), store, stop, exporter, database_error)?;
+            (publisher, thread)
+        }
+    };
+    Ok((Running { threads: vec![thread], ..Running::default() }, publisher))
+}
+
+/// What the console needs of a role that has started.
+fn console_parts(
+    settings: &Settings,
+    embedded: bool,
+    publisher: Publisher,
+    stop: &Stop,
+) -> Result<console::Parts, RunError> {
+    let ids = match embedded {
+        true => load_cursor_key(&settings.standalone.data_dir)?.id_key(),
+        false => IdKey::new(database_name(&settings.database.url).as_bytes()),
+    };
+    let folder = embedded.then(|| settings.standalone.data_dir.clone());
+    // Not from a replica, which may not have the last operations.
+    let database = DatabaseSettings { read_url: None, ..settings.database.clone() };
+    let settings = Settings { database, ..settings.clone() };
+    let (broker, store_folder, data_folder) = (settings.broker.clone(), folder.clone(), folder.clone());
+    Ok(console::Parts {
+        open_queue: Arc::new(move || {
+            Ok(match &folder {
+                Some(folder) => Box::new(EmbeddedDeadLetters::in_folder(folder)?),
+                None => Box::new(RabbitMq::new(&broker)?),
+            })
+        }),
+        publisher,
+        open_store: Arc::new(move || commands::open_store(&settings, store_folder.as_deref())),
+        unfinished: Arc::new(move |operation, pruned_before| match ids.unknown(operation, pruned_before) {
+            Unknown::Pending => "pending",
+            Unknown::Expired => "expired",
+            Unknown::NeverIssued => "unknown",
+        }),
+        data_folder,
+        stop: stop.clone(),
+    })
 }
 
 /// Starts to publish events, if `events.enabled` is set.
@@ -407,7 +523,10 @@ fn start_http(
     actix_web::rt::spawn(server);
     tracing::info!(%address, "listening");
     let key = if credentials.asks_callers() { " -H 'Authorization: Bearer KEY'" } else { "" };
-    key_reload::start(layers.clone(), credentials)?;
+    key_reload::start(layers.clone(), move |settings| {
+        let changed = credentials.reload(&settings.http).map_err(|error| error.to_string())?;
+        Ok(changed.then(|| credentials.to_string()))
+    })?;
     // For the person at the terminal. Standard output may be closed.
     let _ = writeln!(
         std::io::stdout(),

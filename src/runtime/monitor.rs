@@ -6,6 +6,7 @@ use crate::domain::Timestamp;
 use crate::queue::{Backlog, Monitor, QueueKind};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
+use crate::telemetry::LastError;
 use crate::telemetry::metrics::{
     DATABASE_UP, MetricsExporter, QUEUE_CHANGES, QUEUE_CONSUMERS, QUEUE_MESSAGES, QUEUE_OLDEST_AGE, SCHEMA_CURRENT,
 };
@@ -23,12 +24,13 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// A result older than this is no longer shown: the broker or the database may not answer at all.
 const STALE_AFTER: Duration = Duration::from_secs(12);
 
-/// Starts the threads. They run until the role stops.
+/// Starts the threads. They run until the role stops. `database_error` gets the result of each check.
 pub(super) fn start(
     mut monitor: impl Monitor + 'static,
     store: Arc<dyn Store>,
     stop: &Stop,
     exporter: &MetricsExporter,
+    database_error: &LastError,
 ) -> std::io::Result<()> {
     let (queue_check, database_check) = (LastCheck::default(), LastCheck::default());
     let queues = QueueKind::ALL.map(QueueGauges::new);
@@ -60,18 +62,20 @@ pub(super) fn start(
             }
         }
     })?;
-    let stop_signal = stop.clone();
+    let (stop_signal, database_error) = (stop.clone(), database_error.clone());
     let (up, current) = (gauge!(DATABASE_UP), gauge!(SCHEMA_CURRENT));
     up.set(f64::NAN);
     current.set(f64::NAN);
     stop.spawn("watch-database".into(), move || {
         loop {
             let started = Instant::now();
-            let (is_up, is_current) = match store.check() {
+            let checked = store.check();
+            let (is_up, is_current) = match checked {
                 Ok(()) => (1.0, 1.0),
                 Err(StoreError::Misconfigured(_)) => (1.0, 0.0),
                 Err(StoreError::Unavailable(_) | StoreError::Rejected(_)) => (0.0, f64::NAN),
             };
+            database_error.set(checked.err().map(|error| error.to_string()));
             up.set(is_up);
             current.set(is_current);
             database_check.record();

@@ -82,7 +82,7 @@ impl From<DlqError> for SubjectError {
     fn from(error: DlqError) -> Self {
         match error {
             DlqError::Usage(reason) => Self::Usage(reason),
-            DlqError::Failed(reason) => Self::Failed(reason),
+            DlqError::Failed(reason) | DlqError::NoStore(reason) => Self::Failed(reason),
             DlqError::Queue(error) => Self::Queue(error),
             DlqError::Output(error) => Self::Output(error),
         }

@@ -1,13 +1,20 @@
-//! The admin port: `/livez`, `/readyz` and `/metrics`. The public port never serves these paths.
+//! The admin port: `/livez`, `/readyz` and `/metrics`, and what the caller adds. The public port never serves these
+//! paths.
 
 use super::Health;
 use super::metrics::MetricsExporter;
 use actix_web::dev::Server;
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use std::net::{SocketAddr, TcpListener};
 
-/// Binds the admin port and creates its server. The caller runs the server.
-pub fn server(listen: SocketAddr, health: Health, exporter: MetricsExporter) -> std::io::Result<(Server, SocketAddr)> {
+/// Binds the admin port and creates its server. The caller runs the server. `configure` adds paths.
+pub fn server(
+    listen: SocketAddr,
+    health: Health,
+    exporter: MetricsExporter,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> std::io::Result<(Server, SocketAddr)> {
     let listener = TcpListener::bind(listen)?;
     let address = listener.local_addr()?;
     let server = HttpServer::new(move || {
@@ -17,6 +24,7 @@ pub fn server(listen: SocketAddr, health: Health, exporter: MetricsExporter) -> 
             .route("/livez", web::get().to(livez))
             .route("/readyz", web::get().to(readyz))
             .route("/metrics", web::get().to(metrics))
+            .configure(&configure)
     })
     .workers(1)
     .max_connections(64)

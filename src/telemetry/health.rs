@@ -2,7 +2,7 @@
 
 use super::metrics::COMPONENT_READY;
 use metrics::gauge;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,7 +35,7 @@ impl State {
 }
 
 /// The state of a component in the answer of `/readyz`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ComponentStatus {
     /// The name of the component.
     pub name: String,
@@ -90,6 +90,22 @@ impl Component {
     /// Why the component cannot work. `None` if it is ready.
     pub fn reason(&self) -> Option<String> {
         lock(&self.state).reason()
+    }
+}
+
+/// Why a check failed last, for people. It does not change the readiness. Clones share it.
+#[derive(Clone, Default)]
+pub struct LastError(Arc<Mutex<Option<String>>>);
+
+impl LastError {
+    /// Sets the error. `None`: the check succeeded.
+    pub fn set(&self, error: Option<String>) {
+        *lock(&self.0) = error;
+    }
+
+    /// The error, if the last check failed.
+    pub fn get(&self) -> Option<String> {
+        lock(&self.0).clone()
     }
 }
 

@@ -10,5 +10,5 @@ pub mod metrics;
 pub mod spans;
 pub mod trace;
 
-pub use health::{Component, Health};
+pub use health::{Component, ComponentStatus, Health, LastError};
 pub use logs::{LogError, Logs, TRAFFIC, init as init_logs, is_request_logged};

@@ -8,6 +8,7 @@ use std::fs::read_to_string;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tempfile::TempDir;
 use ureq::Agent;
@@ -121,6 +122,38 @@ impl Browser {
     /// The folder for downloads.
     pub fn downloads(&self) -> PathBuf {
         self.folder.path().join("downloads")
+    }
+
+    /// Gives the page a size, for example that of a telephone, and the theme that the system has.
+    #[track_caller]
+    pub fn show_as(&self, width: u32, height: u32, theme: &str) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.command("/goog/cdp/execute", &json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size }));
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+        self.command("/goog/cdp/execute", &json!({ "cmd": "Emulation.setEmulatedMedia", "params": features }));
+    }
+
+    /// A picture of what is visible, as PNG in base64.
+    #[track_caller]
+    pub fn picture(&self) -> String {
+        let parameters = json!({ "cmd": "Page.captureScreenshot", "params": { "format": "png" } });
+        self.command("/goog/cdp/execute", &parameters)["data"].as_str().unwrap().to_owned()
+    }
+
+    /// The rules of axe-core that the page breaks with serious or critical effect, each with its elements.
+    #[track_caller]
+    pub fn serious_findings(&self) -> Vec<String> {
+        static AXE: LazyLock<String> = LazyLock::new(|| {
+            let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/axe")).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            read_to_string(String::from_utf8(output.stdout).unwrap().trim()).unwrap()
+        });
+        self.script(&format!("{}; window.axe = axe", *AXE), json!([]));
+        let run = "const [done] = arguments; axe.run(document, { resultTypes: ['violations'] }).then((results) => done(\
+            results.violations.filter(({ impact }) => ['serious', 'critical'].includes(impact))\
+            .map(({ id, nodes }) => `${id}: ${nodes.map(({ target, failureSummary }) => `${target}: ${failureSummary}`)}`)))";
+        let found = self.command("/execute/async", &json!({ "script": run, "args": [] }));
+        found.as_array().unwrap().iter().map(|finding| finding.as_str().unwrap().to_owned()).collect()
     }
 
     /// Runs a script in the page, as the body of a function, and returns its result.

@@ -1,23 +1,43 @@
 //! `discard`: removes dead letters for good.
 
-use crate::dlq::browse::{REMOVE_BATCH, select_and_confirm};
-use crate::dlq::output::Report;
+use crate::dlq::browse::{REMOVE_BATCH, SelectedMessages, select_and_confirm};
+use crate::dlq::operator::{Activity, Answer};
+use crate::dlq::report::{EndedEarly, Report};
+use crate::dlq::resend::wait_while_paused;
 use crate::dlq::summary::fingerprint;
-use crate::dlq::{Completion, Confirmation, Context, DlqError, Selection};
+use crate::dlq::{DlqError, Run, Selection};
 
-pub(in crate::dlq) fn run(
-    context: &Context,
-    selection: &Selection,
-    confirmation: Confirmation,
-) -> Result<Completion, DlqError> {
-    let (count, mut selected) = select_and_confirm(context, selection, confirmation, "discard", " for good")?;
-    let (mut done, mut notes) = (0, Vec::new());
-    if let Some(selected) = &mut selected {
-        let result = context.queue.browse(&mut |browser| {
+/// Discards the selected dead letters.
+pub(crate) fn run(run: &Run<'_>, selection: &Selection) -> Result<Report, DlqError> {
+    let confirmed = select_and_confirm(run, selection, "discard", " for good")?;
+    let report = Report {
+        dry_run: confirmed.answer == Answer::DryRun,
+        declined: confirmed.answer != Answer::Yes,
+        selected: confirmed.count,
+        remaining: confirmed.count,
+        ..empty_report()
+    };
+    Ok(match confirmed.into_messages() {
+        Some(mut messages) => discard(run, &mut messages),
+        None => report,
+    })
+}
+
+fn empty_report() -> Report {
+    Report { operation: "discard", past_tense: "discarded", ..Report::default() }
+}
+
+/// Discards exactly these dead letters. Those that are not discarded stay in `selected`.
+pub(crate) fn discard(run: &Run<'_>, selected: &mut SelectedMessages) -> Report {
+    let count = selected.len();
+    let (mut notes, mut ended_early) = (Vec::new(), None);
+    let progress = run.operator.progress(Activity::Discard, count);
+    while wait_while_paused(run, || {}) {
+        let mut paused = false;
+        let result = run.queue.browse(&mut |browser| {
             let (mut matches, mut found) = (selected.remaining_matches(), Vec::new());
-            let progress = context.console.progress("discarding", selected.len());
             while let Some(dead_letter) = browser.next()? {
-                if context.stop.is_set() {
+                if run.stop.is_set() {
                     return Ok(());
                 }
                 let fingerprint = fingerprint(&dead_letter.message);
@@ -27,7 +47,9 @@ pub(in crate::dlq) fn run(
                 }
             }
             for batch in found.chunks(REMOVE_BATCH) {
-                if context.stop.is_set() {
+                // A pause ends the browse, so that others can read the queue.
+                paused = run.operator.is_paused();
+                if paused || run.stop.is_set() {
                     return Ok(());
                 }
                 browser.remove(&batch.iter().map(|(tag, _)| *tag).collect::<Vec<_>>())?;
@@ -38,21 +60,26 @@ pub(in crate::dlq) fn run(
         });
         if let Err(error) = result {
             notes.push(format!("stopped early: {error}"));
+            ended_early = Some(EndedEarly::QueueFailed);
         }
-        let (still_there, removal_notes) = selected.verify_removal(context);
-        notes.extend(removal_notes);
-        done = count - selected.len() - still_there;
+        if !paused || ended_early.is_some() {
+            break;
+        }
     }
-    context.console.print_report(&Report {
-        operation: "discard",
-        past_tense: "discarded",
-        dry_run: confirmation.dry_run,
-        interrupted: context.stop.is_set(),
-        declined: selected.is_none(),
+    drop(progress);
+    let (still_there, removal_notes) = selected.verify_removal(run);
+    notes.extend(removal_notes);
+    let remaining = selected.len() + still_there;
+    if remaining > 0 && ended_early.is_none() && !run.stop.is_set() {
+        ended_early = Some(EndedEarly::MessagesMissing);
+    }
+    Report {
+        interrupted: run.stop.is_set(),
         selected: count,
-        done,
+        done: count - remaining,
+        remaining,
+        ended_early,
         notes,
-        ..Report::default()
-    })?;
-    Ok(Completion::from_remaining(if confirmation.dry_run { 0 } else { count - done }))
+        ..empty_report()
+    }
 }

@@ -1,11 +1,12 @@
 //! `export`: writes dead letters to a file that a person can edit and that `import` can read.
 
-use crate::dlq::browse::{REMOVE_BATCH, select_and_confirm};
-use crate::dlq::output::Report;
-use crate::dlq::summary::{fingerprint, message_id};
-use crate::dlq::{Completion, Confirmation, Context, DlqError, Selection};
+use crate::dlq::browse::{REMOVE_BATCH, SelectedMessages, select_and_confirm};
+use crate::dlq::operator::{Activity, Answer};
+use crate::dlq::report::Report;
+use crate::dlq::summary::{Fingerprint, fingerprint, message_id};
+use crate::dlq::{DlqError, Run, Selection};
 use crate::message::{Headers, Message};
-use crate::queue::QueueError;
+use crate::queue::{DeadLetterBrowser, QueueError};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chrono::Utc;
@@ -62,6 +63,11 @@ impl ExportLine {
         line
     }
 
+    /// The same line with another JSON body.
+    pub(in crate::dlq) fn with_body(self, body: &str) -> Self {
+        Self { body: single_line_json(body), body_base64: None, ..self }
+    }
+
     /// Whether the line is unchanged since its export.
     pub(in crate::dlq) fn is_unchanged(&self) -> bool {
         self.digest == self.compute_digest()
@@ -91,58 +97,62 @@ impl ExportLine {
     }
 }
 
-pub(in crate::dlq) fn run(
-    context: &Context,
-    path: &Path,
-    selection: &Selection,
+/// Where `export` writes to.
+pub(in crate::dlq) struct Target {
+    path: PathBuf,
+    pub(in crate::dlq) is_stdout: bool,
+    /// Copy the messages and leave them in the queue.
     keep: bool,
-    confirmation: Confirmation,
-) -> Result<Completion, DlqError> {
-    let to_stdout = path == Path::new("-");
-    let path = &file_path(path);
-    if to_stdout && !keep {
-        return Err(DlqError::Usage("standard output may lose messages: add --keep, or name a file".into()));
+}
+
+impl Target {
+    /// Checks the path before the queue is read.
+    pub(in crate::dlq) fn new(path: &Path, keep: bool) -> Result<Self, DlqError> {
+        let is_stdout = path == Path::new("-");
+        let path = file_path(path);
+        if is_stdout && !keep {
+            return Err(DlqError::Usage("standard output may lose messages: add --keep, or name a file".into()));
+        }
+        if !is_stdout && path.exists() {
+            return Err(DlqError::Failed(format!("{} already exists: name a new file", path.display())));
+        }
+        Ok(Self { path, is_stdout, keep })
     }
-    // A copy changes nothing, so it needs no confirmation.
-    let confirmation = Confirmation { yes: confirmation.yes || keep, ..confirmation };
-    if !to_stdout && path.exists() {
-        return Err(DlqError::Failed(format!("{} already exists: name a new file", path.display())));
-    }
+}
+
+/// Writes the selected dead letters to a file and, unless they are kept, removes them from the queue.
+pub(in crate::dlq) fn run(run: &Run<'_>, target: &Target, selection: &Selection) -> Result<Report, DlqError> {
+    let Target { path, is_stdout, keep } = target;
     let consequence = format!(" to {} and remove from the queue", path.display());
-    let (count, mut selected) = select_and_confirm(context, selection, confirmation, "export", &consequence)?;
-    let (mut done, mut still_there, mut notes) = (0, 0, Vec::new());
-    if let Some(selected) = &mut selected {
+    let confirmed = select_and_confirm(run, selection, "export", &consequence)?;
+    let mut report = Report {
+        operation: "export",
+        past_tense: if *keep { "copied" } else { "exported" },
+        dry_run: confirmed.answer == Answer::DryRun,
+        declined: confirmed.answer != Answer::Yes,
+        selected: confirmed.count,
+        remaining: confirmed.count,
+        ..Report::default()
+    };
+    if let Some(mut selected) = confirmed.into_messages() {
         let write_error =
             |error: std::io::Error| QueueError::Misconfigured(format!("cannot write {}: {error}", path.display()));
-        let mut file = if to_stdout { None } else { Some(create_file(path)?) };
-        let result: Result<(), QueueError> = context.queue.browse(&mut |browser| {
-            let progress = context.console.progress("exporting", selected.len());
+        let mut file = if *is_stdout { None } else { Some(create_file(path)?) };
+        let result: Result<(), QueueError> = run.queue.browse(&mut |browser| {
             let mut out: Box<dyn Write + '_> = match &mut file {
                 Some(file) => Box::new(BufWriter::new(file)),
                 None => Box::new(std::io::stdout().lock()),
             };
-            let (mut matches, mut written) = (selected.remaining_matches(), Vec::new());
-            while let Some(dead_letter) = browser.next()? {
-                if context.stop.is_set() {
-                    break;
-                }
-                let fingerprint = fingerprint(&dead_letter.message);
-                if matches.take(&fingerprint) {
-                    let line = serde_json::to_string(&ExportLine::of(&dead_letter.message));
-                    let line = line.map_err(|error| write_error(error.into()))?;
-                    writeln!(out, "{line}").map_err(write_error)?;
-                    browser.mark_for_removal();
-                    written.push((dead_letter.tag, fingerprint));
-                    progress.advance(1);
-                }
-            }
-            out.flush().map_err(write_error)?;
+            let written = write_lines(run, browser, &selected, &mut *out, !keep).map_err(|error| match error {
+                WriteError::Queue(error) => error,
+                WriteError::Output(error) => write_error(error),
+            })?;
             drop(out);
             if let Some(file) = &file {
                 // After this, a crash cannot lose the messages.
                 file.sync_all().and_then(|()| sync_parent_folder(path)).map_err(write_error)?;
             }
-            done = written.len();
+            report.done = written.len();
             if !keep {
                 for batch in written.chunks(REMOVE_BATCH) {
                     browser.remove(&batch.iter().map(|(tag, _)| *tag).collect::<Vec<_>>())?;
@@ -152,39 +162,84 @@ pub(in crate::dlq) fn run(
             Ok(())
         });
         if let Err(error) = result {
-            if done == 0 && !to_stdout {
+            if report.done == 0 && !is_stdout {
                 // All messages are still in the queue, so the file is not needed.
                 let _ = std::fs::remove_file(path);
             }
-            let state = if done > 0 {
+            let state = if report.done > 0 {
                 "the file is complete; some or all of its messages are also still in the queue"
             } else {
                 "nothing was removed from the queue, and no file was written"
             };
             return Err(DlqError::Failed(format!("{error}; {state}")));
         }
-        (still_there, notes) = selected.verify_removal(context);
+        let (still_there, notes) = selected.verify_removal(run);
+        report.remaining = report.selected - report.done + still_there;
+        report.notes = notes;
+        if report.done > 0 && !is_stdout {
+            report.notes.insert(0, format!("the messages are in {}", path.display()));
+        }
     }
-    if done > 0 && !to_stdout {
-        notes.insert(0, format!("the messages are in {}", path.display()));
+    report.interrupted = run.stop.is_set();
+    Ok(report)
+}
+
+/// Why lines could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("{0}")]
+    Queue(#[from] QueueError),
+    #[error("{0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Writes the selected dead letters, one line for each. Returns the tags and fingerprints of those that are written.
+fn write_lines(
+    run: &Run<'_>,
+    browser: &mut dyn DeadLetterBrowser,
+    selected: &SelectedMessages,
+    out: &mut dyn Write,
+    remove_later: bool,
+) -> Result<Vec<(u64, Fingerprint)>, WriteError> {
+    let progress = run.operator.progress(Activity::Export, selected.len());
+    let (mut matches, mut written) = (selected.remaining_matches(), Vec::new());
+    while let Some(dead_letter) = browser.next()? {
+        if run.stop.is_set() {
+            break;
+        }
+        let fingerprint = fingerprint(&dead_letter.message);
+        if matches.take(&fingerprint) {
+            let line = serde_json::to_string(&ExportLine::of(&dead_letter.message)).map_err(std::io::Error::from)?;
+            writeln!(out, "{line}")?;
+            if remove_later {
+                browser.mark_for_removal();
+            }
+            written.push((dead_letter.tag, fingerprint));
+            progress.advance(1);
+        }
     }
-    let report = Report {
-        operation: "export",
-        past_tense: if keep { "copied" } else { "exported" },
-        dry_run: confirmation.dry_run,
-        interrupted: context.stop.is_set(),
-        declined: selected.is_none(),
-        selected: count,
-        done,
-        notes,
-        ..Report::default()
-    };
-    if to_stdout {
-        context.console.print_report_as_note(&report)?;
-    } else {
-        context.console.print_report(&report)?;
-    }
-    Ok(Completion::from_remaining(if confirmation.dry_run { 0 } else { count - done + still_there }))
+    out.flush()?;
+    Ok(written)
+}
+
+/// Writes the selected dead letters as `export --keep` does. Returns those that are written: exactly they may be
+/// discarded afterwards.
+pub(crate) fn copy(
+    run: &Run<'_>,
+    selected: &SelectedMessages,
+    out: &mut dyn Write,
+) -> Result<SelectedMessages, WriteError> {
+    let mut copied = SelectedMessages::default();
+    let mut output_error = None;
+    run.queue.browse(&mut |browser| {
+        match write_lines(run, browser, selected, out, false) {
+            Ok(written) => written.iter().for_each(|(_, fingerprint)| copied.add(*fingerprint)),
+            Err(WriteError::Queue(error)) => return Err(error),
+            Err(WriteError::Output(error)) => output_error = Some(error),
+        }
+        Ok(())
+    })?;
+    output_error.map_or(Ok(copied), |error| Err(error.into()))
 }
 
 /// The path of the file to write. In a folder, the file is named after the time.

@@ -1,11 +1,12 @@
 //! `import`: sends the messages of an exported file, fixed or unchanged.
 
 use super::export::ExportLine;
-use super::replay::{collect_outcomes, open_reachable_store};
-use crate::dlq::outcomes::SentOperation;
-use crate::dlq::output::Report;
+use super::replay::open_reachable_store;
+use crate::dlq::operator::{Activity, Answer, Question};
+use crate::dlq::report::Report;
 use crate::dlq::resend::{Throttle, publish};
-use crate::dlq::{Completion, Confirmation, Context, DlqError, SendOptions};
+use crate::dlq::results::Results;
+use crate::dlq::{DlqError, Run, SendOptions};
 use crate::domain::OperationId;
 use crate::message::{Header, Message, decode};
 use crate::store::Store;
@@ -20,13 +21,8 @@ use uuid::Uuid;
 /// The maximum number of errors, and of new operations, to show.
 const MAX_SHOWN: usize = 20;
 
-pub(in crate::dlq) fn run(
-    context: &Context,
-    path: &Path,
-    options: &SendOptions,
-    confirmation: Confirmation,
-) -> Result<Completion, DlqError> {
-    context.console.require_terminal_or_yes(confirmation)?;
+/// Sends the messages of a file.
+pub(in crate::dlq) fn run(run: &Run<'_>, path: &Path, options: &SendOptions) -> Result<Report, DlqError> {
     // The file is read twice: to check all lines, and to send them.
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) || path == Path::new("-") {
         return Err(DlqError::Usage(format!("{} is not a regular file: import reads it twice", path.display())));
@@ -57,47 +53,44 @@ pub(in crate::dlq) fn run(
         return Err(DlqError::Failed(format!("the file is not valid; nothing was sent\n  {}", errors.join("\n  "))));
     }
     let selected = changed + unchanged;
+    let mut notes = vec![format!("{changed} changed (new commands), {unchanged} unchanged (replays)")];
+    notes.extend(new_operations);
+    let question = format!("send {changed} changed and {unchanged} unchanged lines?");
+    let answer = run.operator.confirm(Question { count: selected, groups: None, notes: &notes, text: &question })?;
     let mut report = Report {
         operation: "import",
         past_tense: "sent",
-        dry_run: confirmation.dry_run,
+        dry_run: answer == Answer::DryRun,
+        declined: answer != Answer::Yes,
         selected,
-        declined: true,
-        notes: vec![format!("{changed} changed (new commands), {unchanged} unchanged (replays)")],
+        remaining: selected,
+        notes,
         ..Report::default()
     };
-    report.notes.extend(new_operations);
-    if !confirmation.yes && !confirmation.dry_run {
-        report.notes.iter().try_for_each(|note| context.console.print_note(note))?;
-    }
-    let question = format!("send {changed} changed and {unchanged} unchanged lines?");
-    let mut remaining = if confirmation.dry_run { 0 } else { selected };
-    if selected > 0 && !confirmation.dry_run && context.console.confirm(confirmation, &question)? {
-        report.declined = false;
-        (context.watch_signals)();
-        let store = open_reachable_store(context).ok();
-        let mut sent = Vec::new();
-        if let Err(error) = send(context, path, options, store.as_deref(), (selected, &mut sent)) {
+    if selected > 0 && answer == Answer::Yes {
+        let store = open_reachable_store(run).ok();
+        let mut results = Results::default();
+        if let Err(error) = send(run, path, options, store.as_deref(), (selected, &mut results)) {
             report.notes.push(format!("{error}; import the file again: what was sent already takes effect once"));
         }
-        report.done = sent.len();
-        report.interrupted = context.stop.is_set();
-        let outcomes = collect_outcomes(context, store.as_deref(), &sent, options.wait);
-        remaining = selected - report.done + outcomes.unsuccessful();
+        report.done = results.sent();
+        report.interrupted = run.stop.is_set();
+        results.wait(run, store.as_deref(), options.wait);
+        let outcomes = results.outcomes().clone();
+        report.remaining = selected - report.done + outcomes.unsuccessful();
         report.outcomes = (outcomes.total() > 0).then_some(outcomes);
     }
-    context.console.print_report(&report)?;
-    Ok(Completion::from_remaining(remaining))
+    Ok(report)
 }
 
 fn send(
-    context: &Context,
+    run: &Run<'_>,
     path: &Path,
     options: &SendOptions,
     store: Option<&dyn Store>,
-    (total, sent): (usize, &mut Vec<Option<SentOperation>>),
+    (total, results): (usize, &mut Results),
 ) -> Result<(), DlqError> {
-    let progress = context.console.progress("sending", total);
+    let progress = run.operator.progress(Activity::Send, total);
     let mut throttle = Throttle::new(options.rate);
     let mut lines = read_lines(path)?;
     loop {
@@ -112,19 +105,20 @@ fn send(
                 }
             }
         }
-        if step.is_empty() || !throttle.wait(context, step.len()) {
+        if step.is_empty() || !throttle.wait(run, step.len()) {
             return Ok(());
         }
         let mut failure = None;
-        for (result, message) in publish(context, store, &mut step).into_iter().zip(&step) {
-            match result {
+        for (published, message) in publish(run, store, &mut step).into_iter().zip(&step) {
+            match published {
                 Ok(()) => {
-                    sent.push(SentOperation::of(message));
+                    results.add(message);
                     progress.advance(1);
                 }
                 Err(error) => failure = Some(error),
             }
         }
+        results.poll_from_time_to_time(run, store);
         if let Some(error) = failure {
             return Err(DlqError::Failed(error.to_string()));
         }
@@ -132,10 +126,10 @@ fn send(
 }
 
 /// A valid line of the file and the message to send for it.
-struct PreparedLine {
+pub(super) struct PreparedLine {
     original_id: String,
-    is_changed: bool,
-    message: Message,
+    pub(super) is_changed: bool,
+    pub(super) message: Message,
 }
 
 /// A line number, and the line, the error in the line, or the error of reading it.
@@ -163,11 +157,16 @@ fn prepare(text: &str) -> Result<PreparedLine, String> {
         Category::Data => "not an exported message: an object with id, headers and body is expected".to_owned(),
         _ => format!("not a JSON object on one line (column {})", error.column()),
     })?;
+    prepare_line(&line)
+}
+
+/// Makes the message to send for a line.
+pub(super) fn prepare_line(line: &ExportLine) -> Result<PreparedLine, String> {
     let mut original = line.message()?;
     check_size(&original)?;
     if line.is_unchanged() {
         original.headers.record_replay();
-        return Ok(PreparedLine { original_id: line.id, is_changed: false, message: original });
+        return Ok(PreparedLine { original_id: line.id.clone(), is_changed: false, message: original });
     }
     let mut command = decode(&original.body).map_err(|error| error.to_string())?;
     // The id is made from the content, so a second import of the file sends the same operation.
@@ -178,7 +177,7 @@ fn prepare(text: &str) -> Result<PreparedLine, String> {
         message.headers.set(name, value.clone());
     }
     message.headers.set_replaces(&line.id);
-    Ok(PreparedLine { original_id: line.id, is_changed: true, message })
+    Ok(PreparedLine { original_id: line.id.clone(), is_changed: true, message })
 }
 
 /// Checks the limits of AMQP: 255 bytes for a short string, 128 KiB for a frame.

@@ -1,9 +1,11 @@
 //! `list`: counts dead letters by reason and operation, or writes one line for each.
 
-use crate::dlq::browse::{browse_all, failure_order, select};
-use crate::dlq::output::{ago, rfc3339};
+use crate::dlq::browse::{browse_all, failure_order, group};
+use crate::dlq::groups::{ago, rfc3339};
+use crate::dlq::operator::Activity;
+use crate::dlq::output::Console;
 use crate::dlq::summary::DeadLetterSummary;
-use crate::dlq::{Completion, Context, DlqError, Selection};
+use crate::dlq::{Completion, DlqError, Run, Selection};
 use crate::domain::Timestamp;
 use crate::message::Message;
 use serde::Serialize;
@@ -23,18 +25,23 @@ struct Row {
     last_failed: Option<Timestamp>,
 }
 
-pub(in crate::dlq) fn run(context: &Context, selection: &Selection, messages: bool) -> Result<Completion, DlqError> {
+pub(in crate::dlq) fn run(
+    run: &Run<'_>,
+    console: &Console,
+    selection: &Selection,
+    messages: bool,
+) -> Result<Completion, DlqError> {
     if messages {
-        return list_messages(context, selection);
+        return list_messages(run, console, selection);
     }
-    let (_, groups, others) = select(context, selection)?;
-    context.console.print_groups(&groups, &others)?;
+    let (groups, others) = group(run, selection)?;
+    console.print_groups(&groups, &others)?;
     Ok(Completion::Complete)
 }
 
-fn list_messages(context: &Context, selection: &Selection) -> Result<Completion, DlqError> {
+fn list_messages(run: &Run<'_>, console: &Console, selection: &Selection) -> Result<Completion, DlqError> {
     let (mut position, mut result, mut candidates) = (0, Ok(()), Vec::new());
-    browse_all(context, "reading the queue", |summary, message| {
+    browse_all(run, Activity::Read, |summary, message| {
         position += 1;
         if !selection.matches(summary) {
             return true;
@@ -43,14 +50,14 @@ fn list_messages(context: &Context, selection: &Selection) -> Result<Completion,
         if selection.limit.is_some() {
             candidates.push((failure_order(summary, position), row));
         } else {
-            result = print(context, &row);
+            result = print(console, &row);
         }
         result.is_ok()
     })?;
     result?;
     candidates.sort_by_key(|(order, _)| *order);
     candidates.truncate(selection.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
-    candidates.iter().try_for_each(|(_, row)| print(context, row))?;
+    candidates.iter().try_for_each(|(_, row)| print(console, row))?;
     Ok(Completion::Complete)
 }
 
@@ -70,11 +77,11 @@ impl Row {
     }
 }
 
-fn print(context: &Context, row: &Row) -> Result<(), DlqError> {
-    if context.console.is_json() {
-        return context.console.print_json_line(row);
+fn print(console: &Console, row: &Row) -> Result<(), DlqError> {
+    if console.is_json() {
+        return console.print_json_line(row);
     }
     let (age, Row { id, reason, operation, detail, .. }) = (ago(row.last_failed, chrono::Utc::now()), row);
     let line = format!("{id}  {operation:<7}  {age:<10}  {reason}: {detail}").replace('\n', " ");
-    context.console.print(&format!("{line}\n"))
+    console.print(&format!("{line}\n"))
 }

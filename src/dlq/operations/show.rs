@@ -2,14 +2,16 @@
 
 use super::export::ExportLine;
 use crate::dlq::browse::browse_all;
-use crate::dlq::output::{ago, rfc3339};
-use crate::dlq::{Completion, Context, DlqError};
+use crate::dlq::groups::{ago, rfc3339};
+use crate::dlq::operator::Activity;
+use crate::dlq::output::Console;
+use crate::dlq::{Completion, DlqError, Run};
 use crate::message::{Header, Message};
 use std::fmt::Write as _;
 
-pub(in crate::dlq) fn run(context: &Context, id: &str) -> Result<Completion, DlqError> {
+pub(in crate::dlq) fn run(run: &Run<'_>, console: &Console, id: &str) -> Result<Completion, DlqError> {
     let mut found: Vec<Message> = Vec::new();
-    browse_all(context, "searching", |summary, message| {
+    browse_all(run, Activity::Search, |summary, message| {
         if summary.id == id {
             found.push(message.clone());
         }
@@ -20,11 +22,11 @@ pub(in crate::dlq) fn run(context: &Context, id: &str) -> Result<Completion, Dlq
             "no dead-lettered message has the id {id}; `contacts dlq-drain list --messages` shows all ids"
         )));
     }
-    if context.console.is_json() {
+    if console.is_json() {
         let lines: Vec<ExportLine> = found.iter().map(ExportLine::of).collect();
-        context.console.print_json(&lines)?;
+        console.print_json(&lines)?;
     } else {
-        found.iter().try_for_each(|message| context.console.print(&as_text(message)))?;
+        found.iter().try_for_each(|message| console.print(&as_text(message)))?;
     }
     Ok(Completion::Complete)
 }

@@ -2,9 +2,8 @@
 //!
 //! Rule of this file: invalid new credentials change nothing, and a reload never turns authentication off.
 
-use super::api_keys::ApiKeys;
 use super::tokens::TokenVerifier;
-use crate::config::{HttpSettings, JwtSettings};
+use crate::config::{ApiKeys, HttpSettings, JwtSettings};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 

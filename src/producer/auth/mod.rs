@@ -3,7 +3,6 @@
 //! Rule of this module: a path is protected unless it is listed as public. A key or token that a caller sent never
 //! appears in an answer or in the log.
 
-mod api_keys;
 mod client_address;
 mod credentials;
 mod rate_limit;

@@ -1,32 +1,18 @@
 //! Serves content that changes only with a release: the OpenAPI document, the web page, the area codes.
 //!
-//! Rule of this file: every answer has the security headers below and an `ETag`.
+//! Rule of this file: every answer has the security headers and an `ETag`.
 
 use crate::producer::http::conditional::none_match;
 use crate::producer::problems::Kind;
 use crate::producer::problems::Problem;
-use actix_web::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-};
+use crate::security_headers::{CONTENT_POLICY, SECURITY_HEADERS};
+use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
-
-/// The policy of our pages: they load files only from this origin, and no other page may embed them. Style sheets may
-/// contain images.
-const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
-    (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
-    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (REFERRER_POLICY, "no-referrer"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-];
 
 /// A static file.
 pub(crate) struct Asset {
@@ -124,7 +110,7 @@ fn refuses_gzip(request: &HttpRequest) -> bool {
 mod tests {
     use super::*;
     use actix_web::http::StatusCode;
-    use actix_web::http::header::IF_NONE_MATCH;
+    use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderName, IF_NONE_MATCH};
     use actix_web::test::TestRequest;
 
     static PLAIN: Asset = Asset::new("a.txt", "text/plain; charset=utf-8", b"a");

@@ -127,7 +127,7 @@ impl DeadLetterQueue for EmbeddedDeadLetters {
                 }
                 Err(TryLockError::WouldBlock) => {
                     let path = self.path.display();
-                    return Err(QueueError::Lost(format!("another program works on the dead letters of {path}")));
+                    return Err(QueueError::Busy(format!("another program works on the dead letters of {path}")));
                 }
                 Err(TryLockError::Error(error)) => return Err(lock_error(error)),
             }

@@ -41,7 +41,7 @@ impl BrokerConnection {
             match Self::open_node(broker, node.clone()) {
                 Ok(connection) => return Ok(connection),
                 // Another node has the same queues and users.
-                Err(error @ QueueError::Misconfigured(_)) => return Err(error),
+                Err(error @ (QueueError::Misconfigured(_) | QueueError::Busy(_))) => return Err(error),
                 Err(QueueError::Lost(why)) => {
                     node.avoid();
                     failures.push(why);
@@ -173,7 +173,7 @@ impl BrokerConnection {
         node.avoid();
         match self.close() {
             Err(QueueError::Lost(cause)) => lost(&format!("{node}: {cause}")),
-            Ok(()) | Err(QueueError::Misconfigured(_)) => lost(&format!("{node}: {why}")),
+            Ok(()) | Err(QueueError::Misconfigured(_) | QueueError::Busy(_)) => lost(&format!("{node}: {why}")),
         }
     }
 }

@@ -108,7 +108,7 @@ fn count(connection: &BrokerConnection, queue: &str) -> Result<usize, QueueError
             (Some(messages), Some(0)) => return Ok(messages as usize),
             _ if started.elapsed() < OTHER_BROWSER_TIMEOUT => std::thread::sleep(Duration::from_millis(100)),
             _ => {
-                return Err(lost(&format!("another program reads {queue}; try again when it has finished")));
+                return Err(QueueError::Busy(format!("another program reads {queue}; try again when it has finished")));
             }
         }
     }

@@ -1,0 +1,245 @@
+//! `GET /console/api/dead-letters/jobs/{id}/archive`: streams the messages of an archive job, as `dlq-drain export --keep`
+//! writes them.
+//!
+//! Rule of this file: only what a client has read to its end may be discarded. A download that ends early breaks the
+//! connection, so that a client cannot mistake a part for the whole.
+
+use super::audit::audit;
+use super::job::{Job, JobOperator};
+use super::jobs::end_text;
+use super::{Console, problem, queue};
+use crate::console::Parts;
+use crate::console::access::Writer;
+use crate::console::problem::Problem;
+use crate::dlq::{DlqError, Report, Run, SelectedMessages, WriteError, copy};
+use crate::stop::Stop;
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::web::{Bytes, Data, Path};
+use futures_util::stream::poll_fn;
+use serde_json::{Value, json};
+use std::io::{self, BufWriter, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use uuid::Uuid;
+
+/// The size of a part of the answer, in bytes.
+const PART: usize = 64 * 1024;
+/// How many parts may wait for a slow client.
+const MAX_PENDING_PARTS: usize = 4;
+/// How long a client may take to read a part. Nobody else can read the queue meanwhile.
+const PART_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The messages of an archive job.
+pub(super) struct Archive {
+    pub(super) job: Arc<Job>,
+    selected: SelectedMessages,
+    copied: Mutex<Copied>,
+}
+
+/// What was downloaded.
+#[derive(Default)]
+struct Copied {
+    /// The messages of the last complete download that are not discarded yet.
+    messages: Option<SelectedMessages>,
+    lines: usize,
+    bytes: u64,
+}
+
+impl Archive {
+    pub(super) fn new(job: Arc<Job>, selected: SelectedMessages) -> Self {
+        Self { job, selected, copied: Mutex::default() }
+    }
+
+    fn copied(&self) -> MutexGuard<'_, Copied> {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was downloaded to its end.
+    pub(super) fn is_complete(&self) -> bool {
+        self.copied().messages.is_some()
+    }
+
+    /// The messages to discard.
+    pub(super) fn take_copied(&self) -> SelectedMessages {
+        self.copied().messages.take().unwrap_or_default()
+    }
+
+    /// The messages that are still to discard.
+    pub(super) fn set_copied(&self, messages: SelectedMessages) {
+        self.copied().messages = Some(messages);
+    }
+
+    pub(super) fn view(&self) -> Value {
+        let Copied { messages, lines, bytes } = &*self.copied();
+        json!({ "id": self.job.id, "complete": messages.is_some(), "lines": lines, "bytes": bytes })
+    }
+}
+
+/// What the thread sends to the stream.
+enum Part {
+    Lines(Bytes),
+    /// The archive is complete: its messages, and its size in bytes.
+    End(Box<SelectedMessages>, u64),
+    Failed(Problem),
+}
+
+/// The stream cannot continue. The client sees that the end of the answer is missing.
+#[derive(Debug, thiserror::Error)]
+#[error("the download was aborted")]
+struct DownloadAborted;
+
+pub(super) async fn download(
+    console: Data<Console>,
+    Writer(operator): Writer,
+    id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let parts = console.parts()?;
+    let archive = console.0.dead_letters.jobs.find_archive(id.into_inner())?;
+    let stop = parts.stop.child();
+    console.0.dead_letters.jobs.begin_again(&archive.job, stop.clone())?;
+    let mut download =
+        Download { archive: archive.clone(), operator: operator.name, failure: None, is_finished: false };
+    let (sender, mut receiver) = channel(MAX_PENDING_PARTS);
+    let writer = PartWriter { sender, handle: Handle::current(), stop, bytes: 0 };
+    actix_web::rt::task::spawn_blocking(move || write(&console, &parts, &archive, writer));
+    // Waits for the first part, so that it can still answer with a problem.
+    let first = match receiver.recv().await {
+        Some(Part::Failed(problem)) => {
+            download.failure = Some(problem.to_string());
+            return Err(problem);
+        }
+        first => first,
+    };
+    let name = chrono::Utc::now().format("dead-letters-%Y-%m-%dT%H-%M-%SZ.ndjson");
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/x-ndjson"))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .streaming(stream(download, first, receiver)))
+}
+
+/// The thread that reads the queue.
+fn write(console: &Console, parts: &Parts, archive: &Archive, mut writer: PartWriter) {
+    let operator = JobOperator { job: archive.job.clone(), expected: usize::MAX, decided: |_| {} };
+    let stop = writer.stop.clone();
+    let queue = console.0.dead_letters.turns.open(parts, queue::Holder::Job);
+    let result = queue.map_err(WriteError::Queue).and_then(|queue| {
+        let (publisher, open_store) = (&parts.publisher, &*parts.open_store);
+        let run = Run { queue: &queue, publisher, open_store, stop: &stop, operator: &operator };
+        let mut out = BufWriter::with_capacity(PART, &mut writer);
+        copy(&run, &archive.selected, &mut out)
+    });
+    let last = match result {
+        // Without an end the stream is aborted.
+        Ok(_) if stop.is_set() => return,
+        Ok(copied) => Part::End(Box::new(copied), writer.bytes),
+        Err(WriteError::Queue(error)) => Part::Failed(problem(&DlqError::Queue(error))),
+        // The client does not read any more.
+        Err(WriteError::Output(_)) => return,
+    };
+    // The client may be gone.
+    let _ = writer.send(last);
+}
+
+/// Sends what is written to the stream.
+struct PartWriter {
+    sender: Sender<Part>,
+    handle: Handle,
+    stop: Stop,
+    bytes: u64,
+}
+
+impl PartWriter {
+    fn send(&self, part: Part) -> io::Result<()> {
+        self.handle.block_on(async {
+            tokio::select! {
+                biased;
+                sent = tokio::time::timeout(PART_TIMEOUT, self.sender.send(part)) => match sent {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+                    Err(_) => Err(io::ErrorKind::TimedOut.into()),
+                },
+                () = self.stop.wait() => Err(io::ErrorKind::Interrupted.into()),
+            }
+        })
+    }
+}
+
+impl Write for PartWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(Part::Lines(Bytes::copy_from_slice(bytes)))
+            // A writer would try again after `Interrupted`.
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Ends the job of a download, also if the client disconnects.
+struct Download {
+    archive: Arc<Archive>,
+    operator: String,
+    failure: Option<String>,
+    is_finished: bool,
+}
+
+impl Download {
+    /// The client has read everything.
+    fn complete(&mut self, messages: SelectedMessages, bytes: u64) {
+        let lines = messages.len();
+        *self.archive.copied() = Copied { messages: Some(messages), lines, bytes };
+        self.finish(Ok(Report::of(self.archive.job.selected(), lines)));
+    }
+
+    fn finish(&mut self, result: Result<Report, (&'static str, String)>) {
+        self.is_finished = true;
+        let job = &self.archive.job;
+        let end = job.finish(result);
+        audit(&self.operator, "download archive", &job.selection.text(), job.done(), end_text(end));
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let reason = self.failure.take().unwrap_or_else(|| "the download ended early".to_owned());
+            self.finish(Err(("archive_incomplete", reason)));
+        }
+    }
+}
+
+fn stream(
+    mut download: Download,
+    mut first: Option<Part>,
+    mut receiver: Receiver<Part>,
+) -> impl futures_util::Stream<Item = Result<Bytes, DownloadAborted>> {
+    poll_fn(move |context| {
+        if download.is_finished {
+            return Poll::Ready(None);
+        }
+        let part = match first.take() {
+            Some(part) => Some(part),
+            None => ready!(receiver.poll_recv(context)),
+        };
+        Poll::Ready(match part {
+            Some(Part::Lines(lines)) => Some(Ok(lines)),
+            Some(Part::End(messages, bytes)) => {
+                download.complete(*messages, bytes);
+                None
+            }
+            Some(Part::Failed(problem)) => {
+                download.failure = Some(problem.to_string());
+                Some(Err(DownloadAborted))
+            }
+            // The thread stopped or panicked.
+            None => Some(Err(DownloadAborted)),
+        })
+    })
+}
