@@ -359,7 +359,18 @@ fn the_life_of_a_change_is_found_by_each_of_its_ids() {
     assert_eq!((&life["status"], &life["operation"]), (&"applied".into(), &"insert".into()), "{life}");
     let steps: Vec<&Value> = life["steps"].as_array().unwrap().iter().map(|step| &step["step"]).collect();
     assert_eq!(steps, ["accepted", "applied"]);
-    assert_eq!(find(&contact)["contact"]["version"], operation.as_str());
+    assert_eq!((&life["attempts"], &life["caller"]), (&1.into(), &Value::Null), "{life}");
+    let of_trace = find(life["trace_id"].as_str().unwrap());
+    assert_eq!(
+        (&of_trace["kind"], &of_trace["lives"][0]["operation_id"]),
+        (&"trace".into(), &operation.as_str().into())
+    );
+    let of_contact = find(&contact);
+    assert_eq!(
+        (&of_contact["kind"], &of_contact["lives"][0]["operation_id"]),
+        (&"contact".into(), &operation.as_str().into())
+    );
+    assert_eq!(of_contact["contact"]["version"], operation.as_str());
 
     // A delete of a contact that does not exist waits for its create, and fails in the end.
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";

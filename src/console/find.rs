@@ -1,7 +1,7 @@
 //! `GET /console/api/find`: the life of a change, by operation id, contact id or trace id.
 //!
-//! Rule of this file: no personal data. It reads the finished operations from SQL and the failed ones from the dead letter
-//! queue; the messages of the other queues cannot be read. If one of the two does not answer, the answer says so.
+//! Rule of this file: no personal data. It reads the finished operations from SQL and the messages of the dead letter
+//! queue; those of the other queues cannot be read. If one of the two does not answer, the answer says so.
 
 use super::access::Operator;
 use super::problem::Problem;
@@ -10,16 +10,23 @@ use crate::dlq::DeadLetterSummary;
 use crate::domain::{Contact, ContactId, OperationId, Status, Timestamp};
 use crate::message::Message;
 use crate::queue::QueueError;
-use crate::store::{Operation, StoreError};
+use crate::store::{HistoryPage, Operation, StoreError};
 use crate::telemetry::trace::{TRACEPARENT, Trace};
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Query};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::num::NonZeroU128;
 use uuid::Uuid;
 
 /// The most lives in an answer.
-const MAX_LIVES: usize = 100;
+const MAX_LIVES: u32 = 100;
+/// Where the console searches.
+const OPERATIONS: &str = "operations";
+const DEAD_LETTERS: &str = "dead letter queue";
+/// How far back SQL is searched for a trace. It reads all operations of this time.
+const TRACE_HOURS: i64 = 24;
 
 #[derive(Deserialize)]
 pub(super) struct Parameters {
@@ -31,7 +38,7 @@ pub(super) struct Parameters {
 enum Target {
     /// An operation or a contact.
     Id(Uuid),
-    Trace(u128),
+    Trace(NonZeroU128),
 }
 
 /// A step in the life of a change.
@@ -74,7 +81,20 @@ struct Found {
     lives: Vec<Life>,
     contact: Option<ContactView>,
     searched: Vec<&'static str>,
-    note: Option<String>,
+    /// What the operator must know about the result.
+    notes: Vec<Note>,
+}
+
+/// The page has a sentence for each code.
+#[derive(Debug, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+enum Note {
+    /// This place was not searched.
+    NotSearched { place: &'static str, reason: String },
+    /// Only the operations of the last hours were searched.
+    LastHours { hours: i64 },
+    /// There are more changes than are shown.
+    OnlyNewest { count: u32 },
 }
 
 pub(super) async fn find(
@@ -93,13 +113,13 @@ pub(super) async fn find(
 impl Target {
     fn parse(text: &str) -> Option<Self> {
         if let Some(trace) = Trace::parse(&text.to_lowercase()) {
-            return Some(Self::Trace(trace.trace_id));
+            return NonZeroU128::new(trace.trace_id).map(Self::Trace);
         }
         // A UUID has hyphens, as the API and the log write it. Without them it is a trace id.
         match text.len() {
             36 => Uuid::try_parse(text).ok().map(Self::Id),
             32 if text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-                u128::from_str_radix(text, 16).ok().map(Self::Trace)
+                u128::from_str_radix(text, 16).ok().and_then(NonZeroU128::new).map(Self::Trace)
             }
             _ => None,
         }
@@ -108,14 +128,17 @@ impl Target {
 
 fn search(parts: &Parts, target: Target, query: String) -> Found {
     let mut found =
-        Found { kind: "nothing", query, lives: Vec::new(), contact: None, searched: Vec::new(), note: None };
-    let (mut lives, mut notes) = (BTreeMap::new(), Vec::new());
+        Found { kind: "nothing", query, lives: Vec::new(), contact: None, searched: Vec::new(), notes: Vec::new() };
+    let mut lives = BTreeMap::new();
     match search_store(parts, target, &mut lives) {
         Ok((kind, contact)) => {
             (found.kind, found.contact) = (kind, contact.as_ref().map(ContactView::of));
-            found.searched.push("operations");
+            found.searched.push(OPERATIONS);
+            if let Target::Trace(_) = target {
+                found.notes.push(Note::LastHours { hours: TRACE_HOURS });
+            }
         }
-        Err(error) => notes.push(format!("The operations were not searched: {error}.")),
+        Err(error) => found.notes.push(Note::NotSearched { place: OPERATIONS, reason: error.to_string() }),
     }
     // To browse the queue takes long, and keeps others out. An operation that took effect has no message there.
     let took_effect = |life: &Life| matches!(life.status, "applied" | "superseded");
@@ -125,18 +148,17 @@ fn search(parts: &Parts, target: Target, query: String) -> Found {
                 if found.kind == "nothing" {
                     found.kind = kind;
                 }
-                found.searched.push("dead letter queue");
+                found.searched.push(DEAD_LETTERS);
             }
-            Err(error) => notes.push(format!("The dead letter queue was not searched: {error}.")),
+            Err(error) => found.notes.push(Note::NotSearched { place: DEAD_LETTERS, reason: error.to_string() }),
         }
     }
     found.lives = lives.into_values().collect();
     found.lives.sort_by_key(|life| std::cmp::Reverse(life.steps.iter().filter_map(|step| step.at).max()));
-    if found.lives.len() > MAX_LIVES {
-        found.lives.truncate(MAX_LIVES);
-        notes.push(format!("Only the newest {MAX_LIVES} changes are shown."));
+    if found.lives.len() > MAX_LIVES as usize {
+        found.lives.truncate(MAX_LIVES as usize);
+        found.notes.push(Note::OnlyNewest { count: MAX_LIVES });
     }
-    found.note = (!notes.is_empty()).then(|| notes.join(" "));
     found
 }
 
@@ -149,15 +171,24 @@ fn search_store(
     lives: &mut Lives,
 ) -> Result<(&'static str, Option<Contact>), StoreError> {
     let store = (parts.open_store)()?;
-    let Target::Id(id) = target else { return Ok(("nothing", None)) };
+    let id = match target {
+        Target::Id(id) => id,
+        Target::Trace(trace) => {
+            let since = chrono::Utc::now() - TimeDelta::hours(TRACE_HOURS);
+            add_finished(lives, &store.operations_of_trace(trace, since, MAX_LIVES)?);
+            return Ok((if lives.is_empty() { "nothing" } else { "trace" }, None));
+        }
+    };
     let operation = OperationId::new(id);
     if let Some(finished) = store.operation(operation)? {
-        let contact = store.contact(finished.contact_id)?;
-        lives.insert(id.to_string(), Life::finished(&finished));
-        return Ok(("operation", contact));
+        add_finished(lives, std::slice::from_ref(&finished));
+        return Ok(("operation", store.contact(finished.contact_id)?));
     }
-    if let Some(contact) = store.contact(ContactId::new(id))? {
-        return Ok(("contact", Some(contact)));
+    let page = HistoryPage { contact: ContactId::new(id), before: None, limit: MAX_LIVES };
+    let (history, contact) = (store.history(&page)?, store.contact(ContactId::new(id))?);
+    if contact.is_some() || !history.is_empty() {
+        add_finished(lives, &history);
+        return Ok(("contact", contact));
     }
     let status = (parts.unfinished)(operation, store.pruned_before()?);
     if status == "unknown" {
@@ -165,6 +196,10 @@ fn search_store(
     }
     lives.insert(id.to_string(), Life::unfinished(id, status));
     Ok(("operation", None))
+}
+
+fn add_finished(lives: &mut Lives, operations: &[Operation]) {
+    lives.extend(operations.iter().map(|operation| (operation.id.to_string(), Life::finished(operation))));
 }
 
 /// Returns what the target is.
@@ -180,7 +215,7 @@ fn search_dead_letters(parts: &Parts, target: Target, lives: &mut Lives) -> Resu
             let summary = DeadLetterSummary::of(message);
             let trace = message.headers.text(TRACEPARENT).and_then(Trace::parse);
             let matched = match target {
-                Target::Trace(wanted) => trace.is_some_and(|trace| trace.trace_id == wanted).then_some("trace"),
+                Target::Trace(wanted) => trace.is_some_and(|trace| trace.trace_id == wanted.get()).then_some("trace"),
                 Target::Id(wanted) => {
                     let wanted = wanted.to_string();
                     let is_operation = (summary.id == wanted).then_some("operation");
@@ -190,7 +225,7 @@ fn search_dead_letters(parts: &Parts, target: Target, lives: &mut Lives) -> Resu
             if let Some(matched) = matched {
                 kind = matched;
                 // Some more than are shown, so that the newest are among them.
-                if lives.len() < 10 * MAX_LIVES || lives.contains_key(&summary.id) {
+                if lives.len() < 10 * MAX_LIVES as usize || lives.contains_key(&summary.id) {
                     let trace_id = trace.map(|trace| trace.id().to_string());
                     add_dead_letter(lives, &summary, message, trace_id);
                 }
@@ -207,7 +242,7 @@ fn add_dead_letter(lives: &mut Lives, summary: &DeadLetterSummary, message: &Mes
         operation_id: summary.id.clone(),
         contact_id: summary.contact.clone(),
         operation: Some(summary.operation.clone()),
-        caller: None,
+        caller: message.headers.caller().map(str::to_owned),
         trace_id: None,
         attempts: None,
         status: "failed",
@@ -240,18 +275,23 @@ impl Life {
             Status::Superseded => ("superseded", None),
             Status::Failed(reason) => ("failed", Some(reason.as_str().to_owned())),
         };
+        let origin = &operation.origin;
         let mut steps = vec![Step { step: "accepted", at: Some(operation.accepted_at), detail: None }];
         if operation.replays > 0 {
             steps.push(replayed(operation.replays));
+        }
+        if origin.attempts > 1 {
+            steps.push(Step { step: "retried", at: None, detail: Some((origin.attempts - 1).to_string()) });
         }
         steps.push(Step { step: status, at: Some(operation.completed_at), detail: reason.clone() });
         Self {
             operation_id: operation.id.to_string(),
             contact_id: Some(operation.contact_id.to_string()),
             operation: Some(operation.kind.as_str().to_owned()),
-            caller: None,
-            trace_id: None,
-            attempts: None,
+            caller: origin.caller.as_deref().map(str::to_owned),
+            trace_id: origin.trace_id.map(|trace_id| format!("{trace_id:032x}")),
+            // 0 if an older version finished it.
+            attempts: Some(origin.attempts).filter(|attempts| *attempts > 0),
             status,
             reason,
             steps,
@@ -297,13 +337,13 @@ mod tests {
     fn ids_trace_ids_and_trace_contexts_are_recognized() {
         let id = "01933a66-0000-7000-8000-000000000002";
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let number = u128::from_str_radix(trace, 16).unwrap();
+        let number = NonZeroU128::new(u128::from_str_radix(trace, 16).unwrap()).unwrap();
         assert_eq!(Target::parse(id), Some(Target::Id(id.parse().unwrap())));
         assert_eq!(Target::parse(&id.to_uppercase()), Target::parse(id));
         for text in [trace.to_owned(), trace.to_uppercase(), format!("00-{trace}-00f067aa0ba902b7-01")] {
             assert_eq!(Target::parse(&text), Some(Target::Trace(number)), "{text}");
         }
-        for wrong in ["", "x", "Ana", &trace[1..], &format!("{trace}0"), "%"] {
+        for wrong in ["", "x", "Ana", &trace[1..], &format!("{trace}0"), "%", &"0".repeat(32)] {
             assert_eq!(Target::parse(wrong), None, "{wrong}");
         }
     }

@@ -6,7 +6,6 @@
 
 use super::audit::audit;
 use super::job::{Job, JobOperator};
-use super::jobs::end_text;
 use super::{Console, problem, queue};
 use crate::console::Parts;
 use crate::console::access::Writer;
@@ -202,7 +201,7 @@ impl Download {
         self.is_finished = true;
         let job = &self.archive.job;
         let end = job.finish(result);
-        audit(&self.operator, "download archive", &job.selection.text(), job.done(), end_text(end));
+        audit(&self.operator, "download archive", &job.selection.text(), job.done(), end.as_str());
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::archive::Archive;
 use super::audit::audit;
-use super::job::{Consent, End, Job, JobOperator, Kind};
+use super::job::{Consent, Job, JobOperator, Kind};
 use super::selection::SelectionRequest;
 use super::{Console, code, problem, queue};
 use crate::console::Parts;
@@ -243,15 +243,7 @@ fn run(console: &Console, parts: &Parts, job: &Arc<Job>, plan: Plan, expected: u
     let refused = result.as_ref().is_ok_and(|report| report.declined);
     let result = if refused { Err(("selection_changed", "nothing was changed".to_owned())) } else { result };
     let end = job.finish(result);
-    line(job.done(), if refused { "selection_changed" } else { end_text(end) });
-}
-
-pub(super) const fn end_text(end: End) -> &'static str {
-    match end {
-        End::Done => "done",
-        End::Cancelled => "cancelled",
-        End::Failed => "failed",
-    }
+    line(job.done(), if refused { "selection_changed" } else { end.as_str() });
 }
 
 fn perform(
