@@ -1,7 +1,9 @@
 //! The history of a contact: in the stores, over HTTP, and for a person who is erased.
 
 use crate::stores::{PostgresDatabase, SqliteDatabase, TestDatabase, apply, attempt, migrated, on_both_databases};
-use crate::support::{Client, Stack, create, delete, details, new_contact, patch, start_standalone, update};
+use crate::support::{
+    Client, Stack, create, delete, details, eventually, new_contact, patch, start_standalone, update,
+};
 use contacts::config::ApiKey;
 use contacts::domain::{
     Attempt, ChangedMembers, Command, ContactId, EmailPatch, Fingerprint, OperationId, Origin, Outcome, Patch, Reason,
@@ -77,7 +79,12 @@ fn old_values_are_kept_if_asked_and_erased_with_the_fingerprints<D: TestDatabase
     ];
     assert_eq!(values(ana), expected);
     let mut found = Vec::new();
-    store.old_values(&mut |operation| found.push((operation.contact_id, operation.old_values))).unwrap();
+    store
+        .old_values(&mut |operation| {
+            found.push((operation.contact_id, operation.old_values));
+            true
+        })
+        .unwrap();
     assert_eq!(found.len(), 4, "{found:?}");
     assert!(found.iter().all(|(_, values)| values.is_some()));
 
@@ -223,6 +230,19 @@ fn the_history_shows_the_caller_of_each_change_that_came_through_the_broker() {
         let who = (&item["caller"], &item["trace_id"], &item["status"]);
         assert_eq!(who, (&json!("web-shop"), &json!(TRACE_ID), &json!("applied")), "{item}");
     }
+    // An import publishes a message for each record.
+    let (authorization, traceparent) = (&*shop.authorization, format!("00-{TRACE_ID}-00f067aa0ba902b7-01"));
+    let headers =
+        [("authorization", authorization), ("content-type", "application/x-ndjson"), ("traceparent", &traceparent)];
+    let answer = shop.client.send("POST", "/contacts/import", &headers, Some(ana.to_string().as_bytes())).unwrap();
+    let result: Value = serde_json::from_str(answer.body.lines().next().unwrap()).unwrap();
+    let imported = format!("/contacts/{}/history", result["contact_id"].as_str().unwrap());
+    let item = eventually("the record is applied", || {
+        let (status, history) = shop.read(&imported);
+        (status == 200).then(|| history["items"][0].clone())
+    });
+    assert_eq!((&item["caller"], &item["trace_id"]), (&json!("web-shop"), &json!(TRACE_ID)), "{item}");
+
     shop.write("DELETE", &path, &Value::Null);
     let (status, history) = shop.read(&format!("{path}/history?limit=1"));
     assert_eq!((status, &history["items"][0]["operation"]), (200, &json!("delete")), "also after a delete");

@@ -134,7 +134,7 @@ impl Store for CrashingStore {
     ) -> Result<Vec<Operation>, StoreError> {
         self.store.operations_of_trace(trace_id, since, limit)
     }
-    fn old_values(&self, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError> {
+    fn old_values(&self, visit: &mut dyn FnMut(Operation) -> bool) -> Result<(), StoreError> {
         self.store.old_values(visit)
     }
     fn erase_history(&self, contacts: &[ContactId], operations: &[OperationId]) -> Result<usize, StoreError> {

@@ -67,6 +67,19 @@ fn origin(message: &Message) -> Origin {
     }
 }
 
+/// The record of a command that the store cannot apply.
+fn failed_operation(attempt: &Attempt, reason: Reason) -> FailedOperation {
+    FailedOperation {
+        id: attempt.command.operation_id,
+        contact_id: attempt.command.contact_id,
+        kind: attempt.command.kind(),
+        reason,
+        replays: attempt.replays,
+        accepted_at: attempt.command.accepted_at,
+        origin: attempt.origin.clone(),
+    }
+}
+
 impl<'a> BatchApplier<'a> {
     pub(super) fn new(shared: &'a Shared) -> Self {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -158,6 +171,10 @@ impl<'a> BatchApplier<'a> {
             );
             let must_fail = Attempt { must_fail: Some(failure.reason()), ..attempt.clone() };
             let recorded = self.apply_with_retries(std::slice::from_ref(&must_fail))?;
+            if recorded.is_err() {
+                // The store cannot even read what it needs to record the failure in the usual way.
+                self.record_failure(&failed_operation(attempt, failure.reason()))?;
+            }
             // The dead letter has the reason even if the store could not record it.
             let outcome = match recorded.ok().and_then(|outcomes| outcomes.first().copied()) {
                 Some(outcome) => outcome,

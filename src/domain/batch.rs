@@ -66,7 +66,7 @@ pub struct FailedOperation {
     pub reason: Reason,
     /// How many times an operator replayed the message.
     pub replays: u32,
-    /// When the API accepted the command, in whole seconds.
+    /// When the API accepted the command. In whole seconds, if only the message says it.
     pub accepted_at: Timestamp,
     /// Where the command comes from.
     pub origin: Origin,

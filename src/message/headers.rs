@@ -15,6 +15,8 @@ const DETAIL: &str = "x-contacts-detail";
 const REQUEUES: &str = "x-contacts-suspicions";
 const REPLACES: &str = "x-contacts-replaces";
 const CALLER: &str = "x-contacts-caller";
+/// The longest name of a caller, in bytes: `jwt:` and the longest client id.
+const MAX_CALLER: usize = 68;
 
 /// The value of a header. Headers with values of other types are dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,9 +113,14 @@ impl Headers {
         self.set(REPLAYS, Header::Number(replays.into()));
     }
 
-    /// The name of the API key or of the client whose request made the message.
+    /// The name of the API key or of the client whose request made the message. Another program may have set a text that is no
+    /// name; a database would refuse some of these.
     pub fn caller(&self) -> Option<&str> {
-        self.text(CALLER)
+        let is_name = |text: &&str| {
+            text.len() <= MAX_CALLER
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.: ".contains(&byte))
+        };
+        self.text(CALLER).filter(is_name)
     }
 
     /// Records whose request made the message.
@@ -189,6 +196,21 @@ mod tests {
         headers.record_replay();
         assert_eq!((headers.attempts(), headers.replays(), headers.failure()), (0, 2, None));
         assert_eq!(headers.text("x-foreign"), Some("kept"));
+    }
+
+    #[test]
+    fn only_a_name_is_a_caller() {
+        let caller = |text: &str| {
+            let mut headers = Headers::default();
+            headers.set_caller(text);
+            headers.caller().map(str::to_owned)
+        };
+        for name in ["web-shop", "jwt:web_shop.2", "contacts subject", &"a".repeat(MAX_CALLER)] {
+            assert_eq!(caller(name).as_deref(), Some(name));
+        }
+        for wrong in ["web\0shop", "Ana Souza <ana@example.com>", "caf\u{e9}", &"a".repeat(MAX_CALLER + 1)] {
+            assert_eq!(caller(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -145,10 +145,11 @@ pub(super) fn old_values(text: &str) -> Result<Patch, StoreError> {
     })
 }
 
-/// The details of a live contact, from the columns of its row.
+/// The details of a live contact, from the columns of its row. Another program may have written values that cannot be read.
+/// Then only the commands on this contact must fail.
 pub(super) fn details(name: Option<&str>, phone: Option<&str>, email: Option<&str>) -> Result<Details, StoreError> {
     Details::from_accepted(name.unwrap_or_default(), phone.unwrap_or_default(), email)
-        .map_err(|(field, _invalid)| unreadable(&format!("contacts.{field}")))
+        .map_err(|(field, _invalid)| StoreError::Rejected(unreadable_text(&format!("contacts.{field}"))))
 }
 
 pub(super) fn stamp(raw: i64) -> Result<Stamp, StoreError> {
@@ -229,16 +230,12 @@ pub(super) fn erasures(secret: &[u8], rows: impl IntoIterator<Item = (Timestamp,
     erasures
 }
 
-/// The error of a batch that changes a row with such a value. Only the commands on this contact must fail.
-pub(super) fn in_batch(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Misconfigured(why) => StoreError::Rejected(why),
-        StoreError::Unavailable(_) | StoreError::Rejected(_) => error,
-    }
+fn unreadable(column: &str) -> StoreError {
+    StoreError::Misconfigured(unreadable_text(column))
 }
 
-fn unreadable(column: &str) -> StoreError {
-    StoreError::Misconfigured(format!("{column} has a value that this version does not know"))
+fn unreadable_text(column: &str) -> String {
+    format!("{column} has a value that this version does not know")
 }
 
 /// A batch that shows whether a batch can be applied. It is always rolled back. Its create is just old enough that a store

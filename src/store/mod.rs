@@ -186,8 +186,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Operation>, StoreError>;
 
-    /// Calls `visit` for each operation that has old values.
-    fn old_values(&self, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError>;
+    /// Calls `visit` for each operation that has old values, until it returns false. It reads all of them.
+    fn old_values(&self, visit: &mut dyn FnMut(Operation) -> bool) -> Result<(), StoreError>;
 
     /// Erases what these operations, and the operations of these contacts, keep of values: old values and fingerprints.
     /// Returns the number of operations that kept something.

@@ -121,6 +121,7 @@ impl Erased {
             }
             // The messages first: after the contacts are deleted, nothing else shows that a message belongs to them.
             self.discard(sources, &Matcher::new(&self.wanted(subject)))?;
+            self.erase_history(sources, subject)?;
             self.delete(sources, &found.contacts)?;
         }
         self.erase_history(sources, subject)?;
@@ -132,9 +133,11 @@ impl Erased {
         Ok(())
     }
 
-    /// Erases what operations keep. After the contacts are gone, no batch adds more.
+    /// Erases what operations keep. Once before the contacts are deleted: after it, an erasure that was interrupted finds no
+    /// trace of them. Once after it, when no batch adds more.
     fn erase_history(&mut self, sources: &Sources, subject: &Subject) -> Result<(), SubjectError> {
-        let found = find::old_values(&*sources.store, &Matcher::new(&self.wanted(subject)))?;
+        let matcher = Matcher::new(&self.wanted(subject));
+        let found = retry(sources, |sources| find::old_values(sources, &matcher))?;
         let operations: Vec<OperationId> = found.iter().map(|found| found.operation.id).collect();
         let contacts = &self.erasure.values.contacts;
         self.old_values += retry(sources, |sources| sources.store.erase_history(contacts, &operations))?;
@@ -489,6 +492,7 @@ mod tests {
             contacts,
             dead_letters: Vec::new(),
             old_values: Vec::new(),
+            deleted: Vec::new(),
             waiting: Waiting::default(),
         };
         let kept = erased.without_later(all, &subject).contacts;

@@ -6,7 +6,7 @@ use super::{Sources, Subject, SubjectError};
 use crate::domain::{Contact, ContactId, Name, NameKey};
 use crate::message::Message;
 use crate::queue::{QueueError, QueueKind};
-use crate::store::{Filter, ListPosition, Operation, Sort, SortKey, Store};
+use crate::store::{Filter, ListPosition, Operation, Sort, SortKey, Store, StoreError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -42,6 +42,8 @@ pub struct Found {
     pub(super) dead_letters: Vec<FoundDeadLetter>,
     /// Operations that keep old values (`history.values`).
     pub(super) old_values: Vec<FoundOldValues>,
+    /// Contacts that only old values name, and that are not live any more.
+    pub(super) deleted: Vec<ContactId>,
     pub(super) waiting: Waiting,
 }
 
@@ -52,9 +54,9 @@ pub fn find(sources: &mut Sources, subject: &Subject) -> Result<Found, SubjectEr
     let with_contacts = with_contacts(subject, &contacts);
     let matcher = Matcher::new(&with_contacts);
     let dead_letters = dead_letters(sources, &matcher)?;
-    let old_values = old_values(&*sources.store, &matcher)?;
+    let (old_values, deleted) = old_values_of(sources, &with_contacts)?;
     let waiting = waiting(sources)?;
-    Ok(Found { subject: subject.clone(), contacts, dead_letters, old_values, waiting })
+    Ok(Found { subject: subject.clone(), contacts, dead_letters, old_values, deleted, waiting })
 }
 
 /// The person, with the ids of these contacts.
@@ -133,14 +135,42 @@ fn dead_letters(sources: &Sources, matcher: &Matcher) -> Result<Vec<FoundDeadLet
     Ok(found)
 }
 
-pub(super) fn old_values(store: &dyn Store, matcher: &Matcher) -> Result<Vec<FoundOldValues>, SubjectError> {
-    let mut found = Vec::new();
-    store.old_values(&mut |operation| {
-        let Some(old) = &operation.old_values else { return };
-        let matched_by = matcher.matches_old_values(operation.contact_id, old);
-        if !matched_by.is_empty() {
-            found.push(FoundOldValues { operation, matched_by });
+/// The operations that keep values of the person, and the contacts that are known only by them. Of a live contact of somebody
+/// else, only the values of the person are among them.
+fn old_values_of(sources: &Sources, subject: &Subject) -> Result<(Vec<FoundOldValues>, Vec<ContactId>), SubjectError> {
+    let mut subject = subject.clone();
+    let mut deleted = Vec::new();
+    let mut found = old_values(sources, &Matcher::new(&subject))?;
+    for FoundOldValues { operation: Operation { contact_id, .. }, .. } in &found {
+        let is_known = subject.contacts.contains(contact_id) || deleted.contains(contact_id);
+        let is_live = |contact: Contact| contact.details().is_some();
+        if !is_known && !sources.store.contact(*contact_id)?.is_some_and(is_live) {
+            deleted.push(*contact_id);
         }
+    }
+    if !deleted.is_empty() {
+        subject.contacts.extend(&deleted);
+        found = old_values(sources, &Matcher::new(&subject))?;
+    }
+    let matcher = Matcher::new(&subject);
+    for FoundOldValues { operation, matched_by } in &mut found {
+        if !matched_by.contains(&MatchedBy::Contact) {
+            operation.old_values = operation.old_values.take().map(|old| matcher.only_matching(old));
+        }
+    }
+    Ok((found, deleted))
+}
+
+pub(super) fn old_values(sources: &Sources, matcher: &Matcher) -> Result<Vec<FoundOldValues>, StoreError> {
+    let mut found = Vec::new();
+    sources.store.old_values(&mut |operation| {
+        if let Some(old) = &operation.old_values {
+            let matched_by = matcher.matches_old_values(operation.contact_id, old);
+            if !matched_by.is_empty() {
+                found.push(FoundOldValues { operation, matched_by });
+            }
+        }
+        !sources.stop.is_set()
     })?;
     Ok(found)
 }

@@ -52,6 +52,17 @@ impl Matcher {
         self.matches_values(contact, (old.name.as_ref(), old.phone, old.email.as_ref().and_then(EmailPatch::value)))
     }
 
+    /// The values of the person.
+    pub(super) fn only_matching(&self, old: Patch) -> Patch {
+        let has_email =
+            |email: &EmailPatch| email.value().is_some_and(|email| self.emails.contains(&lower_case(email)));
+        Patch {
+            name: old.name.filter(|name| self.names.contains(&NameKey::of(name))),
+            phone: old.phone.filter(|phone| self.phones.contains(phone)),
+            email: old.email.filter(has_email),
+        }
+    }
+
     /// Compares the fields. A value inside of a longer one belongs to somebody else.
     fn matches_command(&self, command: &Command) -> Vec<MatchedBy> {
         self.matches_values(command.contact_id, values_of(&command.action))

@@ -163,7 +163,8 @@ pub struct ExportView {
 impl ExportView {
     /// Reads the operations of what was found.
     pub(super) fn read(store: &dyn Store, found: &Found) -> Result<Self, SubjectError> {
-        let contacts: Vec<ContactId> = found.contacts.iter().map(|contact| contact.id).collect();
+        let live = found.contacts.iter().map(|contact| contact.id);
+        let contacts: Vec<ContactId> = live.chain(found.deleted.iter().copied()).collect();
         let mut operations = match contacts.is_empty() {
             true => Vec::new(),
             false => store.operations_of(&contacts)?,

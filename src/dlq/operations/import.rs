@@ -18,6 +18,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use uuid::Uuid;
 
+/// The caller of a record that an operator has corrected. No API key has such a name.
+const CALLER: &str = "contacts dlq-drain";
+
 /// The maximum number of errors, and of new operations, to show.
 const MAX_SHOWN: usize = 20;
 
@@ -177,6 +180,7 @@ pub(super) fn prepare_line(line: &ExportLine) -> Result<PreparedLine, String> {
         message.headers.set(name, value.clone());
     }
     message.headers.set_replaces(&line.id);
+    message.headers.set_caller(CALLER);
     Ok(PreparedLine { original_id: line.id.clone(), is_changed: true, message })
 }
 

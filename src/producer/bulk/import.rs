@@ -9,11 +9,14 @@ use crate::producer::auth::Caller;
 use crate::producer::contacts::write;
 use crate::producer::http::conditional::{check_content_encoding, idempotency_key, media_type};
 use crate::producer::http::parameters::{parse_boolean, parse_query};
+use crate::producer::http::request_context::RequestContext;
 use crate::producer::language::{self, Language};
 use crate::producer::operations::ids;
 use crate::producer::problems::Problem;
 use crate::producer::problems::{FieldError, FieldLocation, Kind};
 use crate::producer::state::AppState;
+use crate::queue::QueueKind;
+use crate::telemetry::trace::Trace;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, Data, Payload};
@@ -24,6 +27,8 @@ use futures_util::stream::poll_fn;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc::{Sender, channel};
 use uuid::Uuid;
@@ -59,6 +64,9 @@ struct ImportRequest {
     dry_run: bool,
     skip_existing: bool,
     language: Language,
+    /// The name of the caller and the trace of the request. Each message has them.
+    name: Option<Arc<str>>,
+    trace: Option<Trace>,
 }
 
 impl ImportRequest {
@@ -214,7 +222,17 @@ pub(crate) async fn import(
         return Err(Problem::new(Kind::BodyTooLarge, format!("The body may have at most {limit} bytes.")));
     }
     let (sender, mut receiver) = channel(MAX_PENDING_BATCHES);
-    let import = ImportRequest { caller, key, dry_run, skip_existing, language: language::negotiate(&request) };
+    let context = request.extensions().get::<Rc<RequestContext>>().cloned();
+    let import = ImportRequest {
+        caller,
+        key,
+        dry_run,
+        skip_existing,
+        language: language::negotiate(&request),
+        name: context.as_ref().and_then(|context| context.caller.get().cloned()),
+        // A span for each record would be too many.
+        trace: context.map(|context| Trace { sampled: false, ..context.trace }),
+    };
     let reader = Reader::new(format, columns);
     let reader = if declared_utf8 { reader.declared_utf8() } else { reader };
     actix_web::rt::spawn(run(api, import, reader, payload, sender));
@@ -463,7 +481,8 @@ async fn publish_record(
     if import.dry_run {
         return Outcome::Valid { contact: None };
     }
-    match write::publish(api, command, None).await {
+    let message = write::message(command, import.name.as_deref(), import.trace);
+    match api.publisher.publish(QueueKind::Work, message, api.settings.accept_timeout).await {
         Ok(()) => Outcome::Accepted { operation_id, contact_id },
         Err(error) => Outcome::NotAccepted {
             reason: error.as_str(),

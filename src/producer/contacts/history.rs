@@ -98,6 +98,10 @@ pub(crate) async fn history(
     path: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let contact: ContactId = parse_id(&path)?;
+    if contact.uuid().is_nil() {
+        // The contact of operations whose message names none.
+        return Err(contact_not_found());
+    }
     let (mut limit, mut cursor) = (DEFAULT_LIMIT, None);
     let mut errors = parse_query(request.query_string(), UNKNOWN, |name, value| match name {
         "limit" => Some(parse_limit(value).map(|parsed| limit = parsed)),

@@ -17,7 +17,7 @@ use crate::producer::state::AppState;
 use crate::queue::{PublishError, QueueKind};
 use crate::store::Operation;
 use crate::telemetry::spans::{self, Kind as SpanKind, Span, Value};
-use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE, Trace};
 use actix_web::http::header::{ETAG, LOCATION, RETRY_AFTER};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
@@ -177,15 +177,11 @@ pub(crate) async fn publish(
     command: &Command,
     context: Option<&RequestContext>,
 ) -> Result<(), PublishError> {
-    let mut message = Message::new(command);
     let Some(context) = context else {
-        return api.publisher.publish(QueueKind::Work, message, api.settings.accept_timeout).await;
+        return api.publisher.publish(QueueKind::Work, message(command, None, None), api.settings.accept_timeout).await;
     };
     let (trace, began) = (context.trace.child(), SystemTime::now());
-    message.headers.set(TRACEPARENT, Header::Text(trace.to_string()));
-    if let Some(caller) = context.caller.get() {
-        message.headers.set_caller(caller);
-    }
+    let mut message = message(command, context.caller.get().map(|name| &**name), Some(trace));
     if let Some(tracestate) = &context.tracestate {
         message.headers.set(TRACESTATE, Header::Text(tracestate.clone()));
     }
@@ -205,6 +201,18 @@ pub(crate) async fn publish(
         failed: result.is_err(),
     });
     result
+}
+
+/// The message of a command, with the caller and the trace of its request.
+pub(crate) fn message(command: &Command, caller: Option<&str>, trace: Option<Trace>) -> Message {
+    let mut message = Message::new(command);
+    if let Some(trace) = trace {
+        message.headers.set(TRACEPARENT, Header::Text(trace.to_string()));
+    }
+    if let Some(caller) = caller {
+        message.headers.set_caller(caller);
+    }
+    message
 }
 
 /// The current time in whole microseconds, the precision of every store.

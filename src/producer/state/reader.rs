@@ -34,11 +34,11 @@ impl Reader {
     ) -> Result<T, Problem> {
         match tokio::time::timeout(self.timeout, self.run(read)).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(StoreError::Misconfigured(why))) => {
+            Ok(Err(StoreError::Misconfigured(why) | StoreError::Rejected(why))) => {
                 tracing::error!(why, "a read failed");
                 Err(Problem::new(Kind::Internal, "This version cannot read the data."))
             }
-            Ok(Err(StoreError::Unavailable(why) | StoreError::Rejected(why))) => {
+            Ok(Err(StoreError::Unavailable(why))) => {
                 tracing::warn!(why, "a read failed");
                 Err(Problem::reads_unavailable())
             }

@@ -58,8 +58,11 @@ pub(super) fn of_trace(
     read(query.load(connection)?)
 }
 
-/// Calls `visit` for each operation that has old values.
-pub(super) fn old_values(connection: &mut PgConnection, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError> {
+/// Calls `visit` for each operation that has old values, until it returns false.
+pub(super) fn old_values(
+    connection: &mut PgConnection,
+    visit: &mut dyn FnMut(Operation) -> bool,
+) -> Result<(), StoreError> {
     let mut after = Some(Uuid::nil());
     while let Some(id) = after {
         let rows: Vec<OperationRow> = operations::table
@@ -71,7 +74,9 @@ pub(super) fn old_values(connection: &mut PgConnection, visit: &mut dyn FnMut(Op
             .load(connection)?;
         let found = read(rows)?;
         after = found.last().map(|last| last.id.uuid());
-        found.into_iter().for_each(&mut *visit);
+        if !found.into_iter().all(&mut *visit) {
+            break;
+        }
     }
     Ok(())
 }

@@ -236,8 +236,7 @@ fn apply_in(
         .filter(operations::id.eq_any(operation_ids))
         .select(FinishedOperationRow::as_select())
         .load(connection)?;
-    let contacts =
-        contacts.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>().map_err(columns::in_batch)?;
+    let contacts = contacts.into_iter().map(ContactRow::read).collect::<Result<Vec<_>, _>>()?;
     let finished = finished.into_iter().map(FinishedOperationRow::read).collect::<Result<Vec<_>, _>>()?;
 
     let mut known = Batch::new(contacts, finished).keep_old_values(keep_old_values);
@@ -510,7 +509,7 @@ impl Store for Postgres {
         history::of_trace(&mut *self.reads.get()?, trace_id, since, limit)
     }
 
-    fn old_values(&self, visit: &mut dyn FnMut(Operation)) -> Result<(), StoreError> {
+    fn old_values(&self, visit: &mut dyn FnMut(Operation) -> bool) -> Result<(), StoreError> {
         history::old_values(&mut *self.reads.get()?, visit)
     }
 

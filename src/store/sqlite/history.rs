@@ -58,10 +58,10 @@ pub(super) fn of_trace(
     read(query.load(connection)?)
 }
 
-/// Calls `visit` for each operation that has old values.
+/// Calls `visit` for each operation that has old values, until it returns false.
 pub(super) fn old_values(
     connection: &mut SqliteConnection,
-    visit: &mut dyn FnMut(Operation),
+    visit: &mut dyn FnMut(Operation) -> bool,
 ) -> Result<(), StoreError> {
     let mut after = Some(Uuid::nil());
     while let Some(id) = after {
@@ -74,7 +74,9 @@ pub(super) fn old_values(
             .load(connection)?;
         let found = read(rows)?;
         after = found.last().map(|last| last.id.uuid());
-        found.into_iter().for_each(&mut *visit);
+        if !found.into_iter().all(&mut *visit) {
+            break;
+        }
     }
     Ok(())
 }
