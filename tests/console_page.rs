@@ -271,7 +271,7 @@ fn a_message_is_shown_on_request_and_fixed_with_the_error_at_its_field() {
     assert!(!browser.script("return document.body.innerHTML", json!([])).to_string().contains("91234"));
     let audited = process.log_lines("console audit");
     let acts: Vec<&str> = audited.iter().map(|line| line["action"].as_str().unwrap()).collect();
-    assert_eq!(acts, ["reveal", "retry with edit"]);
+    assert_eq!(acts, ["reveal", "retry with edit", "retry with edit"]);
     assert!(!process.log().contains("onerror"));
     browser.assert_no_violations(&[404, 422]);
 }
@@ -364,6 +364,7 @@ fn after_a_console_was_killed_the_page_says_what_is_left_of_its_job() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = start_standalone(folder.path(), &[CONSOLE]);
     let address = process.admin().address().to_owned();
+    process.wait_until_ready();
     fill(folder.path(), (0..200).map(|number| applicable(&format!("Ana {number}"))));
     let browser = open_console(&mut process, "#dead-letters?reason=rejected_by_database");
     browser.click("#replay");

@@ -154,5 +154,5 @@ addEventListener('hashchange', () => {
 translatePage();
 showTheme();
 showSection();
-pollJob();
+if (section !== 'dead-letters') pollJob();
 watchNow();

@@ -189,7 +189,7 @@ function outcomes() {
   const all = job.outcomes ?? {};
   const shown = ['applied', 'superseded', 'failed_again', 'not_known'].map((name) => [name, all[name]]).filter(([, count]) => count > 0);
   return shown.length > 0 && el('ul', { className: 'outcomes' }, shown.map(([name, count]) => el('li', { className: name },
-    icon({ applied: 'check', superseded: 'skip', failed_again: 'impaired', not_known: 'unknown' }[name]), el('b', {}, number(count)), ' ', t(`outcomes.${name}`), name === 'failed_again' && againReasons())));
+    icon({ applied: 'check', superseded: 'skip', failed_again: 'impaired', not_known: 'unknown' }[name]), el('span', {}, el('b', {}, number(count)), ' ', t(`outcomes.${name}`), name === 'failed_again' && againReasons()))));
 }
 
 /** The reasons of the messages that failed again: `: contact_deleted 10`. */
