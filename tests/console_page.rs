@@ -344,8 +344,8 @@ fn an_archive_is_saved_before_exactly_its_messages_are_discarded() {
     browser.click("#archive-save");
     browser.wait_for_text("#job .notice.good", "has 5 messages");
     let file = eventually("the file is saved", || {
-        let files = std::fs::read_dir(browser.downloads()).ok()?.flatten().map(|entry| entry.path());
-        files.filter(|path| path.extension().is_some_and(|extension| extension == "ndjson")).next()
+        let mut files = std::fs::read_dir(browser.downloads()).ok()?.flatten().map(|entry| entry.path());
+        files.find(|path| path.extension().is_some_and(|extension| extension == "ndjson"))
     });
     let lines = read_to_string(file).unwrap();
     assert_eq!(lines.lines().count(), 5);

@@ -32,7 +32,8 @@ pub(super) async fn messages(
     let (mut offset, mut count) = (0, DEFAULT_COUNT);
     let mut options = Vec::new();
     for (name, value) in parameters.into_inner() {
-        let number = || value.parse::<usize>().map_err(|_| Problem::invalid(format!("{name} is a whole number")));
+        let number =
+            || value.parse::<usize>().map_err(|_malformed| Problem::invalid(format!("{name} is a whole number")));
         match name.as_str() {
             "offset" => offset = number()?,
             "count" => count = number()?,

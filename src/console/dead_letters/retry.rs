@@ -95,7 +95,7 @@ fn refused(id: &str, error: FixError<Refusal>) -> Problem {
 
 /// The body of a message with these values.
 fn corrected(message: &Message, values: &Map<String, Value>) -> Result<FixedBody, Refusal> {
-    let body: Value = serde_json::from_slice(&message.body).map_err(|_| Refusal::NotEditable)?;
+    let body: Value = serde_json::from_slice(&message.body).map_err(|_malformed| Refusal::NotEditable)?;
     let fields = editable_fields(&body);
     if fields.is_empty() {
         return Err(Refusal::NotEditable);
