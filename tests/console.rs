@@ -332,7 +332,7 @@ fn each_outage_is_one_finding_that_names_its_cause() {
     assert_eq!(found["values"]["messages"], 1.0, "{found}");
     let shown = now(&admin, &[]);
     let codes: Vec<&Value> = shown["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]).collect();
-    assert!(codes.contains(&&"process_unreachable".into()), "{codes:?}");
+    assert!(codes.contains(&&"target_unreachable".into()), "{codes:?}");
     let process = &shown["processes"][2];
     assert_eq!((&process["reachable"], &process["role"]), (&false.into(), &"consumer".into()), "{process}");
 }

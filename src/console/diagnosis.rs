@@ -35,7 +35,7 @@ pub(super) enum Code {
     PublisherFull,
     ConsumersPaused,
     NoConsumers,
-    ProcessUnreachable,
+    TargetUnreachable,
     DeadLettersBurst,
     RequestsFail,
     BacklogGrows,
@@ -109,7 +109,7 @@ impl Code {
         Self::PublisherFull,
         Self::ConsumersPaused,
         Self::NoConsumers,
-        Self::ProcessUnreachable,
+        Self::TargetUnreachable,
         Self::DeadLettersBurst,
         Self::RequestsFail,
         Self::BacklogGrows,
@@ -128,7 +128,7 @@ impl Code {
             Self::BrokerBlocked => "contactsbrokerblocked",
             Self::SchemaOld => "contactsschemamismatch",
             Self::ConsumersPaused | Self::NoConsumers => "contactsconsumerdown",
-            Self::ProcessUnreachable => "contactsprocessdown",
+            Self::TargetUnreachable => "contactsprocessdown",
             Self::DeadLettersBurst => "contactsdeadletterburst",
             Self::BacklogGrows => "contactsfallingbehind",
             Self::DataLate => "contactslatebudgetburnfast",
@@ -149,7 +149,7 @@ impl Code {
             | Self::PublisherFull
             | Self::ConsumersPaused
             | Self::NoConsumers => true,
-            Self::ProcessUnreachable
+            Self::TargetUnreachable
             | Self::DeadLettersBurst
             | Self::RequestsFail
             | Self::BacklogGrows
@@ -162,7 +162,7 @@ impl Code {
 
     const fn severity(self) -> Severity {
         match self {
-            Self::ProcessUnreachable | Self::DeadLettersBurst => Severity::Critical,
+            Self::TargetUnreachable | Self::DeadLettersBurst => Severity::Critical,
             _ if self.stops_changes() => Severity::Critical,
             _ => Severity::Warning,
         }
@@ -214,7 +214,7 @@ impl Code {
             | Self::QueueFull
             | Self::BrokerBlocked
             | Self::SchemaOld
-            | Self::ProcessUnreachable
+            | Self::TargetUnreachable
             | Self::DeadLettersBurst => &[],
         }
     }
@@ -300,7 +300,7 @@ impl Observation {
                 let waiting = self.figures.gauges.work.filter(|messages| gone && *messages > 0.0)?;
                 Some(json!({ "messages": waiting }))
             }
-            Code::ProcessUnreachable => self.unreachable(),
+            Code::TargetUnreachable => self.unreachable(),
             Code::DeadLettersBurst => self.burst(),
             Code::RequestsFail => self.failing_requests(),
             Code::BacklogGrows => self.growing_backlog(),
@@ -632,9 +632,9 @@ mod tests {
     fn a_process_that_does_not_answer_is_found() {
         let mut dead = working();
         dead.readings[1].answer = Err("connection refused".into());
-        assert_eq!(diagnose(&dead), (vec![(Code::ProcessUnreachable, vec![])], State::Impaired));
+        assert_eq!(diagnose(&dead), (vec![(Code::TargetUnreachable, vec![])], State::Impaired));
         let expected = json!({ "process": "consumer", "reason": "connection refused", "count": 1, "total": 2 });
-        assert_eq!(values(&dead, Code::ProcessUnreachable), expected);
+        assert_eq!(values(&dead, Code::TargetUnreachable), expected);
     }
 
     #[test]

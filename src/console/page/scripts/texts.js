@@ -101,7 +101,7 @@ export const TEXTS = {
         effect: 'Services that read the events work with old data. The events wait in the database; none is lost.',
         do: 'find the consumer that publishes the events, and read in its log why it cannot.',
       },
-      process_unreachable: {
+      target_unreachable: {
         short: 'a process does not answer', title: { one: 'A process does not answer[: {process}].', other: '{count} of {total} processes do not answer.' },
         effect: 'The others go on. The changes that it held are delivered again to another process.',
         do: 'look whether it runs: its pod, its last log line, its exit code. 78 means wrong settings or a wrong schema.',
@@ -397,7 +397,7 @@ export const TEXTS = {
         effect: 'Serviços que leem os eventos trabalham com dados antigos. Os eventos esperam no banco de dados; nenhum se perde.',
         do: 'encontre o consumer que publica os eventos e leia no log por que ele não consegue.',
       },
-      process_unreachable: {
+      target_unreachable: {
         short: 'um processo não responde', title: { one: 'Um processo não responde[: {process}].', other: '{count} de {total} processos não respondem.' },
         effect: 'Os outros continuam. As alterações que ele tinha são entregues de novo a outro processo.',
         do: 'veja se ele está rodando: o pod, a última linha do log, o código de saída. 78 significa configuração ou esquema errado.',
