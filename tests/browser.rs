@@ -255,6 +255,56 @@ fn a_change_that_conflicts_with_another_is_not_shown_as_applied() {
 }
 
 #[test]
+fn the_history_shows_what_changed_and_survives_the_contact() {
+    const ITEMS: &str = "#history-list li";
+    let page = open_page("/", &[("CONTACTS__HISTORY__VALUES", "true")], &["Ana Souza"]);
+    let (browser, client) = (&page.browser, &page.client);
+    let id = client.get("/contacts").json()["items"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/contacts/{id}");
+    // A page of the history has 20 changes.
+    for number in 1..=20 {
+        let name = format!(r#"{{"name":"Ana {}"}}"#, if number == 20 { "<b>Lima</b>" } else { "Reis" });
+        let headers = [("content-type", "application/merge-patch+json")];
+        wait_until_applied(client, &client.send("PATCH", &path, &headers, Some(name.as_bytes())).unwrap());
+    }
+    browser.script("location.reload()", json!([]));
+    browser.wait_for_text(FIRST_ROW, "<b>Lima</b>");
+    browser.tab_to(&format!("{FIRST_ROW} [data-action=history]"));
+    browser.press(&ENTER.to_string());
+    browser.wait_until_open("#history");
+    browser.wait_for_count(ITEMS, 20);
+    browser.wait_for_text("#history-contact", "Ana <b>Lima</b>");
+    browser.wait_for_text("#history-list li:nth-child(1)", "Name – before: Ana Reis");
+    browser.wait_for_text("#history-list li:nth-child(2)", "It changed no field.");
+    browser.click("#history-more");
+    browser.wait_for_count(ITEMS, 21);
+    let on_the_next = "return document.activeElement === document.querySelector('#history-list li:nth-child(21)')";
+    browser.wait_until("the focus is on the first change of the next page", on_the_next);
+    browser.wait_for_text("#history-list li:nth-child(21)", "New contact");
+    browser.wait_until("there are no more", "return document.querySelector('#history-more').hidden");
+    assert_eq!(browser.serious_findings(), [""; 0]);
+    browser.show_as(390, 844, "dark");
+    let too_wide =
+        "return document.querySelector('#history').scrollWidth > document.querySelector('#history').clientWidth";
+    assert_eq!(browser.script(too_wide, json!([])), json!(false));
+    assert_eq!(browser.serious_findings(), [""; 0]);
+    browser.press(&ESCAPE.to_string());
+    browser.wait_until_closed("#history");
+    let on_the_button = "return document.activeElement.dataset.action === 'history'";
+    browser.wait_until("the focus is on the button again", on_the_button);
+
+    // The list has no row of a deleted contact, but the change has a button.
+    browser.click(&format!("{FIRST_ROW} [data-action=remove]"));
+    browser.click("#remove-send");
+    browser.wait_for_text(NEWEST, "Applied");
+    browser.click("#language");
+    browser.click(&format!("{NEWEST} .remedies button:not(.icon)"));
+    browser.wait_for_text("#history-list li:nth-child(1)", "Exclusão");
+    browser.wait_for_text("#history-list li:nth-child(1)", "Telefone – antes: (11) 98765-4321");
+    browser.assert_no_violations(&[]);
+}
+
+#[test]
 fn a_file_is_checked_imported_and_exported() {
     let page = open_page("/", &[], &[]);
     let (browser, client) = (&page.browser, &page.client);

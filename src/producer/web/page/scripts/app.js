@@ -5,8 +5,7 @@
 
 import { onChange } from './changes.js';
 import { $, announce } from './dom.js';
-import './export.js';
-import './import.js';
+import './files.js';
 import { forgetKey } from './key.js';
 import { switchLanguage, t, translatePage } from './language.js';
 import { clearList, loadList, loadPage, redrawList, refreshContact, showDraft, showFilters } from './list.js';

@@ -207,7 +207,7 @@ export async function reloadRemove() {
 
 $('create').addEventListener('click', () => openEdit(null));
 $('rows').addEventListener('click', (event) => {
-  const action = event.target.closest('[data-action]');
+  const action = event.target.closest('[data-action="edit"], [data-action="remove"]');
   if (!action) return;
   const item = listedContact(action.closest('tr').dataset.id);
   if (action.dataset.action === 'edit') openEdit(item);

@@ -207,7 +207,7 @@ export function badge({ state }) {
   return el('span', { className: `badge ${state}` }, icon(BADGE_ICONS[state]), t(`states.${state}`));
 }
 
-/** An empty row. editor.js listens for its buttons. */
+/** An empty row. editor.js and history.js listen for its buttons. */
 function contactRow(id) {
   const row = el('tr', {}, ...COLUMNS.map((className) => {
     const cell = el('td', { className });
@@ -216,7 +216,7 @@ function contactRow(id) {
   }));
   row.setAttribute('role', 'row');
   row.dataset.id = id;
-  for (const [action, symbol] of [['edit', 'edit'], ['remove', 'delete']]) {
+  for (const [action, symbol] of [['history', 'clock'], ['edit', 'edit'], ['remove', 'delete']]) {
     const actionButton = el('button', { type: 'button', className: 'icon' }, icon(symbol));
     actionButton.dataset.action = action;
     row.cells[5].append(actionButton);

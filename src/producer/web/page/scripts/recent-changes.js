@@ -3,6 +3,7 @@
 import { allChanges, removeChange, send } from './changes.js';
 import { $, announce, button, el, icon } from './dom.js';
 import { openEdit, openRemove, reloadEdit, reloadRemove } from './editor.js';
+import { openHistory } from './history.js';
 import { sentence, t } from './language.js';
 import { badge, listedContact, showBadge } from './list.js';
 
@@ -44,9 +45,9 @@ function explanation({ state, reason, detail, problem, note }) {
   return [t(`explanations.${note ?? state}`)];
 }
 
-/** The buttons of a change: send it again, review it, or remove it from the list. */
+/** The buttons of a change: send it again, review it, show the history, or remove it from the list. */
 function remedies(change) {
-  const { kind, state, values, reason, problem } = change;
+  const { kind, id, state, name, values, reason, problem } = change;
   const replace = (text, action) => button(t(text), () => { dismiss(change); action(); }, '');
   const all = [];
   if (state === 'refused' && problem.temporary) all.push(button(t('tryAgain'), () => retry(change), ''));
@@ -54,6 +55,10 @@ function remedies(change) {
     const gone = ['contact_deleted', 'contact_not_found'].includes(reason);
     if (kind !== 'delete' && (gone || kind === 'create')) all.push(replace('recreate', () => openEdit(null, values)));
     else if (!gone) all.push(replace('review', () => review(change)));
+  }
+  // It shows who made the newer change, and what is left of a deleted contact.
+  if (id && ['superseded', 'failed'].includes(state) || (kind === 'delete' && state === 'applied')) {
+    all.push(button(t('history'), () => openHistory({ id, name }), ''));
   }
   if (!['sending', 'accepted'].includes(state)) {
     const close = button(icon('close'), () => dismiss(change), 'icon');

@@ -18,6 +18,7 @@ export const TEXTS = {
     name: 'Name', phone: 'Phone', email: 'E-mail', emailOptional: 'E-mail (optional)', area: 'Area', updated: 'Changed', actions: 'Actions',
     create: 'New contact', edit: 'Edit', editNamed: 'Edit {name}',
     remove: 'Delete', removeNamed: 'Delete {name}',
+    history: 'History', historyNamed: 'History of {name}',
     more: 'Show more',
     count: { one: '{count} contact', other: '{count} contacts' }, countFirst: 'The first {count} contacts',
     noContacts: 'No contacts yet', noContactsHelp: 'Create the first one, or import a file.',
@@ -55,6 +56,10 @@ export const TEXTS = {
       + 'The earlier change may still take effect.',
     removeTitle: 'Delete this contact?', removeHelp: 'You cannot undo this.',
     reloadedRemove: 'This is the current contact.', gone: 'The contact no longer exists.',
+    historyCaller: 'by {caller}', historyBefore: 'before: {value}', historyNoValue: 'none',
+    historyUnchanged: 'It changed no field.', historyEmpty: 'The service has no changes of this contact.',
+    historyPruned: 'Changes from before {time} may be missing.',
+    historyCount: { one: '{count} change', other: '{count} changes' },
 
     // Problems
     explain: 'What this means', unknownProblem: 'The service answered with status {status}.',
@@ -104,6 +109,7 @@ export const TEXTS = {
     name: 'Nome', phone: 'Telefone', email: 'E-mail', emailOptional: 'E-mail (opcional)', area: 'Localidade', updated: 'Alterado', actions: 'Ações',
     create: 'Novo contato', edit: 'Editar', editNamed: 'Editar {name}',
     remove: 'Excluir', removeNamed: 'Excluir {name}',
+    history: 'Histórico', historyNamed: 'Histórico de {name}',
     more: 'Mostrar mais',
     count: { one: '{count} contato', other: '{count} contatos' }, countFirst: 'Os primeiros {count} contatos',
     noContacts: 'Ainda não há contatos', noContactsHelp: 'Crie o primeiro ou importe um arquivo.',
@@ -141,6 +147,10 @@ export const TEXTS = {
       + 'A alteração anterior ainda pode ter efeito.',
     removeTitle: 'Excluir este contato?', removeHelp: 'Não é possível desfazer.',
     reloadedRemove: 'Este é o contato atual.', gone: 'O contato não existe mais.',
+    historyCaller: 'por {caller}', historyBefore: 'antes: {value}', historyNoValue: 'nenhum',
+    historyUnchanged: 'Nenhum campo mudou.', historyEmpty: 'O serviço não tem alterações deste contato.',
+    historyPruned: 'Alterações anteriores a {time} podem faltar.',
+    historyCount: { one: '{count} alteração', other: '{count} alterações' },
 
     // Problems
     explain: 'O que isto significa', unknownProblem: 'O serviço respondeu com o status {status}.',

@@ -1,10 +1,11 @@
-// The import dialog: decodes a file, splits it into parts, checks them, and sends them.
+// Files: the import dialog decodes a file, splits it into parts, checks them and sends them. The export menu saves the
+// contacts of the search as a file.
 
 import { errorText, newIdempotencyKey, pageVisible, Problem, read, request, sleep } from './api.js';
-import { $, announce, el, fill } from './dom.js';
+import { $, announce, button, el, fill, notify } from './dom.js';
 import { keyButton } from './key.js';
 import { nationalPhone, sentence, t } from './language.js';
-import { loadList } from './list.js';
+import { currentSearch, loadList } from './list.js';
 
 const MEDIA_TYPES = {
   csv: 'text/csv',
@@ -283,3 +284,41 @@ $('import-form').addEventListener('submit', async (event) => {
     setBusy(false);
   }
 });
+
+// --------------------------------------------------------------------------------------------------------- export
+
+function closeMenu() {
+  $('export').open = false;
+  $('export').firstElementChild.focus();
+}
+
+/** Loads the file with `fetch`: a plain link could not send the key and would not show a problem on this page. */
+async function exportFile(format) {
+  const search = currentSearch();
+  search.set('format', format);
+  notify('', el('span', {}, t('exporting')));
+  announce(t('exporting'));
+  try {
+    const response = await request('GET', `contacts/export?${search}`, { seconds: 0 });
+    const disposition = response.headers.get('Content-Disposition') ?? '';
+    const file = /filename="([^"/\\]+)"/.exec(disposition)?.[1] ?? `contacts.${format}`;
+    const address = URL.createObjectURL(await response.blob());
+    el('a', { href: address, download: file }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    notify('good', el('span', {}, t('exported', { file })), button(t('dismiss'), () => notify()));
+    announce(t('exported', { file }));
+  } catch (problem) {
+    const content = problem instanceof Problem ? problem.content() : [el('strong', {}, t('exportIncomplete'))];
+    notify('bad', ...content, button(t('dismiss'), () => notify()));
+    announce($('notice').textContent);
+  }
+}
+
+for (const choice of $('export').querySelectorAll('[data-format]')) {
+  choice.addEventListener('click', () => {
+    closeMenu();
+    exportFile(choice.dataset.format);
+  });
+}
+document.addEventListener('click', (event) => { if (!$('export').contains(event.target)) $('export').open = false; });
+document.addEventListener('keydown', (event) => { if (event.key === 'Escape' && $('export').open) closeMenu(); });
