@@ -379,6 +379,8 @@ fn after_a_console_was_killed_the_page_says_what_is_left_of_its_job() {
     browser.wait_for_text("#job", "messages of its selection are in the queue now");
     browser.assert_accessible("what is left of a job");
     browser.click("#job .primary");
+    // The dialog opens when the messages are counted.
+    browser.wait_for_count("#job-dialog[open] .big-number b", 1);
     let left = browser.text("#job-dialog .big-number b");
     browser.fill("#job-rate", "1000");
     browser.fill("#job-consent", &format!("{left}{ENTER}"));
