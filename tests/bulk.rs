@@ -340,7 +340,7 @@ fn an_import_ends_if_the_queue_accepts_nothing() {
 fn a_client_that_does_not_read_results_does_not_block_others() {
     let folder = tempfile::tempdir().unwrap();
     // On a busy machine the service may see the request of the other client late. That is not what this test is about.
-    let timeouts = [("CONTACTS__HTTP__WRITE_TIMEOUT", "10m"), ("CONTACTS__HTTP__READ_TIMEOUT", "1m")];
+    let timeouts = [("CONTACTS__HTTP__WRITE_TIMEOUT", "10m"), ("CONTACTS__HTTP__READ_TIMEOUT", "20s")];
     let mut process = start_standalone(folder.path(), &timeouts);
     let client = process.client();
     // Short records with long results: much more than the buffers between service and client hold.

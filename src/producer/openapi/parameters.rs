@@ -183,9 +183,10 @@ fn changes() -> impl Iterator<Item = (&'static str, Value)> {
         (
             "LastEventId",
             json!({
-                "name": "Last-Event-ID", "in": "header", "required": false, "schema": schema("ChangeCursor"),
+                "name": "Last-Event-ID", "in": "header", "required": false,
+                "schema": { "anyOf": [schema("ChangeCursor"), { "type": "string", "enum": [""] }] },
                 "description": "The cursor of the last event that the client has. Browsers send it when they connect again. \
-                     It counts more than `after`. For a page it is checked and does not count.",
+                     It counts more than `after`. For a page it is checked and does not count. Empty: the client has no event.",
             }),
         ),
     ]
