@@ -102,10 +102,12 @@ fn wait_for_publisher(process: &Process) {
 #[test]
 fn each_applied_change_has_an_event_without_personal_data() {
     let stack = Stack::new();
+    let mut consumer = stack.start_with("consumer", &[EVENTS]);
+    consumer.wait_until_ready();
+    wait_for_publisher(&consumer);
+    // A subscriber binds its queue before the first event.
+    eventually("the exchange exists", || stack.broker.has_event_exchange().then_some(()));
     with_subscriber(&stack.broker, &["contact.*"], |subscriber| {
-        let mut consumer = stack.start_with("consumer", &[EVENTS]);
-        consumer.wait_until_ready();
-        wait_for_publisher(&consumer);
         let (ana, other) = (new_contact(), create(new_contact(), "Bia"));
         let [created, changed, deleted] = [create(ana, "Ana"), update(ana, 2, "Ana Marked"), delete(ana, 3)];
         let late = update(ana, 1, "Ana Late");

@@ -12,6 +12,7 @@ use contacts::domain::{
 use contacts::store::{HistoryPage, Operation, Store};
 use serde_json::{Value, json};
 use std::num::NonZeroU128;
+use uuid::Uuid;
 
 const NOTHING: ChangedMembers = ChangedMembers { name: false, phone: false, email: false };
 
@@ -98,6 +99,22 @@ fn old_values_are_kept_if_asked_and_erased_with_the_fingerprints<D: TestDatabase
     assert_eq!(store.erase_history(&[ana, bia], &[of_bia]).unwrap(), 0);
 }
 
+/// One busy contact has more changes than a statement of SQLite can name.
+fn many_operations_are_read_and_erased<D: TestDatabase>() {
+    const MANY: u128 = 40_000;
+    let database = migrated::<D>();
+    let store = D::keep_old_values(database.store().clone());
+    let ana = new_contact();
+    let renamed = update(ana, 30, "Bia");
+    apply(&store, &[&create(ana, "Ana"), &renamed]);
+    let ids = || (1..=MANY).map(Uuid::from_u128);
+    let operations: Vec<OperationId> = ids().map(OperationId::new).chain([renamed.operation_id]).collect();
+    let contacts: Vec<ContactId> = ids().map(ContactId::new).chain([ana]).collect();
+    assert_eq!(store.operations(&operations).unwrap().len(), 1);
+    assert_eq!(store.operations_of(&contacts).unwrap().len(), 2);
+    assert_eq!(store.erase_history(&contacts, &operations).unwrap(), 1);
+}
+
 fn a_history_is_read_in_pages_in_the_order_of_the_changes<D: TestDatabase>() {
     let database = migrated::<D>();
     let (store, id) = (database.store(), new_contact());
@@ -168,6 +185,7 @@ fn rows_of_an_older_version_can_be_read<D: TestDatabase>() {
 on_both_databases! {
     each_operation_says_what_it_changed_and_who_asked,
     old_values_are_kept_if_asked_and_erased_with_the_fingerprints,
+    many_operations_are_read_and_erased,
     a_history_is_read_in_pages_in_the_order_of_the_changes,
     operations_are_found_by_their_trace,
     rows_of_an_older_version_can_be_read,

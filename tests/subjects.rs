@@ -1,17 +1,21 @@
 //! `contacts subject`: a person is found, exported and erased, and nothing of it returns.
 
-use crate::support::{Process, Stack, all_dead_letters, delete, eventually, new_contact, patch, start_standalone};
+use crate::support::{
+    Process, Stack, all_dead_letters, delete, eventually, new_contact, patch, start_standalone, update,
+};
 use contacts::config::ApiKey;
 use contacts::domain::{
-    Action, Command, Details, Email, Name, OperationId, Patch, Phone, Reason, Stamp, Status, Timestamp,
+    Action, Attempt, Command, Details, Email, Name, OperationId, Patch, Phone, Reason, Stamp, Status, Timestamp,
 };
 use contacts::message::Message;
-use contacts::queue::embedded::EmbeddedDeadLetters;
+use contacts::queue::embedded::{EmbeddedDeadLetters, EmbeddedQueue};
 use contacts::queue::rabbitmq::RabbitMq;
 use contacts::queue::{Publisher, QueueKind};
 use contacts::stop::Stop;
 use contacts::store::postgres::Postgres;
-use contacts::store::{Operation, Store};
+use contacts::store::sqlite::Sqlite;
+use contacts::store::{Direction, Operation, Store};
+use contacts::subject::{Sources, Subject, find};
 use contacts::telemetry::Health;
 use diesel::connection::SimpleConnection;
 use serde_json::Value;
@@ -456,6 +460,11 @@ fn old_values_are_found_exported_and_erased() {
     let file = folder.path().join("export.json");
     subject(&["export", file.to_str().unwrap(), "--phone", PHONE]).expect(0);
     let export: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    // The same by its id.
+    let by_id = folder.path().join("by-id.json");
+    subject(&["export", by_id.to_str().unwrap(), "--id", &deleted]).expect(0);
+    let by_id: Value = serde_json::from_str(&std::fs::read_to_string(&by_id).unwrap()).unwrap();
+    assert_eq!(by_id["operations"].as_array().unwrap().len(), 2, "{by_id}");
     // All operations of the deleted contact. Of the other person's change, only the number that was asked for.
     let operations = export["operations"].as_array().unwrap();
     let kept: Vec<&Value> = operations.iter().map(|operation| &operation["old_values"]).collect();
@@ -477,6 +486,51 @@ fn old_values_are_found_exported_and_erased() {
         "another person's history stays: {history}"
     );
     standalone.terminate();
+}
+
+/// A process that is stopped in the middle of a search must not say that it found all.
+#[test]
+fn a_search_that_is_stopped_has_no_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::new(&folder.path().join("contacts.db")).unwrap().keep_old_values(true);
+    store.migrate(Direction::Up).unwrap();
+    let id = new_contact();
+    let commands = [crate::support::create(id, "Ana"), update(id, 2, "Bia"), update(id, 3, "Carla")];
+    store.apply(&commands.map(Attempt::new)).unwrap();
+    let component = Health::default().component("queue");
+    let opened = EmbeddedQueue::open(folder.path(), 100, component, &Stop::default()).unwrap();
+    let queue = EmbeddedDeadLetters::in_folder(folder.path()).unwrap();
+    let monitor = Box::new(queue.monitor().unwrap());
+    let stop = Stop::default();
+    let mut sources =
+        Sources { store: Box::new(store), dead_letters: Box::new(queue), monitor, stop: stop.clone(), console: None };
+    let subject = Subject { contacts: vec![id], ..Subject::default() };
+    assert!(find(&mut sources, &subject).is_ok());
+    stop.request();
+    assert!(find(&mut sources, &subject).is_err());
+    drop(opened);
+}
+
+/// What waits is dropped when it arrives, but only another run removes it from the file of the queue.
+#[test]
+fn an_erasure_in_a_data_folder_says_if_it_must_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut standalone = start_standalone(folder.path(), &[("CONTACTS__RETRY__DELAY", "1h")]);
+    standalone.wait_until_ready();
+    // No create comes before this change, so it waits for another try.
+    let body = serde_json::json!({ "name": NAME, "phone": PHONE });
+    let path = format!("/contacts/{}", Uuid::now_v7());
+    assert_eq!(standalone.client().write("PUT", &path, &[], &body).status, 202);
+    let directory = folder.path().to_str().unwrap();
+    let subject = |operation: &[&str]| {
+        run(&[&["subject", "--data-dir", directory], operation, &["--phone", PHONE, "--json"]].concat(), &[]).json()
+    };
+    eventually("it waits", || (subject(&["find"])["waiting"]["retry"] == 1).then_some(()));
+    let erased = subject(&["erase", "--yes"]);
+    assert!(erased["notes"][0].as_str().unwrap().contains("run this command again"), "{erased}");
+    // Without anything that waits there is nothing to say.
+    let stack = Service::new();
+    assert_eq!(stack.erase()["notes"], serde_json::json!([]));
 }
 
 /// A colleague with the same phone number may have a change on the way.

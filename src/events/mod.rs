@@ -100,6 +100,9 @@ impl<E: EventExchange> Relay<E> {
     /// Publishes until the role stops, until the database fails, or until the broker has taken no event for a while. Then
     /// another process may try.
     fn publish_all(&mut self, log: &mut dyn EventLog) -> Result<(), StoreError> {
+        if let Err(error) = self.exchange.prepare() {
+            tracing::warn!(%error, "the exchange for events cannot be created, trying again with the first event");
+        }
         let mut backoff = Backoff::new(POLL, MAX_PAUSE);
         let mut failing_since: Option<Instant> = None;
         // If one queue refuses its events, the others get those of each try again. So it is only one, until it succeeds: also

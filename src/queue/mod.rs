@@ -133,9 +133,10 @@ pub trait DeadLetterQueue: Send + Sync {
     /// one to finish.
     fn browse(&self, handler: &mut BrowseHandler<'_>) -> Result<(), QueueError>;
 
-    /// Removes what acknowledged messages leave in the files of the queue, if no other process does that.
-    fn purge_files(&self) -> Result<(), QueueError> {
-        Ok(())
+    /// Removes what acknowledged messages leave in the files of the queue, if no other process does that. Returns whether
+    /// there are such files.
+    fn purge_files(&self) -> Result<bool, QueueError> {
+        Ok(false)
     }
 }
 
@@ -171,6 +172,9 @@ pub trait EventExchange: Send {
     /// Publishes events in this order, and waits until all are confirmed. After an error, the caller publishes all of them
     /// again.
     fn publish(&mut self, events: &[Event]) -> Result<(), QueueError>;
+
+    /// Creates the exchange, so that others can bind their queues before the first event.
+    fn prepare(&mut self) -> Result<(), QueueError>;
 }
 
 /// Reads the state of the queues, and changes nothing.

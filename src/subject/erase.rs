@@ -35,6 +35,10 @@ const CALLER: &str = "contacts subject";
 /// How long to wait for the batches that run. A statement has a limit, so they end earlier.
 const BATCH_WAIT: Duration = Duration::from_secs(120);
 
+/// A message that is dropped later leaves its data in the pages that the file of the queue no longer uses.
+const WAITING_NOTE: &str = "messages of the person that wait will change nothing, but the file of the queue may keep their \
+                            data: run this command again when the queues are empty";
+
 /// A consumer publishes dead letters after the transaction of their batch.
 const SETTLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -128,8 +132,11 @@ impl Erased {
         if self.later > 0 {
             self.notes.push(later_note(self.later));
         }
-        self.purge_files(sources);
+        let has_files = self.purge_files(sources);
         self.waiting = find::waiting(sources)?;
+        if has_files && self.waiting.work + self.waiting.retry > 0 {
+            self.notes.push(WAITING_NOTE.into());
+        }
         Ok(())
     }
 
@@ -329,16 +336,17 @@ impl Erased {
         Ok(())
     }
 
-    /// Removes from the files of a standalone what deleted rows leave there.
-    fn purge_files(&mut self, sources: &Sources) {
-        let results = [
-            retry(sources, |sources| sources.store.purge_files()),
-            sources.dead_letters.purge_files().map_err(SubjectError::from),
-        ];
+    /// Removes from the files of a standalone what deleted rows leave there. Returns whether there are such files.
+    fn purge_files(&mut self, sources: &Sources) -> bool {
+        let queue = sources.dead_letters.purge_files();
+        let has_files = !matches!(queue, Ok(false));
+        let results =
+            [retry(sources, |sources| sources.store.purge_files()), queue.map(|_| ()).map_err(SubjectError::from)];
         for error in results.into_iter().filter_map(Result::err) {
             self.is_complete = false;
             self.notes.push(format!("a file may still contain deleted data: {error}"));
         }
+        has_files
     }
 }
 
@@ -436,17 +444,20 @@ fn wait_for_batches(sources: &Sources) -> Result<(), SubjectError> {
 }
 
 /// Tries again while another transaction prevents a change.
-fn retry<T>(sources: &Sources, mut work: impl FnMut(&Sources) -> Result<T, StoreError>) -> Result<T, SubjectError> {
+fn retry<T, E: Into<SubjectError>>(
+    sources: &Sources,
+    mut work: impl FnMut(&Sources) -> Result<T, E>,
+) -> Result<T, SubjectError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match work(sources) {
-            Err(StoreError::Unavailable(_)) if tries < MAX_TRIES => {
+        match work(sources).map_err(Into::into) {
+            Err(SubjectError::Store(StoreError::Unavailable(_))) if tries < MAX_TRIES => {
                 if sources.stop.sleep(Duration::from_millis(50) * tries) {
                     return Err(interrupted().into());
                 }
             }
-            result => return Ok(result?),
+            result => return result,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Sources, Subject, SubjectError};
 use crate::domain::{Contact, ContactId, Name, NameKey};
 use crate::message::Message;
 use crate::queue::{QueueError, QueueKind};
-use crate::store::{Filter, ListPosition, Operation, Sort, SortKey, Store, StoreError};
+use crate::store::{Filter, ListPosition, Operation, Sort, SortKey, Store};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -161,7 +161,7 @@ fn old_values_of(sources: &Sources, subject: &Subject) -> Result<(Vec<FoundOldVa
     Ok((found, deleted))
 }
 
-pub(super) fn old_values(sources: &Sources, matcher: &Matcher) -> Result<Vec<FoundOldValues>, StoreError> {
+pub(super) fn old_values(sources: &Sources, matcher: &Matcher) -> Result<Vec<FoundOldValues>, SubjectError> {
     let mut found = Vec::new();
     sources.store.old_values(&mut |operation| {
         if let Some(old) = &operation.old_values {
@@ -172,7 +172,8 @@ pub(super) fn old_values(sources: &Sources, matcher: &Matcher) -> Result<Vec<Fou
         }
         !sources.stop.is_set()
     })?;
-    Ok(found)
+    // A part of what was found would look like all of it.
+    if sources.stop.is_set() { Err(interrupted().into()) } else { Ok(found) }
 }
 
 /// The error that ends a browse.

@@ -10,6 +10,7 @@ use crate::formats::{ContactView, OldValuesView};
 use crate::message::{Message, decode};
 use crate::store::{Operation, Store};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// The version of the JSON of an export. A reader may rely on the members of a version; others may be added.
 const SCHEMA: u32 = 1;
@@ -164,7 +165,9 @@ impl ExportView {
     /// Reads the operations of what was found.
     pub(super) fn read(store: &dyn Store, found: &Found) -> Result<Self, SubjectError> {
         let live = found.contacts.iter().map(|contact| contact.id);
-        let contacts: Vec<ContactId> = live.chain(found.deleted.iter().copied()).collect();
+        let named = found.subject.contacts.iter().copied();
+        let contacts: BTreeSet<ContactId> = live.chain(found.deleted.iter().copied()).chain(named).collect();
+        let contacts: Vec<ContactId> = contacts.into_iter().collect();
         let mut operations = match contacts.is_empty() {
             true => Vec::new(),
             false => store.operations_of(&contacts)?,

@@ -76,6 +76,14 @@ impl Broker {
         exchange
     }
 
+    /// Whether the service has declared the exchange for events.
+    pub fn has_event_exchange(&self) -> bool {
+        let mut connection = self.connect();
+        let channel = connection.open_channel(None).unwrap();
+        let exchange = format!("{}contato.events", self.prefix);
+        channel.exchange_declare_passive(exchange).is_ok()
+    }
+
     /// The name of the queue of [`Self::subscribe`].
     pub fn subscription(&self) -> String {
         format!("{}subscription", self.prefix)

@@ -80,7 +80,7 @@ impl DeadLetterQueue for SharedQueue<'_> {
         self.queue.browse(handler)
     }
 
-    fn purge_files(&self) -> Result<(), QueueError> {
+    fn purge_files(&self) -> Result<bool, QueueError> {
         self.queue.purge_files()
     }
 }

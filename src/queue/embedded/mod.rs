@@ -135,7 +135,8 @@ impl DeadLetterQueue for EmbeddedDeadLetters {
         handler(&mut dead_letters::EmbeddedBrowser::new(QueueFile::open(&self.path)?)?)
     }
 
-    fn purge_files(&self) -> Result<(), QueueError> {
-        QueueFile::open(&self.path)?.purge()
+    fn purge_files(&self) -> Result<bool, QueueError> {
+        QueueFile::open(&self.path)?.purge()?;
+        Ok(true)
     }
 }

@@ -69,6 +69,13 @@ impl EventExchange for RabbitMqEvents {
             Err(error) => Err(connection.into_cause(error)),
         }
     }
+
+    fn prepare(&mut self) -> Result<(), QueueError> {
+        if self.open.is_none() {
+            self.open = Some(self.connect()?);
+        }
+        Ok(())
+    }
 }
 
 /// An event for which no queue is bound is confirmed and dropped. So it is not mandatory.

@@ -444,6 +444,14 @@ impl Store for Postgres {
         );
         let operations =
             operations.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
+        if operations == 0 {
+            // A failed operation stays, without the digest of its request.
+            let digests = diesel::sql_query(
+                "UPDATE operations SET fingerprint = NULL WHERE id IN (SELECT id FROM operations WHERE completed_at < $1 \
+                 AND accepted_at < $1 AND status = 'failed' AND fingerprint IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            );
+            digests.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
+        }
         let tombstones = diesel::sql_query(
             "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE deleted_at < $1 AND created_at < $1 \
              LIMIT $2 FOR UPDATE SKIP LOCKED)",

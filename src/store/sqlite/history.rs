@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 /// How many rows with old values to read in one statement.
 const OLD_VALUES_PER_STEP: i64 = 1_000;
+/// How many ids one statement may have. Each is a variable, and SQLite allows 32,766.
+pub(super) const MAX_IDS: usize = 1_000;
 
 /// Reads a page.
 pub(super) fn page(connection: &mut SqliteConnection, page: &HistoryPage) -> Result<Vec<Operation>, StoreError> {
@@ -87,13 +89,22 @@ pub(super) fn erase(
     contacts: &[ContactId],
     operations: &[OperationId],
 ) -> QueryResult<usize> {
-    let named = operations::contact_id
-        .eq_any(contacts.iter().map(|id| blob(id.uuid())).collect::<Vec<_>>())
-        .or(operations::id.eq_any(operations.iter().map(|id| blob(id.uuid())).collect::<Vec<_>>()));
-    let keeps = operations::old_values.is_not_null().or(operations::fingerprint.is_not_null());
-    diesel::update(operations::table.filter(named).filter(keeps))
-        .set((operations::old_values.eq(None::<String>), operations::fingerprint.eq(None::<Vec<u8>>)))
-        .execute(connection)
+    let keeps = || operations::old_values.is_not_null().or(operations::fingerprint.is_not_null());
+    let nothing = || (operations::old_values.eq(None::<String>), operations::fingerprint.eq(None::<Vec<u8>>));
+    connection.immediate_transaction(|connection| {
+        let mut erased = 0;
+        for ids in contacts.chunks(MAX_IDS) {
+            let named = operations::contact_id.eq_any(ids.iter().map(|id| blob(id.uuid())));
+            let rows = diesel::update(operations::table.filter(named).filter(keeps()));
+            erased += rows.set(nothing()).execute(connection)?;
+        }
+        for ids in operations.chunks(MAX_IDS) {
+            let named = operations::id.eq_any(ids.iter().map(|id| blob(id.uuid())));
+            let rows = diesel::update(operations::table.filter(named).filter(keeps()));
+            erased += rows.set(nothing()).execute(connection)?;
+        }
+        Ok(erased)
+    })
 }
 
 fn read(rows: Vec<OperationRow>) -> Result<Vec<Operation>, StoreError> {

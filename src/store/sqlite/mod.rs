@@ -322,10 +322,12 @@ impl Store for Sqlite {
     }
 
     fn operations(&self, ids: &[OperationId]) -> Result<Vec<Operation>, StoreError> {
-        let rows: Vec<OperationRow> = operations::table
-            .filter(operations::id.eq_any(ids.iter().map(|id| blob(id.uuid()))))
-            .select(OperationRow::as_select())
-            .load(&mut self.reads.get()?)?;
+        let mut rows: Vec<OperationRow> = Vec::new();
+        for ids in ids.chunks(history::MAX_IDS) {
+            let named = operations::id.eq_any(ids.iter().map(|id| blob(id.uuid())));
+            let found = operations::table.filter(named).select(OperationRow::as_select());
+            rows.extend(found.load::<OperationRow>(&mut self.reads.get()?)?);
+        }
         rows.into_iter().map(OperationRow::read).collect()
     }
 
@@ -390,6 +392,14 @@ impl Store for Sqlite {
             );
             let operations =
                 operations.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
+            if operations == 0 {
+                // A failed operation stays, without the digest of its request.
+                let digests = diesel::sql_query(
+                    "UPDATE operations SET fingerprint = NULL WHERE id IN (SELECT id FROM operations WHERE completed_at < ?1 \
+                     AND accepted_at < ?1 AND status = 'failed' AND fingerprint IS NOT NULL LIMIT ?2)",
+                );
+                digests.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
+            }
             let tombstones = diesel::sql_query(
                 "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE deleted_at < ?1 AND created_at < ?1 \
                  LIMIT ?2)",
@@ -423,10 +433,12 @@ impl Store for Sqlite {
     }
 
     fn operations_of(&self, contacts: &[ContactId]) -> Result<Vec<Operation>, StoreError> {
-        let rows: Vec<OperationRow> = operations::table
-            .filter(operations::contact_id.eq_any(contacts.iter().map(|id| blob(id.uuid()))))
-            .select(OperationRow::as_select())
-            .load(&mut self.reads.get()?)?;
+        let mut rows: Vec<OperationRow> = Vec::new();
+        for ids in contacts.chunks(history::MAX_IDS) {
+            let named = operations::contact_id.eq_any(ids.iter().map(|id| blob(id.uuid())));
+            let found = operations::table.filter(named).select(OperationRow::as_select());
+            rows.extend(found.load::<OperationRow>(&mut self.reads.get()?)?);
+        }
         rows.into_iter().map(OperationRow::read).collect()
     }
 

@@ -93,8 +93,11 @@ export async function request(method, path, options = {}) {
       const pause = Math.max(retryAfter(response), 1) + Math.random() / 2;
       waited += pause;
       if (!quiet) notify('', el('span', {}, t('tooManyRequests', { seconds: Math.ceil(pause) })));
-      await sleep(pause, signal);
-      if (!quiet) notify();
+      try {
+        await sleep(pause, signal);
+      } finally {
+        if (!quiet) notify();
+      }
       continue;
     }
     if (!response.ok) throw await problemOf(response);
