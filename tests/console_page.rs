@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use contacts::config::{ApiKey, Scopes};
 use contacts::domain::Reason;
-use contacts::message::Message;
+use contacts::message::{Header, Message};
 use contacts::queue::QueueKind;
 use contacts::queue::embedded::EmbeddedDeadLetters;
 use contacts::stop::Stop;
@@ -274,6 +274,67 @@ fn a_message_is_shown_on_request_and_fixed_with_the_error_at_its_field() {
     assert_eq!(acts, ["reveal", "retry with edit", "retry with edit"]);
     assert!(!process.log().contains("onerror"));
     browser.assert_no_violations(&[404, 422]);
+}
+
+#[test]
+fn what_a_message_contains_stays_text_and_breaks_no_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start_standalone(folder.path(), &[CONSOLE]);
+    process.wait_until_ready();
+    let markup = "<img src=x onerror=document.title='pwned'><script>alert(1)</script>";
+    let hostile = |reason: &str, detail: &str, body: Vec<u8>| {
+        let mut message = failed(Message { body, ..Message::default() }, Reason::Undecodable);
+        message.headers.set("x-contacts-reason", Header::Text(reason.into()));
+        message.headers.set("x-contacts-detail", Header::Text(detail.into()));
+        message.headers.set("x-<b>foreign</b>", Header::Text(markup.into()));
+        message
+    };
+    let turned = invalid(&format!("Ana \\u202egnp.exe\\u0007 {markup}"));
+    fill(
+        folder.path(),
+        [
+            turned.clone(),
+            hostile("constructor", markup, markup.into()),
+            hostile("__proto__", &"x".repeat(100_000), vec![b'<'; 3 << 20]),
+            hostile(markup, "a\u{1b}[2Jb\u{202e}c", vec![0; 100]),
+            hostile("findings.{reason}[{count}]", "", b"{}".to_vec()),
+        ],
+    );
+    let browser = open_console(&mut process, "#dead-letters");
+    browser.wait_for_text(".groups", "constructor");
+    browser.wait_for_text(".groups", "findings.{reason}[{count}]");
+    browser.assert_accessible("hostile groups");
+    browser.go("#dead-letters?operation=unknown");
+    browser.wait_for_text(".messages", "a\\u001b[2Jb\\u202ec");
+    let long = "return Math.max(...[...document.querySelectorAll('.messages small')].map((text) => text.textContent.length))";
+    assert_eq!(browser.script(long, json!([])), json!(1_001), "a long detail is cut");
+    browser.assert_accessible("hostile messages");
+    let links = "return [...document.querySelectorAll('.messages th a')].map((link) => link.hash)";
+    let links = browser.script(links, json!([]));
+    for link in links.as_array().unwrap() {
+        browser.go("#dead-letters");
+        browser.go(link.as_str().unwrap());
+        browser.click("#reveal");
+        browser.wait_until("it is shown", "return document.getElementById('reveal') === null && document.querySelector('#message .pairs, #message pre') !== null");
+        browser.assert_fits("a hostile message");
+    }
+    browser.go(&format!("#message/{}", turned.id));
+    browser.click("#reveal");
+    browser.wait_for_text("#message .pairs", "Ana \\u202egnp.exe\\u0007 <img src=x");
+    browser.script("document.querySelector('#message details').open = true", json!([]));
+
+    // Addresses and stored values that this page did not make.
+    for address in ["#message/%", "#runbook/%E0%A4%A", "#find?q=%", "#dead-letters?since=%", "#message/../../x", "#now"] {
+        browser.go(address);
+        browser.wait_until("a section is shown", "return document.querySelector('main > section:not([hidden])') !== null");
+    }
+    for stored in ["{", "7", "{\"kind\":\"replay\"}", "{\"kind\":\"x\",\"selection\":{}}"] {
+        browser.script("localStorage.setItem('contacts.console.job', arguments[0]); location.reload()", json!([stored]));
+        browser.wait_until("the page is new", "return document.getElementById('sentence') !== null");
+    }
+    let made = "return document.querySelectorAll('main img, main script, main b b').length + (document.title === 'pwned' ? 1 : 0)";
+    assert_eq!(browser.script(made, json!([])), json!(0));
+    browser.assert_no_violations(&[400, 404]);
 }
 
 #[test]

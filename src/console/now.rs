@@ -12,6 +12,7 @@ use chrono::{SecondsFormat, SubsecRound};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 /// What the console knows now.
@@ -25,8 +26,8 @@ pub(super) struct Now {
 }
 
 impl Now {
-    fn add(&mut self, at: Timestamp, readings: Vec<Reading>) {
-        self.samples.add(at, &readings);
+    fn add(&mut self, at: Timestamp, elapsed: Duration, readings: Vec<Reading>) {
+        self.samples.add(at, elapsed, &readings);
         let observation = Observation {
             readings,
             figures: self.samples.figures(),
@@ -51,10 +52,13 @@ impl Now {
 pub(super) async fn watch(now: Arc<Mutex<Now>>, sources: Sources) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
     loop {
         ticks.tick().await;
         let readings = sources.read().await;
-        now.lock().unwrap_or_else(PoisonError::into_inner).add(chrono::Utc::now(), readings);
+        let (elapsed, at) = (last.elapsed(), chrono::Utc::now());
+        last += elapsed;
+        now.lock().unwrap_or_else(PoisonError::into_inner).add(at, elapsed, readings);
     }
 }
 
@@ -145,7 +149,7 @@ mod tests {
         };
         let mut now = Now::default();
         let mut add = |seconds, reading| {
-            now.add(at(seconds), reading);
+            now.add(at(seconds), INTERVAL, reading);
             let first = now.findings.first().map(|finding| (finding.code, finding.since));
             (first, now.state)
         };

@@ -99,7 +99,10 @@ pub(super) async fn download(
     let parts = console.parts()?;
     let archive = console.0.dead_letters.jobs.find_archive(id.into_inner())?;
     let stop = parts.stop.child();
-    console.0.dead_letters.jobs.begin_again(&archive.job, stop.clone())?;
+    let job = &archive.job;
+    console.0.dead_letters.jobs.begin_again(job, stop.clone())?;
+    // The end of a download may never be known, but personal data leaves the process from here on.
+    audit(&operator.name, "download archive", &job.selection.text(), job.selected(), "started");
     let mut download =
         Download { archive: archive.clone(), operator: operator.name, failure: None, is_finished: false };
     let (sender, mut receiver) = channel(MAX_PENDING_PARTS);

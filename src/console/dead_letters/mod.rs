@@ -18,7 +18,7 @@ mod selection;
 use super::{Console, Parts};
 use crate::console::problem::Problem;
 use crate::dlq::{Answer, DlqError, NoProgress, Operator, Progress, Question, Run};
-use crate::queue::QueueError;
+use crate::queue::{DeadLetterQueue, QueueError};
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use groups::GroupsCache;
@@ -31,6 +31,13 @@ pub(super) struct DeadLetters {
     turns: Turns,
     groups: GroupsCache,
     jobs: Jobs,
+}
+
+impl DeadLetters {
+    /// The queue, for a request that only reads. It waits its turn: a job of this process must not find the queue taken.
+    pub(super) fn open_to_read(&self, parts: &Parts) -> Result<impl DeadLetterQueue, QueueError> {
+        self.turns.open(parts, queue::Holder::Reader)
+    }
 }
 
 /// Registers the paths below `/console/api/dead-letters`.
@@ -79,7 +86,7 @@ fn with_queue<T>(
     work: impl FnOnce(&Run<'_>) -> Result<T, DlqError>,
 ) -> Result<T, Problem> {
     let result =
-        console.0.dead_letters.turns.open(parts, queue::Holder::Reader).map_err(DlqError::Queue).and_then(|queue| {
+        console.0.dead_letters.open_to_read(parts).map_err(DlqError::Queue).and_then(|queue| {
             work(&Run {
                 queue: &queue,
                 publisher: &parts.publisher,

@@ -177,7 +177,7 @@ export const TEXTS = {
     message: {
       title: 'Message: {operation}', why: 'Why it failed', body: 'What it says', history: 'Its history',
       hidden: 'hidden', reveal: 'Show personal data', revealHelp: 'Personal values are hidden. To show them is logged, with the name of your key.', revealDenied: 'Personal values are hidden. To show them a key needs the scope operate:write.',
-      shown: 'The personal data is shown.', undecodable: 'The body cannot be decoded. It may contain personal data, so it is hidden.',
+      shown: 'The personal data is shown.', undecodable: 'The body cannot be decoded. It may contain personal data, so it is hidden.', beginning: 'The first {shown} of {size}. The command below shows all of it.',
       edit: 'Fix and retry', editHelp: 'The fixed message is sent as a new operation and keeps its place among the changes of its contact. The old message leaves the queue.', send: 'Send the fixed message',
       retried: 'The fixed message was sent, and the old one has left the queue.', follow: 'Follow the new operation',
       headers: { one: '{count} header', other: '{count} headers' }, headersTitle: 'Headers',
@@ -473,7 +473,7 @@ export const TEXTS = {
     message: {
       title: 'Mensagem: {operation}', why: 'Por que falhou', body: 'O que ela diz', history: 'O seu histórico',
       hidden: 'oculto', reveal: 'Mostrar dados pessoais', revealHelp: 'Os valores pessoais estão ocultos. Mostrá-los fica no log, com o nome da sua chave.', revealDenied: 'Os valores pessoais estão ocultos. Para mostrá-los a chave precisa do escopo operate:write.',
-      shown: 'Os dados pessoais estão à mostra.', undecodable: 'O corpo não pode ser decodificado. Ele pode ter dados pessoais, por isso está oculto.',
+      shown: 'Os dados pessoais estão à mostra.', undecodable: 'O corpo não pode ser decodificado. Ele pode ter dados pessoais, por isso está oculto.', beginning: 'Os primeiros {shown} de {size}. O comando abaixo mostra tudo.',
       edit: 'Corrigir e tentar de novo', editHelp: 'A mensagem corrigida é enviada como uma nova operação e mantém o seu lugar entre as alterações do contato. A mensagem antiga sai da fila.', send: 'Enviar a mensagem corrigida',
       retried: 'A mensagem corrigida foi enviada, e a antiga saiu da fila.', follow: 'Acompanhar a nova operação',
       headers: { one: '{count} cabeçalho', other: '{count} cabeçalhos' }, headersTitle: 'Cabeçalhos',
