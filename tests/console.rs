@@ -383,7 +383,9 @@ fn a_target_that_hangs_or_never_ends_or_is_another_program_harms_nothing() {
     let samples = |now: &Value| now["series"]["work"].as_array().unwrap().len();
     let first = eventually("there is a sample", || Some(now(&admin, &[])).filter(|now| samples(now) > 0));
     let begin = first["series"]["end"].as_i64().unwrap();
-    let later = eventually("there are more samples", || Some(now(&admin, &[])).filter(|now| samples(now) > samples(&first) + 3));
+    let later = eventually("there are more samples", || {
+        Some(now(&admin, &[])).filter(|now| samples(now) > samples(&first) + 3)
+    });
     let series = later["series"]["work"].as_array().unwrap();
     assert!(series[1..].iter().all(|value| !value.is_null()), "a sample is missing: {series:?}, since {begin}");
     let errors: Vec<&str> =

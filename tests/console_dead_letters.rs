@@ -721,9 +721,9 @@ fn a_download_that_ends_early_can_discard_nothing() {
     console.process.terminate();
 }
 
-/// The number of dead letters: `make test` uses fewer than the 100,000 of a bad day.
+/// The number of dead letters: `make test` uses fewer than the 100,000 of a bad day, which `make console-memory` uses.
 fn many() -> usize {
-    std::env::var("CONTACTS_TEST_DEAD_LETTERS").map_or(5_000, |count| count.parse().unwrap())
+    std::env::var("CONTACTS_TEST_DEAD_LETTERS").map_or(10_000, |count| count.parse().unwrap())
 }
 
 #[test]
@@ -767,8 +767,9 @@ fn many_messages_need_little_memory() {
     assert_eq!((&job["state"], job["done"].as_u64()), (&json!("done"), Some(many as u64)), "{job}");
     let peak = measured("replay", started);
     assert_eq!(fixture.dead_letters(), []);
-    // The largest part is a batch of the replay: at most 10,000 messages. The rest is about 150 bytes for each message.
-    let limit = 60.0 + many as f64 * 0.0006;
+    // The largest part is a batch of the replay: at most 10,000 messages. The rest is what is kept of each message, and what
+    // the allocator does not give back between two batches: measured 1 to 1.5 KiB for each message.
+    let limit = 60.0 + many as f64 * 0.0016;
     assert!(peak - at_start < limit, "{peak} MiB, {at_start} MiB at the start");
     console.process.terminate();
 }

@@ -306,7 +306,8 @@ fn what_a_message_contains_stays_text_and_breaks_no_page() {
     browser.assert_accessible("hostile groups");
     browser.go("#dead-letters?operation=unknown");
     browser.wait_for_text(".messages", "a\\u001b[2Jb\\u202ec");
-    let long = "return Math.max(...[...document.querySelectorAll('.messages small')].map((text) => text.textContent.length))";
+    let long =
+        "return Math.max(...[...document.querySelectorAll('.messages small')].map((text) => text.textContent.length))";
     assert_eq!(browser.script(long, json!([])), json!(1_001), "a long detail is cut");
     browser.assert_accessible("hostile messages");
     let links = "return [...document.querySelectorAll('.messages th a')].map((link) => link.hash)";
@@ -324,12 +325,15 @@ fn what_a_message_contains_stays_text_and_breaks_no_page() {
     browser.script("document.querySelector('#message details').open = true", json!([]));
 
     // Addresses and stored values that this page did not make.
-    for address in ["#message/%", "#runbook/%E0%A4%A", "#find?q=%", "#dead-letters?since=%", "#message/../../x", "#now"] {
+    for address in ["#message/%", "#runbook/%E0%A4%A", "#find?q=%", "#dead-letters?since=%", "#message/../../x", "#now"]
+    {
         browser.go(address);
-        browser.wait_until("a section is shown", "return document.querySelector('main > section:not([hidden])') !== null");
+        browser
+            .wait_until("a section is shown", "return document.querySelector('main > section:not([hidden])') !== null");
     }
     for stored in ["{", "7", "{\"kind\":\"replay\"}", "{\"kind\":\"x\",\"selection\":{}}"] {
-        browser.script("localStorage.setItem('contacts.console.job', arguments[0]); location.reload()", json!([stored]));
+        browser
+            .script("localStorage.setItem('contacts.console.job', arguments[0]); location.reload()", json!([stored]));
         browser.wait_until("the page is new", "return document.getElementById('sentence') !== null");
     }
     let made = "return document.querySelectorAll('main img, main script, main b b').length + (document.title === 'pwned' ? 1 : 0)";
@@ -473,7 +477,8 @@ fn a_key_that_only_reads_is_offered_nothing_that_changes() {
 #[test]
 #[ignore = "makes the pictures of the documents"]
 fn pictures_for_the_documents() {
-    let folder = tempfile::tempdir().unwrap();
+    // The pictures show its path.
+    let folder = tempfile::Builder::new().prefix("contacts").rand_bytes(0).tempdir_in("/var/tmp").unwrap();
     let keys = ApiKey::entry("night", Scopes::CONTACTS, "made-up-key");
     let settings = [
         CONSOLE,
@@ -513,17 +518,25 @@ fn pictures_for_the_documents() {
     browser.show_as(1280, 900, "light");
     browser.fill("#key-value", &format!("made-up-key{ENTER}"));
     browser.wait_for_text("#sentence", "Many messages fail");
-    for (section, ready, name) in [("#now", ".parts", "now"), ("#dead-letters", ".groups", "dead-letters")] {
+    let picture = |name: &str| {
+        // The page is drawn in the new size and theme.
+        std::thread::sleep(Duration::from_secs(1));
+        let picture = STANDARD.decode(browser.picture()).unwrap();
+        assert!(picture.len() < 200_000, "{name}: {} bytes", picture.len());
+        std::fs::write(format!("docs/images/console-{name}.png"), picture).unwrap();
+    };
+    let sections = [("#now", ".parts", "now", "dark"), ("#dead-letters", ".groups", "dead-letters", "light")];
+    for (section, ready, name, telephone_theme) in sections {
         browser.go(section);
         browser.wait_until("it is shown", &format!("return document.querySelector('{ready}') !== null"));
-        let height = "return document.querySelector('.page-footer').getBoundingClientRect().top + scrollY";
+        let height = "return document.querySelector('.page-footer').getBoundingClientRect().bottom + scrollY";
         let height = browser.script(height, json!([])).as_f64().unwrap() as u32;
         for theme in THEMES {
-            browser.show_as(1280, height, theme);
-            std::thread::sleep(Duration::from_secs(1));
-            let picture = STANDARD.decode(browser.picture()).unwrap();
-            assert!(picture.len() < 150_000, "{name} {theme}: {} bytes", picture.len());
-            std::fs::write(format!("docs/images/console-{name}-{theme}.png"), picture).unwrap();
+            browser.show_as(1280, height + 20, theme);
+            picture(&format!("{name}-{theme}"));
         }
+        browser.show_as(390, 844, telephone_theme);
+        picture(&format!("{name}-telephone"));
+        browser.show_as(1280, 900, "light");
     }
 }

@@ -1,6 +1,6 @@
 //! Three outages, seen only from the console's page: how long it takes until the page says what is wrong, and what it says.
 //!
-//! It needs a virtual host of its own and `rabbitmqctl`, so it is no part of `make test`. `make console-trial` runs it.
+//! It needs `rabbitmqctl` for a policy, so it is no part of `make test`. `make console-trial` runs it.
 
 use crate::support::{Browser, Process, Proxy, Stack, eventually};
 use base64::Engine;
@@ -86,7 +86,7 @@ fn start(stack: &Stack, role: &str, settings: &[(&str, &str)]) -> Process {
 }
 
 #[test]
-#[ignore = "needs a virtual host of its own and rabbitmqctl"]
+#[ignore = "needs rabbitmqctl"]
 fn an_operator_reads_three_outages_from_the_page() {
     let stack = Stack::new();
     let host = stack.broker.url.rsplit('/').next().unwrap().replace("%2f", "/");
@@ -138,9 +138,7 @@ fn an_operator_reads_three_outages_from_the_page() {
         stack.broker.publish_raw(&foreign.iter().map(String::as_bytes).collect::<Vec<_>>());
         trial.says("poison burst", "Many messages fail", started);
     });
-    eventually("everything is applied", || {
-        (stack.broker.depth(contacts::queue::QueueKind::Work) == 0).then_some(())
-    });
+    eventually("everything is applied", || (stack.broker.depth(contacts::queue::QueueKind::Work) == 0).then_some(()));
 }
 
 const BODY: &[u8] = br#"{"name":"Made Up","phone":"(11) 98765-4321","email":"someone@example.com"}"#;

@@ -85,16 +85,15 @@ fn with_queue<T>(
     parts: &Parts,
     work: impl FnOnce(&Run<'_>) -> Result<T, DlqError>,
 ) -> Result<T, Problem> {
-    let result =
-        console.0.dead_letters.open_to_read(parts).map_err(DlqError::Queue).and_then(|queue| {
-            work(&Run {
-                queue: &queue,
-                publisher: &parts.publisher,
-                open_store: &*parts.open_store,
-                stop: &parts.stop,
-                operator: &Reader,
-            })
-        });
+    let result = console.0.dead_letters.open_to_read(parts).map_err(DlqError::Queue).and_then(|queue| {
+        work(&Run {
+            queue: &queue,
+            publisher: &parts.publisher,
+            open_store: &*parts.open_store,
+            stop: &parts.stop,
+            operator: &Reader,
+        })
+    });
     result.map_err(|error| problem(&error))
 }
 

@@ -20,7 +20,8 @@ pub(super) const KEPT: usize = 720;
 /// How many samples are a minute, and five minutes.
 pub(super) const MINUTE: usize = 12;
 pub(super) const FIVE_MINUTES: usize = 60;
-/// Over how many samples a rate is shown as a figure. One sample alone jumps at low load.
+/// Over how many samples a rate or an age is shown as a figure: 15 s. One sample alone jumps at low load; after more of
+/// them, data would still be called late when a backlog is long applied.
 const FIGURE: usize = 3;
 
 /// A process, as the console shows it.
@@ -145,14 +146,13 @@ impl Samples {
     /// The values now.
     pub(super) fn figures(&self) -> Figures {
         let (changes, seconds) = self.sum(FIGURE);
-        let (minute, _) = self.sum(MINUTE);
         let rate = |count| rate(&changes, &count, seconds);
         Figures {
             accepted: rate(Count::Accepted),
             applied: rate(Count::Applied),
             failed: rate(Count::Failed),
-            age_p50: quantile(&minute, 0.5),
-            age_p99: quantile(&minute, 0.99),
+            age_p50: quantile(&changes, 0.5),
+            age_p99: quantile(&changes, 0.99),
             gauges: self.intervals.back().map(|interval| interval.gauges).unwrap_or_default(),
         }
     }
@@ -326,11 +326,19 @@ mod tests {
         five_seconds_later(&mut samples, 10_002, 100.0);
         assert_eq!(values(&samples.series.applied), [None, Some(10.0), Some(10.0)], "back");
         five_seconds_later(&mut samples, 6_400, 150.0);
-        assert_eq!((values(&samples.series.applied).len(), samples.figures().applied), (4, Some(10.0)), "back by an hour");
+        assert_eq!(
+            (values(&samples.series.applied).len(), samples.figures().applied),
+            (4, Some(10.0)),
+            "back by an hour"
+        );
         // A gap in the plot: the machine may have slept.
         five_seconds_later(&mut samples, 6_425, 200.0);
         let newest = values(&samples.series.applied)[4..].to_vec();
-        assert_eq!((newest, samples.figures().applied), (vec![None, None, None, None, Some(10.0)], Some(10.0)), "forward");
+        assert_eq!(
+            (newest, samples.figures().applied),
+            (vec![None, None, None, None, Some(10.0)], Some(10.0)),
+            "forward"
+        );
     }
 
     #[test]
@@ -345,6 +353,25 @@ mod tests {
         let late: Counts = [(100, 0.0), (u64::MAX, 1.0)].map(bucket).into_iter().collect();
         assert_eq!(quantile(&late, 0.5), Some(0.1));
         assert_eq!(quantile(&Counts::new(), 0.5), None);
+    }
+
+    #[test]
+    fn an_age_is_forgotten_soon_after_a_backlog_is_applied() {
+        let applied = |late: f64, at_once: f64| {
+            let mut reading = consumer("a", 1.0, late + at_once);
+            let buckets = [(250, at_once), (60_000, late + at_once), (u64::MAX, late + at_once)];
+            let counts = buckets.map(|(bound, commits)| (Count::Age(bound), commits));
+            reading.answer.as_mut().unwrap().exposition.counts.extend(counts);
+            [reading]
+        };
+        let mut samples = Samples::default();
+        samples.add_at(0, &applied(0.0, 0.0));
+        samples.add_at(5, &applied(500.0, 0.0));
+        assert!(samples.figures().age_p99.is_some_and(|age| age > 50.0));
+        for number in 1..=3 {
+            samples.add_at(5 + 5 * number, &applied(500.0, 10.0 * number as f64));
+        }
+        assert!(samples.figures().age_p99.is_some_and(|age| age < 0.25), "{:?}", samples.figures());
     }
 
     #[test]

@@ -46,7 +46,7 @@ function valuesOf(finding) {
   for (const name of ['oldest', 'age', 'lag']) if (typeof values[name] === 'number') values[name] = duration(values[name]);
   if (values.component) values.component = partName(values.component);
   if (values.process) values.process = processName(values.process);
-  if (typeof values.share === 'number') values.share = `${number(values.share * 100, 1)} %`;
+  if (typeof values.share === 'number') values.share = `${number(values.share * 100, 1)}\u00a0%`;
   return values;
 }
 

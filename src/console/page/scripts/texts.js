@@ -116,7 +116,7 @@ export const TEXTS = {
     tiles: {
       accepting: 'Are we accepting?', late: 'How late is the data?', waits: 'What waits?', fails: 'What fails?',
       notKnown: 'No process has told it yet.', acceptingDetail: '{rate} changes a second',
-      lateNothing: 'No change was applied just now.', lateDetail: 'Half within {p50}, 99 % within {p99}',
+      lateNothing: 'No change was applied just now.', lateDetail: 'Half within {p50}, 99\u00a0% within {p99}',
       messages: { one: 'message', other: 'messages' }, waitsDetail: '{work} in the work queue, {retry} in the retry queue',
       deadLettered: { one: 'dead-lettered', other: 'dead-lettered' }, failsDetail: '{rate} a second now.', failsOldest: 'The oldest waits for {age}.',
     },
@@ -133,7 +133,7 @@ export const TEXTS = {
     plots: {
       heading: 'The last hour', newest: 'now', nothing: 'Not known yet', notKnown: 'not known', asTable: 'As a table', objective: 'objective: 5 s',
       rates: { title: 'Changes', unit: 'per second' }, ages: { title: 'Age when applied', unit: 'p50 and p99' }, depths: { title: 'Messages that wait', unit: 'in each queue' },
-      series: { accepted: 'accepted', applied: 'applied', failed: 'failed', age_p50: 'half within', age_p99: '99 % within', work: 'work', retry: 'retry', dead_letters: 'dead-lettered' },
+      series: { accepted: 'accepted', applied: 'applied', failed: 'failed', age_p50: 'half within', age_p99: '99\u00a0% within', work: 'work', retry: 'retry', dead_letters: 'dead-lettered' },
       summary: '{label}: now {newest}, at most {highest} at {time}.', summaryNothing: '{label}: not known.',
     },
 
@@ -198,7 +198,7 @@ export const TEXTS = {
     // Jobs
     job: {
       region: 'Job', progress: 'Progress', started: 'Started', by: 'By {operator}, started at {time}',
-      progressText: '{done} of {count} ({percent} %)',
+      progressText: '{done} of {count} ({percent}\u00a0%)',
       pause: 'Pause', resume: 'Go on', cancel: 'Stop',
       replay: {
         title: 'Replay messages', verb: 'Replay…', send: { one: 'Replay {count} message', other: 'Replay {count} messages' }, heading: { one: 'Replay of {count} message', other: 'Replay of {count} messages' },
@@ -412,7 +412,7 @@ export const TEXTS = {
     tiles: {
       accepting: 'Estamos aceitando?', late: 'Qual é o atraso dos dados?', waits: 'O que espera?', fails: 'O que falha?',
       notKnown: 'Nenhum processo informou ainda.', acceptingDetail: '{rate} alterações por segundo',
-      lateNothing: 'Nenhuma alteração foi aplicada agora.', lateDetail: 'Metade em até {p50}, 99 % em até {p99}',
+      lateNothing: 'Nenhuma alteração foi aplicada agora.', lateDetail: 'Metade em até {p50}, 99\u00a0% em até {p99}',
       messages: { one: 'mensagem', other: 'mensagens' }, waitsDetail: '{work} na fila de trabalho, {retry} na fila de novas tentativas',
       deadLettered: { one: 'com falha', other: 'com falha' }, failsDetail: '{rate} por segundo agora.', failsOldest: 'A mais antiga espera há {age}.',
     },
@@ -429,7 +429,7 @@ export const TEXTS = {
     plots: {
       heading: 'A última hora', newest: 'agora', nothing: 'Ainda não se sabe', notKnown: 'não se sabe', asTable: 'Como tabela', objective: 'objetivo: 5 s',
       rates: { title: 'Alterações', unit: 'por segundo' }, ages: { title: 'Idade ao aplicar', unit: 'p50 e p99' }, depths: { title: 'Mensagens que esperam', unit: 'em cada fila' },
-      series: { accepted: 'aceitas', applied: 'aplicadas', failed: 'com falha', age_p50: 'metade em até', age_p99: '99 % em até', work: 'trabalho', retry: 'tentativas', dead_letters: 'com falha' },
+      series: { accepted: 'aceitas', applied: 'aplicadas', failed: 'com falha', age_p50: 'metade em até', age_p99: '99\u00a0% em até', work: 'trabalho', retry: 'tentativas', dead_letters: 'com falha' },
       summary: '{label}: agora {newest}, no máximo {highest} às {time}.', summaryNothing: '{label}: não se sabe.',
     },
 
@@ -494,7 +494,7 @@ export const TEXTS = {
     // Jobs
     job: {
       region: 'Tarefa', progress: 'Progresso', started: 'Iniciado', by: 'Por {operator}, iniciado às {time}',
-      progressText: '{done} de {count} ({percent} %)',
+      progressText: '{done} de {count} ({percent}\u00a0%)',
       pause: 'Pausar', resume: 'Continuar', cancel: 'Parar',
       replay: {
         title: 'Reenviar mensagens', verb: 'Reenviar…', send: { one: 'Reenviar {count} mensagem', other: 'Reenviar {count} mensagens' }, heading: { one: 'Reenvio de {count} mensagem', other: 'Reenvio de {count} mensagens' },
