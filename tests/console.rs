@@ -144,7 +144,7 @@ fn a_key_that_reads_changes_nothing() {
 }
 
 #[test]
-fn guessing_keys_is_slow_and_does_not_lock_operators_out() {
+fn many_wrong_keys_are_answered_429_and_lock_no_operator_out() {
     let folder = tempfile::tempdir().unwrap();
     let keys = keys();
     let mut process = standalone(folder.path(), &[("CONTACTS__ADMIN__CONSOLE_KEYS", &keys)]);

@@ -283,23 +283,23 @@ fn every_route_works(fixture: &Fixture<'_>) {
     assert_problem(&console.send(READ, "GET", "/messages/unnamed-0", None), 404, "no_such_message");
     assert_problem(&console.post("/messages/unnamed-0/reveal", &json!({})), 404, "no_such_message");
 
-    // Edit and retry.
-    let retry = |id: &str, values: Value| console.post(&format!("/messages/{id}/retry"), &values);
-    let wrong = retry(&recent.id, json!({ "name": MARK, "phone": "20 98765-4321", "email": "a" }));
+    // Fix and send.
+    let fix = |id: &str, values: Value| console.post(&format!("/messages/{id}/fix"), &values);
+    let wrong = fix(&recent.id, json!({ "name": MARK, "phone": "20 98765-4321", "email": "a" }));
     assert_problem(&wrong, 422, "invalid_values");
     let errors: Vec<_> =
         wrong.json()["errors"].as_array().unwrap().iter().map(|error| error["field"].clone()).collect();
     assert_eq!(errors, ["phone", "email"]);
-    assert_problem(&retry(&ids(&all)[2], json!({ "phone": "11912345678" })), 422, "not_editable");
-    assert_problem(&retry("unnamed-0", json!({})), 404, "no_such_message");
+    assert_problem(&fix(&ids(&all)[2], json!({ "phone": "11912345678" })), 422, "not_editable");
+    assert_problem(&fix("unnamed-0", json!({})), 404, "no_such_message");
     assert_eq!(fixture.dead_letters().len(), 6, "nothing was changed");
     // A copy of the message must not bring the old values back.
     fixture.fill([recent.clone()]);
-    let sent = retry(&recent.id, json!({ "name": MARK, "phone": "(11) 91234-5678", "email": "a@example.com" }));
+    let sent = fix(&recent.id, json!({ "name": MARK, "phone": "(11) 91234-5678", "email": "a@example.com" }));
     assert_eq!((sent.status, &sent.json()["removed"]), (202, &json!(true)), "{sent:?}");
     assert_ne!(sent.text("operation_id"), recent.id, "a fixed message is a new operation");
     assert_eq!(count(&fixture.dead_letters(), "invalid"), 0);
-    assert_problem(&retry(&recent.id, json!({})), 404, "no_such_message");
+    assert_problem(&fix(&recent.id, json!({})), 404, "no_such_message");
 
     // Replay.
     let selection = json!({ "reason": ["rejected_by_database"] });
@@ -362,14 +362,14 @@ fn every_route_works(fixture: &Fixture<'_>) {
     assert_eq!(
         acts,
         [
-            "reveal shown",
-            "reveal shown",
-            "reveal failed",
-            "retry with edit invalid",
-            "retry with edit invalid",
-            "retry with edit no_such_message",
-            "retry with edit sent",
-            "retry with edit no_such_message",
+            "show personal data shown",
+            "show personal data shown",
+            "show personal data failed",
+            "fix invalid",
+            "fix invalid",
+            "fix no_such_message",
+            "fix sent",
+            "fix no_such_message",
             "replay selection_changed",
             "replay started",
             "replay done",
@@ -442,7 +442,7 @@ fn a_key_that_only_reads_changes_nothing_and_sees_no_personal_data() {
     let routes = [
         ("GET", "/jobs/{id}/archive"),
         ("POST", "/messages/{id}/reveal"),
-        ("POST", "/messages/{id}/retry"),
+        ("POST", "/messages/{id}/fix"),
         ("POST", "/jobs"),
         ("POST", "/jobs/{id}/pause"),
         ("POST", "/jobs/{id}/resume"),

@@ -5,6 +5,7 @@
 use crate::support::{Browser, Process, Proxy, Stack, eventually};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use contacts::queue::QueueKind;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +96,8 @@ fn an_operator_reads_three_outages_from_the_page() {
     let settings = [("CONTACTS__DATABASE__URL", database_url.as_str()), ("CONTACTS__DATABASE__CONNECT_TIMEOUT", "5s")];
     let mut producer = start(&stack, "producer", &settings);
     let mut consumer = start(&stack, "consumer", &settings);
-    let targets = format!("http://{},http://{}", producer.admin().address(), consumer.admin().address());
+    let consumer_address = consumer.admin().address().to_owned();
+    let targets = format!("http://{},http://{consumer_address}", producer.admin().address());
     let mut console =
         start(&stack, "console", &[&settings[..], &[("CONTACTS__ADMIN__CONSOLE_TARGETS", targets.as_str())]].concat());
     let trial = Trial {
@@ -127,10 +129,16 @@ fn an_operator_reads_three_outages_from_the_page() {
         database.clear_faults();
         trial.works();
 
+        // A policy limits the work queue, and the consumer is gone.
         let started = Instant::now();
-        let limit = Limit::set(&host, &stack.broker.queue_name(contacts::queue::QueueKind::Work), 0);
+        let limit = Limit::set(&host, &stack.broker.queue_name(QueueKind::Work), 20);
+        consumer.kill();
         trial.says("queue full", "queue is full", started);
+        let started = Instant::now();
         drop(limit);
+        trial.says("consumer gone", "No consumer", started);
+        let listen = ("CONTACTS__ADMIN__LISTEN", consumer_address.as_str());
+        let _consumer = start(&stack, "consumer", &[&settings[..], &[listen]].concat());
         trial.works();
 
         let started = Instant::now();
@@ -138,7 +146,7 @@ fn an_operator_reads_three_outages_from_the_page() {
         stack.broker.publish_raw(&foreign.iter().map(String::as_bytes).collect::<Vec<_>>());
         trial.says("poison burst", "Many messages fail", started);
     });
-    eventually("everything is applied", || (stack.broker.depth(contacts::queue::QueueKind::Work) == 0).then_some(()));
+    eventually("everything is applied", || (stack.broker.depth(QueueKind::Work) == 0).then_some(()));
 }
 
 const BODY: &[u8] = br#"{"name":"Made Up","phone":"(11) 98765-4321","email":"someone@example.com"}"#;

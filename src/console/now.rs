@@ -3,7 +3,7 @@
 use super::Console;
 use super::access::Operator;
 use super::diagnosis::{self, Code, Finding, Observation, State};
-use super::samples::{AllSeries, FIVE_MINUTES, INTERVAL, MINUTE, Process, Reading, Samples, Sources};
+use super::samples::{AllSeries, FIGURE, FIVE_MINUTES, INTERVAL, MINUTE, Process, Reading, Samples, Sources};
 use crate::domain::Timestamp;
 use crate::telemetry::ComponentStatus;
 use actix_web::HttpResponse;
@@ -31,6 +31,7 @@ impl Now {
         let observation = Observation {
             readings,
             figures: self.samples.figures(),
+            newest: self.samples.sum(FIGURE).0,
             minute: self.samples.sum(MINUTE).0,
             five_minutes: self.samples.sum(FIVE_MINUTES).0,
             work: self.samples.recent(|gauges| gauges.work),

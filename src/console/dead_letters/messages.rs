@@ -148,7 +148,7 @@ pub(super) async fn reveal(
     let selection = format!("id={id}");
     let revealed = view(&console, id, Values::Shown).await;
     let outcome = if revealed.is_ok() { "shown" } else { "failed" };
-    audit(&operator.name, "reveal", &selection, usize::from(revealed.is_ok()), outcome);
+    audit(&operator.name, "show personal data", &selection, usize::from(revealed.is_ok()), outcome);
     Ok(HttpResponse::Ok().json(revealed?))
 }
 

@@ -1,4 +1,4 @@
-//! The dead-lettered messages: groups, one message, edit and retry, and jobs that replay, archive or discard.
+//! The dead-lettered messages: groups, one message, fix and send, and jobs that replay, archive or discard.
 //!
 //! Rule of this module: it does with a dead letter only what an operation of `dlq` does. A changing job works on the
 //! messages that it found at its start, and only if they are not more than the operator agreed to. Whoever may only
@@ -7,12 +7,12 @@
 mod archive;
 mod audit;
 mod body;
+mod fix;
 mod groups;
 mod job;
 mod jobs;
 mod messages;
 mod queue;
-mod retry;
 mod selection;
 
 use super::{Console, Parts};
@@ -47,7 +47,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages", web::get().to(messages::messages))
         .route("/messages/{id}", web::get().to(messages::message))
         .route("/messages/{id}/reveal", web::post().to(messages::reveal))
-        .route("/messages/{id}/retry", web::post().to(retry::retry))
+        .route("/messages/{id}/fix", web::post().to(fix::send_fixed))
         .route("/jobs", web::post().to(jobs::start))
         .route("/jobs/current", web::get().to(jobs::current))
         .route("/jobs/{id}/pause", web::post().to(jobs::pause))

@@ -22,7 +22,7 @@ pub(super) const MINUTE: usize = 12;
 pub(super) const FIVE_MINUTES: usize = 60;
 /// Over how many samples a rate or an age is shown as a figure: 15 s. One sample alone jumps at low load; after more of
 /// them, data would still be called late when a backlog is long applied.
-const FIGURE: usize = 3;
+pub(super) const FIGURE: usize = 3;
 
 /// A process, as the console shows it.
 #[derive(Clone, Debug, Default)]

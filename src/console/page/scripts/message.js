@@ -151,11 +151,11 @@ async function edit() {
     value: typeof values[name] === 'string' ? values[name] : '', autocomplete: 'off', type: name === 'phone' ? 'tel' : 'text',
   })]));
   const place = el('div');
-  const send = el('button', { type: 'submit', className: 'primary', id: 'retry-send' }, t('message.send'));
+  const send = el('button', { type: 'submit', className: 'primary', id: 'fix-send' }, t('message.send'));
   const dialog = openDialog({
     id: 'edit-dialog', title: t('message.edit'), closeLabel: t('close'),
     body: [el('p', { className: 'technical' }, el('code', {}, visible(message.detail || message.reason))), place,
-      names.map((name) => field(`retry-${name}`, t(`fields.${name}`), inputs[name], hasText(`fields.${name}Help`) ? t(`fields.${name}Help`) : null)),
+      names.map((name) => field(`fix-${name}`, t(`fields.${name}`), inputs[name], hasText(`fields.${name}Help`) ? t(`fields.${name}Help`) : null)),
       el('p', { className: 'help' }, t('message.editHelp'))],
     footer: [button(t('cancel'), () => dialog.close()), send],
     onsubmit: submit,
@@ -166,10 +166,10 @@ async function edit() {
     if (send.disabled) return;
     send.disabled = true;
     place.replaceChildren();
-    for (const name of names) showError(dialog, `retry-${name}`, null);
+    for (const name of names) showError(dialog, `fix-${name}`, null);
     const body = Object.fromEntries(names.map((name) => [name, inputs[name].value.trim() === '' && name === 'email' ? null : inputs[name].value]));
     try {
-      const answer = await call('POST', path('/retry'), { body, seconds: 60 });
+      const answer = await call('POST', path('/fix'), { body, seconds: 60 });
       replacement = answer.operation_id;
       dialog.close();
       announce(t('message.retried'));
@@ -178,7 +178,7 @@ async function edit() {
       if (!(error instanceof Problem)) throw error;
       send.disabled = false;
       const errors = error.errors.filter(({ field: name }) => inputs[name]);
-      for (const each of errors) showError(dialog, `retry-${each.field}`, errorText(each));
+      for (const each of errors) showError(dialog, `fix-${each.field}`, errorText(each));
       if (errors.length < Math.max(1, error.errors.length)) place.replaceChildren(problemNotice(error));
       inputs[errors[0]?.field]?.focus();
     }
