@@ -22,7 +22,7 @@ STACK ?= standalone
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test screenshots test-otlp test-image bench bench-counts chaos cluster upgrade recovery matrix observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test screenshots console-memory console-trial test-otlp test-image bench bench-counts chaos cluster upgrade recovery matrix observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,18 @@ test: ## Run all tests, with a real RabbitMQ, PostgreSQL and Chromium (ARGS: add
 screenshots: ## Make the pictures of the operator's console in docs/images, with made-up data (5 minutes)
 	@tests/chromium
 	cargo test --locked --test suite -- --ignored --exact console_page::pictures_for_the_documents
+
+console-memory: ## Measure the memory of the console with 100,000 dead-lettered messages (10 minutes)
+	@urls=$$(tests/services up)
+	eval "$$urls"
+	export CONTACTS_TEST_DEAD_LETTERS=100000
+	cargo test --locked --test suite -- --exact console_dead_letters::many_messages_need_little_memory --nocapture
+
+console-trial: ## Stage outages, and print what the page of the console says and how soon (needs rabbitmqctl)
+	@tests/chromium
+	urls=$$(tests/services up)
+	eval "$$urls"
+	cargo test --locked --test suite -- --ignored --exact console_trial::an_operator_reads_three_outages_from_the_page --nocapture
 
 openapi: ## Update docs/openapi.json from the code
 	CONTACTS_RENEW=1 cargo test --locked --test suite -- openapi::the_committed

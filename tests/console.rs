@@ -3,7 +3,10 @@
 use crate::support::{Answer, Client, Process, Proxy, Stack, eventually, person, start_standalone};
 use contacts::config::{ApiKey, Scopes};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 const CONSOLE: (&str, &str) = ("X-Contacts-Console", "1");
 const READ: (&str, &str) = ("Authorization", "Bearer read-key");
@@ -141,7 +144,7 @@ fn a_key_that_reads_changes_nothing() {
 }
 
 #[test]
-fn guessing_keys_is_slow_and_does_not_lock_operators_out() {
+fn many_wrong_keys_are_answered_429_and_lock_no_operator_out() {
     let folder = tempfile::tempdir().unwrap();
     let keys = keys();
     let mut process = standalone(folder.path(), &[("CONTACTS__ADMIN__CONSOLE_KEYS", &keys)]);
@@ -335,6 +338,90 @@ fn each_outage_is_one_finding_that_names_its_cause() {
     assert!(codes.contains(&&"target_unreachable".into()), "{codes:?}");
     let process = &shown["processes"][2];
     assert_eq!((&process["reachable"], &process["role"]), (&false.into(), &"consumer".into()), "{process}");
+}
+
+/// A program that is no admin port: it writes an answer to each connection, piece after piece.
+fn other_program(write: impl Fn(&mut TcpStream) -> std::io::Result<()> + Copy + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = connection.read(&mut [0; 1_000]);
+                let _ = write(&mut connection);
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_target_that_hangs_or_never_ends_or_is_another_program_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let hangs = other_program(|_| {
+        std::thread::sleep(Duration::from_secs(3_600));
+        Ok(())
+    });
+    // Each of its two answers comes just in time.
+    let slow = other_program(|connection| {
+        std::thread::sleep(Duration::from_millis(2_800));
+        connection.write_all(b"HTTP/1.0 200 OK\r\n\r\ncontacts_build_info{role=\"producer\"} 1\n")
+    });
+    let endless = other_program(|connection| {
+        connection.write_all(b"HTTP/1.0 200 OK\r\n\r\n")?;
+        for number in 0.. {
+            let line = format!("contacts_consumer_dead_letters_total{{reason=\"{number}\"}} 1\n");
+            connection.write_all(line.repeat(100).as_bytes())?;
+        }
+        Ok(())
+    });
+    let other = other_program(|connection| connection.write_all(b"HTTP/1.0 200 OK\r\n\r\n<script>alert(1)</script>"));
+    let targets = [hangs, slow, endless, other].join(",");
+    let mut process = standalone(folder.path(), &[("CONTACTS__ADMIN__CONSOLE_TARGETS", &targets)]);
+    let admin = process.admin();
+    // The same number of samples as without these targets: one in 5 s.
+    let samples = |now: &Value| now["series"]["work"].as_array().unwrap().len();
+    let first = eventually("there is a sample", || Some(now(&admin, &[])).filter(|now| samples(now) > 0));
+    let begin = first["series"]["end"].as_i64().unwrap();
+    let later = eventually("there are more samples", || {
+        Some(now(&admin, &[])).filter(|now| samples(now) > samples(&first) + 3)
+    });
+    let series = later["series"]["work"].as_array().unwrap();
+    assert!(series[1..].iter().all(|value| !value.is_null()), "a sample is missing: {series:?}, since {begin}");
+    let errors: Vec<&str> =
+        later["processes"].as_array().unwrap().iter().map(|process| process["error"].as_str().unwrap_or("")).collect();
+    let late = "it does not answer in time";
+    assert_eq!(errors, ["", late, late, "its answer is too long", "it is no admin port of contacts"]);
+    assert!(process.peak_rss_mib() < 150.0, "{} MiB", process.peak_rss_mib());
+    process.terminate();
+}
+
+#[test]
+fn paths_lead_to_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = standalone(folder.path(), &[]);
+    let admin = process.admin();
+    for path in [
+        "/console/assets/../../../../etc/passwd",
+        "/console/assets/..%2f..%2f..%2fetc%2fpasswd",
+        "/console/assets/%2e%2e/%2e%2e/etc/passwd",
+        "/console/assets//etc/passwd",
+        "/console/assets/",
+        "/console/assets/console.css%00.js",
+        "/console/runbook-..%2fSCALE",
+        "/console/runbook/../metrics",
+        "/console/api/dead-letters/jobs/..%2f..%2fqueue.db/archive",
+        "/console/api/dead-letters/jobs/%2e%2e/archive",
+    ] {
+        let mut connection = TcpStream::connect(admin.address()).unwrap();
+        // As it is: a client would make another path of it.
+        let request = format!("GET {path} HTTP/1.0\r\nhost: localhost\r\nx-contacts-console: 1\r\n\r\n");
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap();
+        assert!(["400", "404"].contains(&status) && !answer.contains("root:"), "{path}: {answer}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use contacts::config::{ApiKey, Scopes};
 use contacts::domain::Reason;
-use contacts::message::Message;
+use contacts::message::{Header, Message};
 use contacts::queue::QueueKind;
 use contacts::queue::embedded::EmbeddedDeadLetters;
 use contacts::stop::Stop;
@@ -237,7 +237,7 @@ fn a_message_is_shown_on_request_and_fixed_with_the_error_at_its_field() {
     browser.assert_accessible("the groups");
     browser.click(".groups a[href*='reason=invalid']");
     browser.wait_for_text("#dead-letters h1", "1 of 2 dead-lettered messages");
-    browser.wait_for_text(".advice", "open a message, fix it and retry it");
+    browser.wait_for_text(".advice", "open a message, fix it and send it");
     browser.wait_for_text(".same-command code", "list --reason invalid --operation insert");
     browser.assert_accessible("the messages");
     browser.click(".messages th a");
@@ -250,16 +250,14 @@ fn a_message_is_shown_on_request_and_fixed_with_the_error_at_its_field() {
     browser.wait_for_text("#message", "Ana <img src=x onerror=alert(1)>");
     assert_eq!(browser.script("return document.querySelectorAll('#message img').length", json!([])), json!(0));
     browser.click("#edit");
-    browser.wait_until(
-        "the name is in its field",
-        "return document.getElementById('retry-name')?.value.startsWith('Ana')",
-    );
+    browser
+        .wait_until("the name is in its field", "return document.getElementById('fix-name')?.value.startsWith('Ana')");
     browser.assert_accessible("the dialog to fix");
-    browser.click("#retry-send");
-    browser.wait_for_text("#retry-phone-error", "67 area codes");
-    browser.wait_until("the focus is on the phone", "return document.activeElement.id === 'retry-phone'");
-    browser.fill("#retry-name", "Ana");
-    browser.fill("#retry-phone", &format!("(11) 91234-5678{ENTER}"));
+    browser.click("#fix-send");
+    browser.wait_for_text("#fix-phone-error", "67 area codes");
+    browser.wait_until("the focus is on the phone", "return document.activeElement.id === 'fix-phone'");
+    browser.fill("#fix-name", "Ana");
+    browser.fill("#fix-phone", &format!("(11) 91234-5678{ENTER}"));
     browser.wait_for_text("#message .notice.good", "The fixed message was sent");
     browser.click("#message .notice.good a");
     browser.wait_for_text("#find .badge", "Applied");
@@ -271,9 +269,74 @@ fn a_message_is_shown_on_request_and_fixed_with_the_error_at_its_field() {
     assert!(!browser.script("return document.body.innerHTML", json!([])).to_string().contains("91234"));
     let audited = process.log_lines("console audit");
     let acts: Vec<&str> = audited.iter().map(|line| line["action"].as_str().unwrap()).collect();
-    assert_eq!(acts, ["reveal", "retry with edit", "retry with edit"]);
+    assert_eq!(acts, ["show personal data", "fix", "fix"]);
     assert!(!process.log().contains("onerror"));
     browser.assert_no_violations(&[404, 422]);
+}
+
+#[test]
+fn what_a_message_contains_stays_text_and_breaks_no_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start_standalone(folder.path(), &[CONSOLE]);
+    process.wait_until_ready();
+    let markup = "<img src=x onerror=document.title='pwned'><script>alert(1)</script>";
+    let hostile = |reason: &str, detail: &str, body: Vec<u8>| {
+        let mut message = failed(Message { body, ..Message::default() }, Reason::Undecodable);
+        message.headers.set("x-contacts-reason", Header::Text(reason.into()));
+        message.headers.set("x-contacts-detail", Header::Text(detail.into()));
+        message.headers.set("x-<b>foreign</b>", Header::Text(markup.into()));
+        message
+    };
+    let turned = invalid(&format!("Ana \\u202egnp.exe\\u0007 {markup}"));
+    fill(
+        folder.path(),
+        [
+            turned.clone(),
+            hostile("constructor", markup, markup.into()),
+            hostile("__proto__", &"x".repeat(100_000), vec![b'<'; 3 << 20]),
+            hostile(markup, "a\u{1b}[2Jb\u{202e}c", vec![0; 100]),
+            hostile("findings.{reason}[{count}]", "", b"{}".to_vec()),
+        ],
+    );
+    let browser = open_console(&mut process, "#dead-letters");
+    browser.wait_for_text(".groups", "constructor");
+    browser.wait_for_text(".groups", "findings.{reason}[{count}]");
+    browser.assert_accessible("hostile groups");
+    browser.go("#dead-letters?operation=unknown");
+    browser.wait_for_text(".messages", "a\\u001b[2Jb\\u202ec");
+    let long =
+        "return Math.max(...[...document.querySelectorAll('.messages small')].map((text) => text.textContent.length))";
+    assert_eq!(browser.script(long, json!([])), json!(1_001), "a long detail is cut");
+    browser.assert_accessible("hostile messages");
+    let links = "return [...document.querySelectorAll('.messages th a')].map((link) => link.hash)";
+    let links = browser.script(links, json!([]));
+    for link in links.as_array().unwrap() {
+        browser.go("#dead-letters");
+        browser.go(link.as_str().unwrap());
+        browser.click("#reveal");
+        browser.wait_until("it is shown", "return document.getElementById('reveal') === null && document.querySelector('#message .pairs, #message pre') !== null");
+        browser.assert_fits("a hostile message");
+    }
+    browser.go(&format!("#message/{}", turned.id));
+    browser.click("#reveal");
+    browser.wait_for_text("#message .pairs", "Ana \\u202egnp.exe\\u0007 <img src=x");
+    browser.script("document.querySelector('#message details').open = true", json!([]));
+
+    // Addresses and stored values that this page did not make.
+    for address in ["#message/%", "#runbook/%E0%A4%A", "#find?q=%", "#dead-letters?since=%", "#message/../../x", "#now"]
+    {
+        browser.go(address);
+        browser
+            .wait_until("a section is shown", "return document.querySelector('main > section:not([hidden])') !== null");
+    }
+    for stored in ["{", "7", "{\"kind\":\"replay\"}", "{\"kind\":\"x\",\"selection\":{}}"] {
+        browser
+            .script("localStorage.setItem('contacts.console.job', arguments[0]); location.reload()", json!([stored]));
+        browser.wait_until("the page is new", "return document.getElementById('sentence') !== null");
+    }
+    let made = "return document.querySelectorAll('main img, main script, main b b').length + (document.title === 'pwned' ? 1 : 0)";
+    assert_eq!(browser.script(made, json!([])), json!(0));
+    browser.assert_no_violations(&[400, 404]);
 }
 
 #[test]
@@ -412,7 +475,8 @@ fn a_key_that_only_reads_is_offered_nothing_that_changes() {
 #[test]
 #[ignore = "makes the pictures of the documents"]
 fn pictures_for_the_documents() {
-    let folder = tempfile::tempdir().unwrap();
+    // The pictures show its path.
+    let folder = tempfile::Builder::new().prefix("contacts").rand_bytes(0).tempdir_in("/var/tmp").unwrap();
     let keys = ApiKey::entry("night", Scopes::CONTACTS, "made-up-key");
     let settings = [
         CONSOLE,
@@ -452,17 +516,27 @@ fn pictures_for_the_documents() {
     browser.show_as(1280, 900, "light");
     browser.fill("#key-value", &format!("made-up-key{ENTER}"));
     browser.wait_for_text("#sentence", "Many messages fail");
-    for (section, ready, name) in [("#now", ".parts", "now"), ("#dead-letters", ".groups", "dead-letters")] {
+    // A picture has no scroll bar, and so no space for it.
+    browser.script("document.documentElement.style.scrollbarGutter = 'auto'", json!([]));
+    let picture = |name: &str| {
+        // The page is drawn in the new size and theme.
+        std::thread::sleep(Duration::from_secs(1));
+        let picture = STANDARD.decode(browser.picture()).unwrap();
+        assert!(picture.len() < 200_000, "{name}: {} bytes", picture.len());
+        std::fs::write(format!("docs/images/console-{name}.png"), picture).unwrap();
+    };
+    let sections = [("#now", ".parts", "now", "dark"), ("#dead-letters", ".groups", "dead-letters", "light")];
+    for (section, ready, name, telephone_theme) in sections {
         browser.go(section);
         browser.wait_until("it is shown", &format!("return document.querySelector('{ready}') !== null"));
-        let height = "return document.querySelector('.page-footer').getBoundingClientRect().top + scrollY";
+        let height = "return document.querySelector('.page-footer').getBoundingClientRect().bottom + scrollY";
         let height = browser.script(height, json!([])).as_f64().unwrap() as u32;
         for theme in THEMES {
-            browser.show_as(1280, height, theme);
-            std::thread::sleep(Duration::from_secs(1));
-            let picture = STANDARD.decode(browser.picture()).unwrap();
-            assert!(picture.len() < 150_000, "{name} {theme}: {} bytes", picture.len());
-            std::fs::write(format!("docs/images/console-{name}-{theme}.png"), picture).unwrap();
+            browser.show_as(1280, height + 20, theme);
+            picture(&format!("{name}-{theme}"));
         }
+        browser.show_as(390, 844, telephone_theme);
+        picture(&format!("{name}-telephone"));
+        browser.show_as(1280, 900, "light");
     }
 }

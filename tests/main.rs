@@ -20,6 +20,7 @@ mod chaos;
 mod console;
 mod console_dead_letters;
 mod console_page;
+mod console_trial;
 mod corpora;
 mod corpus;
 mod delivery;

@@ -27,7 +27,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 const CONSOLE_HEADER: HeaderName = HeaderName::from_static("x-contacts-console");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Wrong keys a second, and at once. They are counted for all addresses together: a valid key is never refused.
+/// Wrong keys a second, and at once; above it they are answered 429. They are counted for all addresses together, so a
+/// valid key is never refused for it. This says that somebody tries keys. It does not slow a search: what makes that
+/// hopeless are the 256 random bits of a key.
 const WRONG_KEY_RATE: NonZeroU32 = NonZeroU32::new(1).unwrap();
 const WRONG_KEY_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 

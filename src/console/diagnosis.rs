@@ -90,7 +90,8 @@ pub(super) enum State {
 pub(super) struct Observation {
     pub(super) readings: Vec<Reading>,
     pub(super) figures: Figures,
-    /// What changed in the last minute, and in the last five.
+    /// What changed in the last 15 s, in the last minute, and in the last five.
+    pub(super) newest: Counts,
     pub(super) minute: Counts,
     pub(super) five_minutes: Counts,
     /// The values of the last five minutes, the newest last.
@@ -277,6 +278,9 @@ impl Observation {
             }
             Code::QueueFull => {
                 let refused = self.minute.get(&Count::Refused).copied().filter(|refused| *refused > 0.0)?;
+                if self.is_over(&Count::Refused, &Count::Accepted) {
+                    return None;
+                }
                 let reason = self.not_ready().find_map(|(_, component)| component.reason.clone());
                 Some(json!({ "count": refused, "reason": reason }))
             }
@@ -345,6 +349,12 @@ impl Observation {
         (bad > 0).then(|| json!({ "processes": bad, "of": known.len(), "reason": reason }))
     }
 
+    /// Whether what failed in the last minute succeeds now. Without a new try nobody knows.
+    fn is_over(&self, failures: &Count, tries: &Count) -> bool {
+        let newest = |count| self.newest.get(count).copied().unwrap_or_default();
+        newest(failures) == 0.0 && newest(tries) > 0.0
+    }
+
     /// The components that are not ready, each with the name of its process.
     fn not_ready(&self) -> impl Iterator<Item = (&str, &ComponentStatus)> {
         let of = |(name, answer)| {
@@ -401,7 +411,7 @@ impl Observation {
     fn failing_requests(&self) -> Option<Value> {
         let count = |count: Count| self.minute.get(&count).copied().unwrap_or_default();
         let (requests, errors) = (count(Count::Requests), count(Count::Errors));
-        if errors == 0.0 || errors / requests < FAILING_SHARE {
+        if errors == 0.0 || errors / requests < FAILING_SHARE || self.is_over(&Count::Errors, &Count::Requests) {
             return None;
         }
         let not_accepted = self.minute.iter().filter_map(|(count, changes)| match count {
@@ -596,6 +606,20 @@ mod tests {
         assert_eq!(diagnose(&full), (vec![(Code::QueueFull, follows)], State::Stopped));
         let reason = "queue contato refuses every message; it may be full";
         assert_eq!(values(&full, Code::QueueFull), json!({ "count": 50.0, "reason": reason }));
+    }
+
+    #[test]
+    fn what_failed_is_over_when_it_succeeds_again() {
+        let mut over = working();
+        over.minute.insert(Count::Refused, 50.0);
+        over.minute.insert(Count::Errors, 50.0);
+        let found = vec![(Code::QueueFull, vec![Code::RequestsFail])];
+        assert_eq!(diagnose(&over), (found.clone(), State::Stopped), "nobody has tried since then");
+        over.newest =
+            [(Count::Refused, 0.0), (Count::Accepted, 9.0), (Count::Errors, 0.0), (Count::Requests, 9.0)].into();
+        assert_eq!(diagnose(&over), (vec![], State::Working));
+        over.newest.extend([(Count::Refused, 1.0), (Count::Errors, 1.0)]);
+        assert_eq!(diagnose(&over), (found, State::Stopped), "some are still refused");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Console, Parts};
 use crate::dlq::DeadLetterSummary;
 use crate::domain::{Contact, ContactId, OperationId, Status, Timestamp};
 use crate::message::Message;
-use crate::queue::QueueError;
+use crate::queue::{DeadLetterQueue, QueueError};
 use crate::store::{HistoryPage, Operation, StoreError};
 use crate::telemetry::trace::{TRACEPARENT, Trace};
 use actix_web::HttpResponse;
@@ -106,7 +106,7 @@ pub(super) async fn find(
     let target = Target::parse(&query)
         .ok_or_else(|| Problem::invalid("Write an operation id, a contact id, a trace id or a traceparent."))?;
     let parts = console.parts()?;
-    let search = web::block(move || search(&parts, target, query)).await;
+    let search = web::block(move || search(&console, &parts, target, query)).await;
     search.map_or_else(|_| Err(Problem::not_started()), |found| Ok(HttpResponse::Ok().json(found)))
 }
 
@@ -126,7 +126,7 @@ impl Target {
     }
 }
 
-fn search(parts: &Parts, target: Target, query: String) -> Found {
+fn search(console: &Console, parts: &Parts, target: Target, query: String) -> Found {
     let mut found =
         Found { kind: "nothing", query, lives: Vec::new(), contact: None, searched: Vec::new(), notes: Vec::new() };
     let mut lives = BTreeMap::new();
@@ -143,7 +143,7 @@ fn search(parts: &Parts, target: Target, query: String) -> Found {
     // To browse the queue takes long, and keeps others out. An operation that took effect has no message there.
     let took_effect = |life: &Life| matches!(life.status, "applied" | "superseded");
     if found.kind != "operation" || !lives.values().any(took_effect) {
-        match search_dead_letters(parts, target, &mut lives) {
+        match search_dead_letters(console, parts, target, &mut lives) {
             Ok(kind) => {
                 if found.kind == "nothing" {
                     found.kind = kind;
@@ -203,8 +203,13 @@ fn add_finished(lives: &mut Lives, operations: &[Operation]) {
 }
 
 /// Returns what the target is.
-fn search_dead_letters(parts: &Parts, target: Target, lives: &mut Lives) -> Result<&'static str, QueueError> {
-    let queue = (parts.open_queue)()?;
+fn search_dead_letters(
+    console: &Console,
+    parts: &Parts,
+    target: Target,
+    lives: &mut Lives,
+) -> Result<&'static str, QueueError> {
+    let queue = console.0.dead_letters.open_to_read(parts)?;
     let mut kind = "nothing";
     queue.browse(&mut |browser| {
         while let Some(dead_letter) = browser.next()? {

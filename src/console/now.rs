@@ -3,7 +3,7 @@
 use super::Console;
 use super::access::Operator;
 use super::diagnosis::{self, Code, Finding, Observation, State};
-use super::samples::{AllSeries, FIVE_MINUTES, INTERVAL, MINUTE, Process, Reading, Samples, Sources};
+use super::samples::{AllSeries, FIGURE, FIVE_MINUTES, INTERVAL, MINUTE, Process, Reading, Samples, Sources};
 use crate::domain::Timestamp;
 use crate::telemetry::ComponentStatus;
 use actix_web::HttpResponse;
@@ -12,6 +12,7 @@ use chrono::{SecondsFormat, SubsecRound};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 /// What the console knows now.
@@ -25,11 +26,12 @@ pub(super) struct Now {
 }
 
 impl Now {
-    fn add(&mut self, at: Timestamp, readings: Vec<Reading>) {
-        self.samples.add(at, &readings);
+    fn add(&mut self, at: Timestamp, elapsed: Duration, readings: Vec<Reading>) {
+        self.samples.add(at, elapsed, &readings);
         let observation = Observation {
             readings,
             figures: self.samples.figures(),
+            newest: self.samples.sum(FIGURE).0,
             minute: self.samples.sum(MINUTE).0,
             five_minutes: self.samples.sum(FIVE_MINUTES).0,
             work: self.samples.recent(|gauges| gauges.work),
@@ -51,10 +53,13 @@ impl Now {
 pub(super) async fn watch(now: Arc<Mutex<Now>>, sources: Sources) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
     loop {
         ticks.tick().await;
         let readings = sources.read().await;
-        now.lock().unwrap_or_else(PoisonError::into_inner).add(chrono::Utc::now(), readings);
+        let (elapsed, at) = (last.elapsed(), chrono::Utc::now());
+        last += elapsed;
+        now.lock().unwrap_or_else(PoisonError::into_inner).add(at, elapsed, readings);
     }
 }
 
@@ -145,7 +150,7 @@ mod tests {
         };
         let mut now = Now::default();
         let mut add = |seconds, reading| {
-            now.add(at(seconds), reading);
+            now.add(at(seconds), INTERVAL, reading);
             let first = now.findings.first().map(|finding| (finding.code, finding.since));
             (first, now.state)
         };

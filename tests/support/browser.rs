@@ -136,6 +136,8 @@ impl Browser {
     /// A picture of what is visible, as PNG in base64.
     #[track_caller]
     pub fn picture(&self) -> String {
+        let hidden = json!({ "cmd": "Emulation.setScrollbarsHidden", "params": { "hidden": true } });
+        self.command("/goog/cdp/execute", &hidden);
         let parameters = json!({ "cmd": "Page.captureScreenshot", "params": { "format": "png" } });
         self.command("/goog/cdp/execute", &parameters)["data"].as_str().unwrap().to_owned()
     }

@@ -18,6 +18,7 @@ use actix_web::web::{Bytes, Data, Path};
 use futures_util::stream::poll_fn;
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -99,16 +100,20 @@ pub(super) async fn download(
     let parts = console.parts()?;
     let archive = console.0.dead_letters.jobs.find_archive(id.into_inner())?;
     let stop = parts.stop.child();
-    console.0.dead_letters.jobs.begin_again(&archive.job, stop.clone())?;
-    let mut download =
-        Download { archive: archive.clone(), operator: operator.name, failure: None, is_finished: false };
+    let job = &archive.job;
+    console.0.dead_letters.jobs.begin_again(job, stop.clone())?;
+    // The end of a download may never be known, but personal data leaves the process from here on.
+    audit(&operator.name, "download archive", &job.selection.text(), job.selected(), "started");
+    let download =
+        Arc::new(Download { archive: archive.clone(), operator: operator.name, is_finished: AtomicBool::new(false) });
     let (sender, mut receiver) = channel(MAX_PENDING_PARTS);
     let writer = PartWriter { sender, handle: Handle::current(), stop, bytes: 0 };
-    actix_web::rt::task::spawn_blocking(move || write(&console, &parts, &archive, writer));
+    let reader = Reader(download.clone());
+    actix_web::rt::task::spawn_blocking(move || write(&console, &parts, &download, writer));
     // Waits for the first part, so that it can still answer with a problem.
     let first = match receiver.recv().await {
         Some(Part::Failed(problem)) => {
-            download.failure = Some(problem.to_string());
+            reader.0.fail(problem.to_string());
             return Err(problem);
         }
         first => first,
@@ -117,11 +122,13 @@ pub(super) async fn download(
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/x-ndjson"))
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
-        .streaming(stream(download, first, receiver)))
+        .streaming(stream(reader, first, receiver)))
 }
 
-/// The thread that reads the queue.
-fn write(console: &Console, parts: &Parts, archive: &Archive, mut writer: PartWriter) {
+/// The thread that reads the queue. It also ends the job of a client that reads nothing more: nobody asks the stream of
+/// such a client for its next part.
+fn write(console: &Console, parts: &Parts, download: &Download, mut writer: PartWriter) {
+    let archive = &download.archive;
     let operator = JobOperator { job: archive.job.clone(), expected: usize::MAX, decided: |_| {} };
     let stop = writer.stop.clone();
     let queue = console.0.dead_letters.turns.open(parts, queue::Holder::Job);
@@ -132,15 +139,15 @@ fn write(console: &Console, parts: &Parts, archive: &Archive, mut writer: PartWr
         copy(&run, &archive.selected, &mut out)
     });
     let last = match result {
+        Ok(copied) if !stop.is_set() => Some(Part::End(Box::new(copied), writer.bytes)),
+        Err(WriteError::Queue(error)) => Some(Part::Failed(problem(&DlqError::Queue(error)))),
         // Without an end the stream is aborted.
-        Ok(_) if stop.is_set() => return,
-        Ok(copied) => Part::End(Box::new(copied), writer.bytes),
-        Err(WriteError::Queue(error)) => Part::Failed(problem(&DlqError::Queue(error))),
-        // The client does not read any more.
-        Err(WriteError::Output(_)) => return,
+        Ok(_) | Err(WriteError::Output(_)) => None,
     };
-    // The client may be gone.
-    let _ = writer.send(last);
+    let is_read = last.is_some_and(|last| writer.send(last).is_ok() && writer.wait_until_read());
+    if !is_read {
+        download.fail("the client did not read the archive to its end".to_owned());
+    }
 }
 
 /// Sends what is written to the stream.
@@ -167,6 +174,22 @@ impl PartWriter {
     }
 }
 
+impl PartWriter {
+    /// Waits until the client has read what was sent. Returns false if it reads nothing more.
+    fn wait_until_read(&self) -> bool {
+        self.handle.block_on(async {
+            loop {
+                let before = self.sender.capacity();
+                tokio::select! {
+                    () = self.sender.closed() => return true,
+                    () = self.stop.wait() => return false,
+                    () = tokio::time::sleep(PART_TIMEOUT) => if self.sender.capacity() == before { return false },
+                }
+            }
+        })
+    }
+}
+
 impl Write for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.send(Part::Lines(Bytes::copy_from_slice(bytes)))
@@ -181,46 +204,55 @@ impl Write for PartWriter {
     }
 }
 
-/// Ends the job of a download, also if the client disconnects.
+/// A download. It ends once: the stream or the thread ends its job.
 struct Download {
     archive: Arc<Archive>,
     operator: String,
-    failure: Option<String>,
-    is_finished: bool,
+    is_finished: AtomicBool,
 }
 
 impl Download {
-    /// The client has read everything.
-    fn complete(&mut self, messages: SelectedMessages, bytes: u64) {
+    /// The client has read everything. Returns false if the download has failed before.
+    fn complete(&self, messages: SelectedMessages, bytes: u64) -> bool {
         let lines = messages.len();
-        *self.archive.copied() = Copied { messages: Some(messages), lines, bytes };
-        self.finish(Ok(Report::of(self.archive.job.selected(), lines)));
+        self.finish(|archive| {
+            *archive.copied() = Copied { messages: Some(messages), lines, bytes };
+            Ok(Report::of(archive.job.selected(), lines))
+        })
     }
 
-    fn finish(&mut self, result: Result<Report, (&'static str, String)>) {
-        self.is_finished = true;
+    fn fail(&self, reason: String) {
+        self.finish(|_| Err(("archive_incomplete", reason)));
+    }
+
+    fn finish(&self, result: impl FnOnce(&Archive) -> Result<Report, (&'static str, String)>) -> bool {
+        if self.is_finished.swap(true, Ordering::AcqRel) {
+            return false;
+        }
         let job = &self.archive.job;
-        let end = job.finish(result);
+        let end = job.finish(result(&self.archive));
         audit(&self.operator, "download archive", &job.selection.text(), job.done(), end.as_str());
+        true
     }
 }
 
-impl Drop for Download {
+/// The end of the stream: the client has read everything, or it is gone.
+struct Reader(Arc<Download>);
+
+impl Drop for Reader {
     fn drop(&mut self) {
-        if !self.is_finished {
-            let reason = self.failure.take().unwrap_or_else(|| "the download ended early".to_owned());
-            self.finish(Err(("archive_incomplete", reason)));
-        }
+        self.0.fail("the download ended early".to_owned());
     }
 }
 
 fn stream(
-    mut download: Download,
+    reader: Reader,
     mut first: Option<Part>,
     mut receiver: Receiver<Part>,
 ) -> impl futures_util::Stream<Item = Result<Bytes, DownloadAborted>> {
+    let mut is_complete = false;
     poll_fn(move |context| {
-        if download.is_finished {
+        if is_complete {
             return Poll::Ready(None);
         }
         let part = match first.take() {
@@ -230,11 +262,11 @@ fn stream(
         Poll::Ready(match part {
             Some(Part::Lines(lines)) => Some(Ok(lines)),
             Some(Part::End(messages, bytes)) => {
-                download.complete(*messages, bytes);
-                None
+                is_complete = reader.0.complete(*messages, bytes);
+                if is_complete { None } else { Some(Err(DownloadAborted)) }
             }
             Some(Part::Failed(problem)) => {
-                download.failure = Some(problem.to_string());
+                reader.0.fail(problem.to_string());
                 Some(Err(DownloadAborted))
             }
             // The thread stopped or panicked.

@@ -9,6 +9,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+/// The longest body that is shown as it is, in bytes. A command of this system is shorter; the broker lets other programs
+/// publish many megabytes, with which a browser would no longer answer.
+pub(super) const MAX_BODY: usize = 128 * 1024;
+
 /// The fields of a contact.
 pub(super) const FIELDS: [&str; 3] = ["name", "phone", "email"];
 
@@ -29,10 +33,19 @@ pub(super) struct BodyView {
     pub(super) fields: Vec<&'static str>,
     /// Whether the body is a valid command.
     pub(super) decodable: bool,
+    /// How many bytes of a long body are shown.
+    pub(super) shown_bytes: Option<usize>,
 }
 
 impl BodyView {
     pub(super) fn of(message: &Message, values: Values) -> Self {
+        if let Some((begin, _)) = message.body.split_at_checked(MAX_BODY).filter(|(_, rest)| !rest.is_empty()) {
+            let (body, hidden) = match values {
+                Values::Shown => (begin.escape_ascii().to_string().into(), Vec::new()),
+                Values::Hidden => (Value::Null, vec!["body".to_owned()]),
+            };
+            return Self { body, hidden, fields: Vec::new(), decodable: false, shown_bytes: Some(MAX_BODY) };
+        }
         let parsed = serde_json::from_slice::<Value>(&message.body).ok();
         let fields = parsed.as_ref().map(editable_fields).unwrap_or_default();
         let decodable = decode(&message.body).is_ok();
@@ -42,7 +55,7 @@ impl BodyView {
             (Values::Hidden, Some(Value::Object(members))) => without_values(&members),
             (Values::Hidden, _) => (Value::Null, vec!["body".to_owned()]),
         };
-        Self { body, hidden, fields, decodable }
+        Self { body, hidden, fields, decodable, shown_bytes: None }
     }
 }
 
@@ -209,6 +222,18 @@ mod tests {
             assert!(!text.contains("Marked") && !text.contains("98765"), "{text}");
             assert!(!view.hidden.is_empty());
         }
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_very_long_body_is_shown() {
+        let mut body = body();
+        body["contact"]["name"] = "x".repeat(20 << 20).into();
+        let long = Message { body: body.to_string().into(), ..Message::default() };
+        let shown = BodyView::of(&long, Values::Shown);
+        assert_eq!((shown.shown_bytes, shown.fields.len()), (Some(MAX_BODY), 0));
+        assert!(shown.body.as_str().is_some_and(|text| text.len() < 2 * MAX_BODY));
+        let hidden = BodyView::of(&long, Values::Hidden);
+        assert_eq!((hidden.body, hidden.hidden), (Value::Null, vec!["body".to_owned()]));
     }
 
     #[test]

@@ -21,6 +21,8 @@ const DEFAULT_COUNT: usize = 50;
 const MAX_COUNT: usize = 200;
 /// With a limit, the messages are in the order of their failure, and all before the page are kept in memory.
 const MAX_OFFSET_WITH_LIMIT: usize = 10_000;
+/// The longest text of a header in an answer, in characters.
+const MAX_TEXT: usize = 1_000;
 /// The headers that contain no personal data: those of this system, and the trace context.
 const SAFE_HEADERS: &str = "x-contacts-";
 
@@ -98,6 +100,14 @@ fn page(
     Ok((rows, more))
 }
 
+/// A text of a header. Another program can set a very long one, and a page has many messages.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// A message without its body.
 fn row(summary: &DeadLetterSummary, message: &Message) -> Value {
     let operation = decode(&message.body).ok().map(|command| command.operation_id.to_string());
@@ -116,7 +126,7 @@ fn row(summary: &DeadLetterSummary, message: &Message) -> Value {
         "replays": message.headers.replays(),
         "trace_id": trace.map(|trace| trace.id().to_string()),
         "size": message.body.len(),
-        "detail": failure.map(|failure| failure.detail),
+        "detail": failure.map(|failure| shortened(&failure.detail)),
     })
 }
 
@@ -138,7 +148,7 @@ pub(super) async fn reveal(
     let selection = format!("id={id}");
     let revealed = view(&console, id, Values::Shown).await;
     let outcome = if revealed.is_ok() { "shown" } else { "failed" };
-    audit(&operator.name, "reveal", &selection, usize::from(revealed.is_ok()), outcome);
+    audit(&operator.name, "show personal data", &selection, usize::from(revealed.is_ok()), outcome);
     Ok(HttpResponse::Ok().json(revealed?))
 }
 
@@ -157,7 +167,7 @@ async fn view(console: &Data<Console>, id: String, values: Values) -> Result<Val
         })?;
         let Some(message) = copies.latest else { return Err(no_message(&id)) };
         let mut view = row(&DeadLetterSummary::of(&message), &message);
-        let BodyView { body, mut hidden, fields, decodable } = BodyView::of(&message, values);
+        let BodyView { body, mut hidden, fields, decodable, shown_bytes } = BodyView::of(&message, values);
         let headers = headers(&message, values, &mut hidden);
         let more = json!({
             "read_at": rfc3339(read_at),
@@ -167,6 +177,7 @@ async fn view(console: &Data<Console>, id: String, values: Values) -> Result<Val
             "body": body,
             "hidden": hidden,
             "decodable": decodable,
+            "shown_bytes": shown_bytes,
             "editable": !fields.is_empty(),
             "fields": fields,
             "command": command(parts.data_folder.as_deref(), &format!("show {}", quoted(&id))),
@@ -190,7 +201,7 @@ fn headers(message: &Message, values: Values, hidden: &mut Vec<String>) -> Map<S
                 Value::Null
             }
             (Header::Number(number), _) => (*number).into(),
-            (Header::Text(text), _) => text.as_str().into(),
+            (Header::Text(text), _) => shortened(text).into(),
         };
         view.insert(name.to_owned(), value);
     }

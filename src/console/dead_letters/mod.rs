@@ -1,4 +1,4 @@
-//! The dead-lettered messages: groups, one message, edit and retry, and jobs that replay, archive or discard.
+//! The dead-lettered messages: groups, one message, fix and send, and jobs that replay, archive or discard.
 //!
 //! Rule of this module: it does with a dead letter only what an operation of `dlq` does. A changing job works on the
 //! messages that it found at its start, and only if they are not more than the operator agreed to. Whoever may only
@@ -7,18 +7,18 @@
 mod archive;
 mod audit;
 mod body;
+mod fix;
 mod groups;
 mod job;
 mod jobs;
 mod messages;
 mod queue;
-mod retry;
 mod selection;
 
 use super::{Console, Parts};
 use crate::console::problem::Problem;
 use crate::dlq::{Answer, DlqError, NoProgress, Operator, Progress, Question, Run};
-use crate::queue::QueueError;
+use crate::queue::{DeadLetterQueue, QueueError};
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
 use groups::GroupsCache;
@@ -33,6 +33,13 @@ pub(super) struct DeadLetters {
     jobs: Jobs,
 }
 
+impl DeadLetters {
+    /// The queue, for a request that only reads. It waits its turn: a job of this process must not find the queue taken.
+    pub(super) fn open_to_read(&self, parts: &Parts) -> Result<impl DeadLetterQueue, QueueError> {
+        self.turns.open(parts, queue::Holder::Reader)
+    }
+}
+
 /// Registers the paths below `/console/api/dead-letters`.
 pub(super) fn routes(config: &mut ServiceConfig) {
     let paths = web::scope("/dead-letters")
@@ -40,7 +47,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/messages", web::get().to(messages::messages))
         .route("/messages/{id}", web::get().to(messages::message))
         .route("/messages/{id}/reveal", web::post().to(messages::reveal))
-        .route("/messages/{id}/retry", web::post().to(retry::retry))
+        .route("/messages/{id}/fix", web::post().to(fix::send_fixed))
         .route("/jobs", web::post().to(jobs::start))
         .route("/jobs/current", web::get().to(jobs::current))
         .route("/jobs/{id}/pause", web::post().to(jobs::pause))
@@ -78,16 +85,15 @@ fn with_queue<T>(
     parts: &Parts,
     work: impl FnOnce(&Run<'_>) -> Result<T, DlqError>,
 ) -> Result<T, Problem> {
-    let result =
-        console.0.dead_letters.turns.open(parts, queue::Holder::Reader).map_err(DlqError::Queue).and_then(|queue| {
-            work(&Run {
-                queue: &queue,
-                publisher: &parts.publisher,
-                open_store: &*parts.open_store,
-                stop: &parts.stop,
-                operator: &Reader,
-            })
-        });
+    let result = console.0.dead_letters.open_to_read(parts).map_err(DlqError::Queue).and_then(|queue| {
+        work(&Run {
+            queue: &queue,
+            publisher: &parts.publisher,
+            open_store: &*parts.open_store,
+            stop: &parts.stop,
+            operator: &Reader,
+        })
+    });
     result.map_err(|error| problem(&error))
 }
 

@@ -33,6 +33,10 @@ pub(in crate::console) enum Count {
 
 pub(in crate::console) type Counts = BTreeMap<Count, f64>;
 
+/// The most counts of a process that are kept. A process of ours has less than half of it; another program behind a
+/// target could have any number.
+const MAX_COUNTS: usize = 100;
+
 /// The gauges of a process. `None`: not known, or the process has no such gauge.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::console) struct Gauges {
@@ -116,7 +120,9 @@ impl Exposition {
                     continue;
                 }
             };
-            *all.counts.entry(count).or_default() += value;
+            if all.counts.len() < MAX_COUNTS || all.counts.contains_key(&count) {
+                *all.counts.entry(count).or_default() += value;
+            }
         }
         if let Some(accepted) = all.counts.get_mut(&Count::Accepted) {
             *accepted = (*accepted - published_again).max(0.0);
@@ -230,6 +236,13 @@ mod tests {
         assert_eq!(read.counts, expected.into_iter().collect());
         assert_eq!((read.role.as_str(), read.version.as_str(), read.started), ("standalone", "0.1.0", 7.0));
         assert_eq!((read.gauges.work, read.gauges.dead_letters, read.gauges.database_up), (Some(8.0), None, Some(1.0)));
+    }
+
+    #[test]
+    fn only_some_counts_of_another_program_are_kept() {
+        let line = |number| format!("contacts_consumer_dead_letters_total{{reason=\"{number}\"}} 1\n");
+        let read = Exposition::parse(&(0..10_000).map(line).collect::<String>());
+        assert_eq!(read.counts.len(), MAX_COUNTS);
     }
 
     #[test]

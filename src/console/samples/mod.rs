@@ -20,8 +20,9 @@ pub(super) const KEPT: usize = 720;
 /// How many samples are a minute, and five minutes.
 pub(super) const MINUTE: usize = 12;
 pub(super) const FIVE_MINUTES: usize = 60;
-/// Over how many samples a rate is shown as a figure. One sample alone jumps at low load.
-const FIGURE: usize = 3;
+/// Over how many samples a rate or an age is shown as a figure: 15 s. One sample alone jumps at low load; after more of
+/// them, data would still be called late when a backlog is long applied.
+pub(super) const FIGURE: usize = 3;
 
 /// A process, as the console shows it.
 #[derive(Clone, Debug, Default)]
@@ -82,10 +83,13 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Adds a sample that was taken at this time.
-    pub(super) fn add(&mut self, at: Timestamp, readings: &[Reading]) {
-        let seconds = self.end.map_or(0.0, |end| at.signed_duration_since(end).as_seconds_f64());
-        let missed = (seconds / INTERVAL.as_secs_f64()).round() as usize;
+    /// Adds a sample that was taken at this time. `elapsed` is the time since the last one, by a clock that nobody sets:
+    /// rates are of it. The time of day has another difference if it was set, or if the machine slept.
+    pub(super) fn add(&mut self, at: Timestamp, elapsed: Duration, readings: &[Reading]) {
+        let seconds = if self.end.is_some() { elapsed.as_secs_f64() } else { 0.0 };
+        let by_day = self.end.map_or(0.0, |end| at.signed_duration_since(end).as_seconds_f64());
+        // A clock that was set back leaves no gap.
+        let missed = (by_day / INTERVAL.as_secs_f64()).round() as usize;
         for _ in 1..missed.min(KEPT) {
             self.push(Interval { seconds: INTERVAL.as_secs_f64(), changes: Counts::new(), gauges: Gauges::default() });
         }
@@ -142,14 +146,13 @@ impl Samples {
     /// The values now.
     pub(super) fn figures(&self) -> Figures {
         let (changes, seconds) = self.sum(FIGURE);
-        let (minute, _) = self.sum(MINUTE);
         let rate = |count| rate(&changes, &count, seconds);
         Figures {
             accepted: rate(Count::Accepted),
             applied: rate(Count::Applied),
             failed: rate(Count::Failed),
-            age_p50: quantile(&minute, 0.5),
-            age_p99: quantile(&minute, 0.99),
+            age_p50: quantile(&changes, 0.5),
+            age_p99: quantile(&changes, 0.99),
             gauges: self.intervals.back().map(|interval| interval.gauges).unwrap_or_default(),
         }
     }
@@ -253,6 +256,14 @@ mod tests {
         Timestamp::from_timestamp(seconds, 0).unwrap()
     }
 
+    impl Samples {
+        /// Adds a sample of this second, on a machine whose clock is right.
+        fn add_at(&mut self, second: i64, readings: &[Reading]) {
+            let elapsed = self.end.map_or(0, |end| second - end.timestamp());
+            self.add(at(second), Duration::from_secs(elapsed.unsigned_abs()), readings);
+        }
+    }
+
     /// A process that started at this time and has applied this number of changes.
     fn consumer(name: &str, started: f64, applied: f64) -> Reading {
         let counts = [(Count::Applied, applied)].into_iter().collect();
@@ -272,9 +283,9 @@ mod tests {
     #[test]
     fn rates_are_summed_over_the_processes_that_were_known_before() {
         let mut samples = Samples::default();
-        samples.add(at(0), &[consumer("a", 1.0, 1_000.0)]);
-        samples.add(at(5), &[consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 700.0)]);
-        samples.add(at(10), &[consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 710.0)]);
+        samples.add_at(0, &[consumer("a", 1.0, 1_000.0)]);
+        samples.add_at(5, &[consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 700.0)]);
+        samples.add_at(10, &[consumer("a", 1.0, 1_050.0), consumer("b", 1.0, 710.0)]);
         assert_eq!(values(&samples.series.applied), [None, Some(10.0), Some(2.0)]);
         assert_eq!(samples.figures().applied, Some(6.0));
         assert_eq!(samples.figures().accepted, None, "no producer is known");
@@ -283,25 +294,51 @@ mod tests {
     #[test]
     fn a_process_that_started_again_counts_from_zero_and_an_unreachable_one_is_caught_up() {
         let mut samples = Samples::default();
-        samples.add(at(0), &[consumer("a", 1.0, 1_000.0)]);
-        samples.add(at(5), &[consumer("a", 4.0, 20.0)]);
-        samples.add(at(10), &[unreachable("a")]);
-        samples.add(at(15), &[consumer("a", 4.0, 30.0)]);
+        samples.add_at(0, &[consumer("a", 1.0, 1_000.0)]);
+        samples.add_at(5, &[consumer("a", 4.0, 20.0)]);
+        samples.add_at(10, &[unreachable("a")]);
+        samples.add_at(15, &[consumer("a", 4.0, 30.0)]);
         assert_eq!(values(&samples.series.applied), [None, Some(4.0), None, Some(2.0)]);
     }
 
     #[test]
     fn intervals_without_a_sample_are_not_known_and_the_memory_is_bounded() {
         let mut samples = Samples::default();
-        samples.add(at(0), &[consumer("a", 1.0, 0.0)]);
-        samples.add(at(20), &[consumer("a", 1.0, 20.0)]);
+        samples.add_at(0, &[consumer("a", 1.0, 0.0)]);
+        samples.add_at(20, &[consumer("a", 1.0, 20.0)]);
         assert_eq!(values(&samples.series.applied), [None, None, None, None, Some(1.0)]);
         for number in 0..2_000 {
-            samples.add(at(25 + 5 * number), &[consumer(&format!("{number}"), 1.0, 0.0)]);
+            samples.add_at(25 + 5 * number, &[consumer(&format!("{number}"), 1.0, 0.0)]);
         }
-        samples.add(at(1_000_000), &[]);
+        samples.add_at(1_000_000, &[]);
         assert_eq!((samples.series.applied.len(), samples.intervals.len()), (KEPT, FIVE_MINUTES));
         assert!(samples.last.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_no_rate() {
+        let five_seconds_later = |samples: &mut Samples, second, applied| {
+            samples.add(at(second), Duration::from_secs(5), &[consumer("a", 1.0, applied)]);
+        };
+        let mut samples = Samples::default();
+        samples.add_at(10_000, &[consumer("a", 1.0, 0.0)]);
+        samples.add_at(10_005, &[consumer("a", 1.0, 50.0)]);
+        five_seconds_later(&mut samples, 10_002, 100.0);
+        assert_eq!(values(&samples.series.applied), [None, Some(10.0), Some(10.0)], "back");
+        five_seconds_later(&mut samples, 6_400, 150.0);
+        assert_eq!(
+            (values(&samples.series.applied).len(), samples.figures().applied),
+            (4, Some(10.0)),
+            "back by an hour"
+        );
+        // A gap in the plot: the machine may have slept.
+        five_seconds_later(&mut samples, 6_425, 200.0);
+        let newest = values(&samples.series.applied)[4..].to_vec();
+        assert_eq!(
+            (newest, samples.figures().applied),
+            (vec![None, None, None, None, Some(10.0)], Some(10.0)),
+            "forward"
+        );
     }
 
     #[test]
@@ -319,6 +356,25 @@ mod tests {
     }
 
     #[test]
+    fn an_age_is_forgotten_soon_after_a_backlog_is_applied() {
+        let applied = |late: f64, at_once: f64| {
+            let mut reading = consumer("a", 1.0, late + at_once);
+            let buckets = [(250, at_once), (60_000, late + at_once), (u64::MAX, late + at_once)];
+            let counts = buckets.map(|(bound, commits)| (Count::Age(bound), commits));
+            reading.answer.as_mut().unwrap().exposition.counts.extend(counts);
+            [reading]
+        };
+        let mut samples = Samples::default();
+        samples.add_at(0, &applied(0.0, 0.0));
+        samples.add_at(5, &applied(500.0, 0.0));
+        assert!(samples.figures().age_p99.is_some_and(|age| age > 50.0));
+        for number in 1..=3 {
+            samples.add_at(5 + 5 * number, &applied(500.0, 10.0 * number as f64));
+        }
+        assert!(samples.figures().age_p99.is_some_and(|age| age < 0.25), "{:?}", samples.figures());
+    }
+
+    #[test]
     fn a_component_keeps_the_time_when_it_began() {
         let reading = |ready: bool| {
             let mut reading = consumer("a", 1.0, 0.0);
@@ -329,12 +385,12 @@ mod tests {
         };
         let mut samples = Samples::default();
         let since = |samples: &Samples| samples.processes[0].components[0].1;
-        samples.add(at(0), &reading(true));
+        samples.add_at(0, &reading(true));
         assert_eq!(since(&samples), at(0));
-        samples.add(at(5), &reading(false));
-        samples.add(at(10), &reading(false));
+        samples.add_at(5, &reading(false));
+        samples.add_at(10, &reading(false));
         assert_eq!(since(&samples), at(5));
-        samples.add(at(15), &[unreachable("a")]);
+        samples.add_at(15, &[unreachable("a")]);
         assert_eq!(samples.processes[0].role, "consumer", "as it was");
     }
 }

@@ -12,14 +12,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// The name of the process that serves the console.
 const THIS_PROCESS: &str = "this process";
-/// How long another process may take to answer. It is shorter than the time between two samples.
+/// How long another process may take to answer, with the time to resolve its name. It is shorter than the time between
+/// two samples, so that one process that hangs does not delay the next sample.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// The largest answer, in bytes.
-const MAX_ANSWER: u64 = 4 << 20;
+/// The largest answer, in bytes. The metrics of a process are less than a tenth of it.
+const MAX_ANSWER: u64 = 1 << 20;
 /// The maximum number of processes.
 const MAX_PROCESSES: usize = 64;
 
@@ -58,11 +59,15 @@ impl Sources {
             database_error: self.database_error.get(),
         };
         let mut readings = vec![Reading { name: THIS_PROCESS.into(), answer: Ok(own) }];
-        let targets = join_all(self.targets.iter().map(resolve)).await.into_iter().flatten();
+        let deadline = Instant::now() + TIMEOUT;
+        let targets = join_all(self.targets.iter().map(|target| resolve(target, deadline))).await.into_iter().flatten();
         let targets = targets.take(MAX_PROCESSES - 1);
         let others = targets.map(|(name, address)| async move {
             let answer = match address {
-                Ok(address) => read(address, self.admin.port()).await.map_err(|error| error.to_string()),
+                Ok(address) => match timeout_at(deadline, read(address, self.admin.port())).await {
+                    Ok(answer) => answer.map_err(|error| error.to_string()),
+                    Err(_) => Err("it does not answer in time".to_owned()),
+                },
                 Err(error) => Err(error),
             };
             Some(Reading { name, answer: answer.transpose()? })
@@ -73,9 +78,9 @@ impl Sources {
 }
 
 /// The addresses of a target, each with the name of its process. Addresses change, so each reading asks again.
-async fn resolve(target: &AdminUrl) -> Vec<(String, Result<SocketAddr, String>)> {
+async fn resolve(target: &AdminUrl, deadline: Instant) -> Vec<(String, Result<SocketAddr, String>)> {
     let name = target.authority();
-    let addresses: Vec<SocketAddr> = match timeout(TIMEOUT, lookup_host(name)).await {
+    let addresses: Vec<SocketAddr> = match timeout_at(deadline, lookup_host(name)).await {
         Ok(Ok(addresses)) => {
             let (v4, v6): (Vec<SocketAddr>, _) = addresses.partition(SocketAddr::is_ipv4);
             // A process with addresses of both families is one process.
@@ -111,20 +116,20 @@ struct Readiness {
 
 /// Sends a request and returns the body of the answer, whatever its status is. `None`: it would reach this process.
 async fn get(address: SocketAddr, path: &str, own_port: u16) -> io::Result<Option<String>> {
-    let request = async {
-        let mut stream = TcpStream::connect(address).await?;
-        if address.port() == own_port && stream.local_addr()?.ip() == address.ip() {
-            return Ok(None);
-        }
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
-        match answer.split_once("\r\n\r\n") {
-            Some((_, body)) => Ok(Some(body.to_owned())),
-            None => Err(io::Error::other("its answer is not HTTP")),
-        }
-    };
-    timeout(TIMEOUT, request).await.unwrap_or_else(|_| Err(io::Error::other("it does not answer in time")))
+    let mut stream = TcpStream::connect(address).await?;
+    if address.port() == own_port && stream.local_addr()?.ip() == address.ip() {
+        return Ok(None);
+    }
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER + 1).read_to_end(&mut answer).await?;
+    if answer.len() as u64 > MAX_ANSWER {
+        return Err(io::Error::other("its answer is too long"));
+    }
+    match String::from_utf8_lossy(&answer).split_once("\r\n\r\n") {
+        Some((_, body)) => Ok(Some(body.to_owned())),
+        None => Err(io::Error::other("its answer is not HTTP")),
+    }
 }
 
 /// Components with the same name count as one, as in the metrics.

@@ -15,11 +15,16 @@ import { DOCUMENTS, draw as drawRunbook, showRunbook } from './runbook.js';
 const SECTIONS = ['now', 'dead-letters', 'message', 'find', 'runbook'];
 let section = null;
 
+/** A part of an address. A link that somebody wrote by hand may be malformed. */
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 /** `#message/ID`, `#find?q=TEXT`: the section, the rest of its path, its parameters. */
 function place() {
   const [path, parameters] = location.hash.slice(1).split('?', 2);
   const [name, ...rest] = path.split('/');
-  const found = { document: name, rest: rest.join('/'), parameters: new URLSearchParams(parameters) };
+  const found = { document: name, rest: decoded(rest.join('/')), parameters: new URLSearchParams(parameters) };
   if (Object.hasOwn(DOCUMENTS, name)) return { name: 'runbook', ...found };
   return { name: SECTIONS.includes(name) ? name : 'now', ...found };
 }
@@ -40,7 +45,7 @@ function showSection() {
   if (changed) window.scrollTo(0, 0);
   if (name === 'now') drawNow();
   if (name === 'dead-letters') showDeadLetters(parameters);
-  if (name === 'message') showMessage(decodeURIComponent(rest));
+  if (name === 'message') showMessage(rest);
   if (name === 'find') showFind(parameters);
   if (name === 'runbook') showRunbook(runbook, rest);
   if (name === 'dead-letters') pollJob();

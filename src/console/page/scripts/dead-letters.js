@@ -3,7 +3,7 @@
 // The filter is a part of the address, so that it can be sent to a colleague. The list does not move by itself: if the
 // queue changes, the page says so and waits for the operator.
 
-import { $, button, el, fill, icon } from './dom.js';
+import { $, button, el, fill, icon, visible } from './dom.js';
 import { Problem, call, problemNotice, query } from './api.js';
 import { clock, clockWithSeconds, exactTime, hasText, number, t } from './language.js';
 import { commandLine, openJobDialog, selectionOf, selectionWords } from './jobs.js';
@@ -86,7 +86,7 @@ function groupsTable() {
     const href = address({ ...filter, reason: [group.reason], operation: [group.operation] });
     const bar = el('progress', { className: 'share', max: largest, value: group.messages, 'aria-hidden': 'true' });
     return el('tr', {},
-      el('th', { scope: 'row', 'data-head': t('columns.reason') }, el('a', { href }, el('code', {}, group.reason)), hasText(`reasons.${group.reason}`) && el('small', {}, t(`reasons.${group.reason}.what`))),
+      el('th', { scope: 'row', 'data-head': t('columns.reason') }, el('a', { href }, el('code', {}, visible(group.reason))), hasText(`reasons.${group.reason}`) && el('small', {}, t(`reasons.${group.reason}.what`))),
       el('td', { 'data-head': t('columns.operation') }, el('code', {}, group.operation)),
       el('td', { className: 'number', 'data-head': t('columns.messages') }, el('b', {}, number(group.messages)), bar),
       el('td', { className: 'number', 'data-head': t('columns.lastHour') }, group.last_hour > 0 ? el('span', { className: 'rising' }, `+${number(group.last_hour)}`) : '0'),
@@ -112,7 +112,7 @@ function messagesTable() {
   const rows = messages.map((message) => el('tr', {},
     mayWrite() && el('td', { className: 'mark' }, el('input', { type: 'checkbox', checked: marked.has(message.id), 'aria-label': t('markMessage', { id: message.id }), onchange: (event) => mark(event, message.id) })),
     el('th', { scope: 'row', 'data-head': t('columns.message') }, el('a', { href: `#message/${encodeURIComponent(message.id)}` }, shortId(message.id))),
-    el('td', { className: 'why-cell', 'data-head': t('columns.reason') }, el('code', {}, message.reason), message.detail && el('small', { title: message.detail }, message.detail)),
+    el('td', { className: 'why-cell', 'data-head': t('columns.reason') }, el('code', {}, visible(message.reason)), message.detail && el('small', { title: visible(message.detail) }, visible(message.detail))),
     el('td', { 'data-head': t('columns.operation') }, el('code', {}, message.operation)),
     el('td', { 'data-head': t('columns.contact') }, message.contact_id ? el('a', { href: `#find?q=${encodeURIComponent(message.contact_id)}` }, shortId(message.contact_id)) : '–'),
     el('td', { 'data-head': t('columns.firstFailed') }, timeCell(message.first_failed_at)),

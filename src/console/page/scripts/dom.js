@@ -53,6 +53,12 @@ export function fill(element, ...children) {
   element.hidden = shown.length === 0;
 }
 
+/** Control characters, and characters that are invisible or turn the text around. */
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+/** A text of a message in which every character is seen: a hidden one as its number, such as `\\u202e`. */
+export const visible = (text) => text.replace(UNSEEN, (character) => `\\u${character.codePointAt(0).toString(16).padStart(4, '0')}`);
+
 /** Announces a text to screen readers. */
 export function announce(text) {
   // A screen reader does not read the same text twice, so a repeated text gets an invisible character.

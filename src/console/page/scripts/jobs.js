@@ -15,7 +15,12 @@ const DISMISSED = 'contacts.console.dismissed';
 
 let job = null;
 /** What the browser remembers of a job that it saw running. */
-let remembered = JSON.parse(storage.read('localStorage', REMEMBERED) ?? 'null');
+let remembered = null;
+try {
+  // Another program may have used this address before.
+  const value = JSON.parse(storage.read('localStorage', REMEMBERED) ?? 'null');
+  if (['replay', 'archive', 'discard'].includes(value?.kind) && value.selection instanceof Object) remembered = value;
+} catch { /* see above */ }
 /** How many messages of a lost job are left: a number, or a problem. */
 let left = null;
 /** The archive that was saved: the job's id and the number of messages in the file. */

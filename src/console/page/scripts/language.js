@@ -21,7 +21,7 @@ export function switchLanguage() {
  * brackets is left out if one of its values is not known: `The data is late[: {age}].`
  */
 export function t(key, values = {}) {
-  let text = key.split('.').reduce((texts, part) => texts?.[part], TEXTS[language]);
+  let text = look(key);
   if (text?.other) text = text[new Intl.PluralRules(language).select(values.count)] ?? text.other;
   if (typeof text !== 'string') return '';
   const known = (name) => values[name] !== undefined && values[name] !== null && values[name] !== '';
@@ -32,8 +32,11 @@ export function t(key, values = {}) {
     .replace(/\{(\w+)\}/g, (_, name) => (known(name) ? format(values[name]) : '–'));
 }
 
+/** What a key names: a text, or a group of texts. A key may be made of data, such as `reasons.constructor`. */
+const look = (key) => key.split('.').reduce((texts, part) => (Object.hasOwn(texts ?? {}, part) ? texts[part] : undefined), TEXTS[language]);
+
 /** Whether there is a text for a key. */
-export const hasText = (key) => key.split('.').reduce((texts, part) => texts?.[part], TEXTS[language]) !== undefined;
+export const hasText = (key) => look(key) !== undefined;
 
 /** Writes the texts of the language into the elements of index.html that name one. */
 export function translatePage() {

@@ -3,7 +3,7 @@
 // Personal values are hidden. To show them is an act of its own, which the service logs. They are forgotten when the
 // operator leaves the message.
 
-import { $, announce, button, el, field, fill, icon, openDialog, showError } from './dom.js';
+import { $, announce, button, el, field, fill, icon, openDialog, showError, visible } from './dom.js';
 import { Problem, call, problemNotice } from './api.js';
 import { exactTime, hasText, number, sentence, size, t } from './language.js';
 import { commandLine, openJobDialog } from './jobs.js';
@@ -34,14 +34,19 @@ function rows(value, name = '') {
 
 function bodyTable() {
   if (message.body === null || message.body === undefined) return el('p', {}, t('message.undecodable'));
-  if (typeof message.body === 'string') return el('pre', { className: 'raw', tabIndex: 0 }, message.body);
+  if (typeof message.body === 'string') {
+    return [
+      message.shown_bytes && el('p', { className: 'quiet' }, t('message.beginning', { shown: size(message.shown_bytes), size: size(message.size) })),
+      el('pre', { className: 'raw', tabIndex: 0 }, message.body),
+    ];
+  }
   const hidden = (message.hidden ?? []).filter((name) => !name.startsWith('headers.'));
   const shown = rows(message.body);
   // A hidden member that the answer leaves out is shown as hidden, too.
   for (const name of hidden) if (!shown.some(([other]) => other === name)) shown.push([name, null]);
   return el('table', { className: 'plain-table pairs' }, el('caption', { className: 'visually-hidden' }, t('message.body')), el('tbody', {}, shown.map(([name, value]) => el('tr', {},
-    el('th', { scope: 'row' }, el('code', {}, name)),
-    el('td', {}, hidden.includes(name) ? hiddenValue() : value === null ? el('span', { className: 'quiet' }, 'null') : el('code', {}, typeof value === 'string' ? value : JSON.stringify(value)))))));
+    el('th', { scope: 'row' }, el('code', {}, visible(name))),
+    el('td', {}, hidden.includes(name) ? hiddenValue() : value === null ? el('span', { className: 'quiet' }, 'null') : el('code', {}, visible(typeof value === 'string' ? value : JSON.stringify(value))))))));
 }
 
 function fact(name, value) {
@@ -58,13 +63,13 @@ function content() {
     el('header', { className: 'section-header' },
       el('div', {},
         el('p', {}, el('a', { href: '#dead-letters' }, t('nav.deadLetters'))),
-        el('h1', {}, t('message.title', { operation: message.operation }), ' ', el('span', { className: 'reason' }, icon('impaired'), message.reason)),
+        el('h1', {}, t('message.title', { operation: message.operation }), ' ', el('span', { className: 'reason' }, icon('impaired'), visible(message.reason))),
         el('p', { className: 'id' }, message.id), message.copies > 1 && el('p', { className: 'quiet' }, t('message.copies', { count: message.copies })))),
     replacement && el('p', { className: 'notice good', role: 'status' }, icon('check'), el('span', {}, t('message.retried')), ' ', el('a', { href: `#find?q=${replacement}` }, t('message.follow'))),
     el('section', { className: 'card why-failed' },
       el('h2', {}, t('message.why')),
       el('p', { className: 'what' }, hasText(`reasons.${message.reason}`) && t(`reasons.${message.reason}.what`)),
-      message.detail && el('p', { className: 'technical' }, el('code', {}, message.detail)),
+      message.detail && el('p', { className: 'technical' }, el('code', {}, visible(message.detail))),
       hasText(`reasons.${message.reason}`) && el('p', {}, el('b', {}, t('usually')), ' ', t(`reasons.${message.reason}.do`)),
       replacement ? null : mayWrite() ? el('div', { className: 'actions' },
         message.editable && button(t('message.edit'), edit, { icon: 'edit', className: 'primary', id: 'edit' }),
@@ -86,7 +91,7 @@ function content() {
           fact('traceId', findLink(message.trace_id)), fact('size', message.size === undefined ? null : size(message.size))),
         Object.keys(headers).length > 0 && el('details', {}, el('summary', {}, t('message.headers', { count: Object.keys(headers).length })),
           el('table', { className: 'plain-table pairs' }, el('caption', { className: 'visually-hidden' }, t('message.headersTitle')), el('tbody', {}, Object.entries(headers).map(([name, value]) => el('tr', {},
-            el('th', { scope: 'row' }, el('code', {}, name)), el('td', {}, value === null ? hiddenValue() : el('code', {}, String(value)))))))))),
+            el('th', { scope: 'row' }, el('code', {}, visible(name))), el('td', {}, value === null ? hiddenValue() : el('code', {}, visible(String(value))))))))))),
     el('section', { className: 'same-command' }, el('h2', { className: 'label' }, t('sameByCommand')), commandLine(message.command)),
   ];
 }
@@ -146,11 +151,11 @@ async function edit() {
     value: typeof values[name] === 'string' ? values[name] : '', autocomplete: 'off', type: name === 'phone' ? 'tel' : 'text',
   })]));
   const place = el('div');
-  const send = el('button', { type: 'submit', className: 'primary', id: 'retry-send' }, t('message.send'));
+  const send = el('button', { type: 'submit', className: 'primary', id: 'fix-send' }, t('message.send'));
   const dialog = openDialog({
     id: 'edit-dialog', title: t('message.edit'), closeLabel: t('close'),
-    body: [el('p', { className: 'technical' }, el('code', {}, message.detail || message.reason)), place,
-      names.map((name) => field(`retry-${name}`, t(`fields.${name}`), inputs[name], hasText(`fields.${name}Help`) ? t(`fields.${name}Help`) : null)),
+    body: [el('p', { className: 'technical' }, el('code', {}, visible(message.detail || message.reason))), place,
+      names.map((name) => field(`fix-${name}`, t(`fields.${name}`), inputs[name], hasText(`fields.${name}Help`) ? t(`fields.${name}Help`) : null)),
       el('p', { className: 'help' }, t('message.editHelp'))],
     footer: [button(t('cancel'), () => dialog.close()), send],
     onsubmit: submit,
@@ -161,10 +166,10 @@ async function edit() {
     if (send.disabled) return;
     send.disabled = true;
     place.replaceChildren();
-    for (const name of names) showError(dialog, `retry-${name}`, null);
+    for (const name of names) showError(dialog, `fix-${name}`, null);
     const body = Object.fromEntries(names.map((name) => [name, inputs[name].value.trim() === '' && name === 'email' ? null : inputs[name].value]));
     try {
-      const answer = await call('POST', path('/retry'), { body, seconds: 60 });
+      const answer = await call('POST', path('/fix'), { body, seconds: 60 });
       replacement = answer.operation_id;
       dialog.close();
       announce(t('message.retried'));
@@ -173,7 +178,7 @@ async function edit() {
       if (!(error instanceof Problem)) throw error;
       send.disabled = false;
       const errors = error.errors.filter(({ field: name }) => inputs[name]);
-      for (const each of errors) showError(dialog, `retry-${each.field}`, errorText(each));
+      for (const each of errors) showError(dialog, `fix-${each.field}`, errorText(each));
       if (errors.length < Math.max(1, error.errors.length)) place.replaceChildren(problemNotice(error));
       inputs[errors[0]?.field]?.focus();
     }

@@ -46,7 +46,7 @@ function valuesOf(finding) {
   for (const name of ['oldest', 'age', 'lag']) if (typeof values[name] === 'number') values[name] = duration(values[name]);
   if (values.component) values.component = partName(values.component);
   if (values.process) values.process = processName(values.process);
-  if (typeof values.share === 'number') values.share = `${number(values.share * 100, 1)} %`;
+  if (typeof values.share === 'number') values.share = `${number(values.share * 100, 1)}\u00a0%`;
   return values;
 }
 
@@ -142,8 +142,9 @@ function tile(question, answer, unit, detail, { bad = false, href = null } = {})
 function tiles({ findings, figures }) {
   const codes = new Set(findings.flatMap((finding) => [finding.code, ...(finding.consequences ?? [])]));
   const has = (...wanted) => wanted.some((code) => codes.has(code));
-  const refusing = has('broker_down', 'broker_blocked');
-  const partly = has('publisher_full', 'requests_fail');
+  const failing = has('queue_full', 'publisher_full', 'requests_fail');
+  const refusing = has('broker_down', 'broker_blocked') || (failing && figures.accepted === 0);
+  const partly = failing && !refusing;
   const accepting = refusing ? t('no') : partly ? t('notAll') : figures.accepted === null ? t('notKnown') : t('yes');
   const late = figures.oldest_unapplied === null && figures.age_p99 === null ? null : Math.max(figures.oldest_unapplied ?? 0, figures.age_p99 ?? 0);
   const waiting = figures.work === null && figures.retry === null ? null : (figures.work ?? 0) + (figures.retry ?? 0);
@@ -159,7 +160,7 @@ function tiles({ findings, figures }) {
       { bad: has('backlog_grows', 'no_consumers') }),
     tile(t('tiles.fails'), count(figures.dead_letters), t('tiles.deadLettered', { count: figures.dead_letters ?? 0 }),
       figures.dead_letters === null ? t('tiles.notKnown')
-        : [t('tiles.failsDetail', { rate: figure(figures.failed) }), figures.dead_letters > 0 && figures.oldest_dead_letter !== null && ` ${t('tiles.failsOldest', { age: duration(figures.oldest_dead_letter) })}`],
+        : [figures.failed !== null && t('tiles.failsDetail', { rate: figure(figures.failed) }), figures.dead_letters > 0 && figures.oldest_dead_letter !== null && ` ${t('tiles.failsOldest', { age: duration(figures.oldest_dead_letter) })}`],
       { bad: has('dead_letters_burst'), href: '#dead-letters' }));
 }
 

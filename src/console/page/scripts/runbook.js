@@ -78,7 +78,7 @@ export function draw() {
 
 /** Shows a section of a document. */
 export async function showRunbook(name, wanted) {
-  [document_, anchor] = [name, decodeURIComponent(wanted ?? '')];
+  [document_, anchor] = [name, wanted ?? ''];
   if (!read[name]) {
     fill($('runbook'), el('p', { className: 'quiet', role: 'status' }, t('reading')));
     try {

@@ -57,9 +57,9 @@ export const TEXTS = {
         do: 'find out why RabbitMQ confirms slowly: its disk, the network, or a node that is down. More producers do not help.',
       },
       queue_full: {
-        short: 'a queue is full', title: 'A queue is full, and RabbitMQ refuses its messages.',
+        short: 'a queue is full', title: 'A queue is full: RabbitMQ refuses its messages[, {count} in the last minute].',
         effect: 'Writes are answered 503, and clients must repeat them. What was accepted is safe.',
-        do: 'raise the limit of the policy that limits the queue. Do not remove the policy, and never purge the queue.',
+        do: 'if no consumer runs, or they have paused, treat that first. Otherwise raise the limit of the policy that limits the queue. Do not remove the policy, and never purge the queue.',
       },
       no_consumers: {
         short: 'no consumer takes messages', title: 'No consumer takes messages from the work queue[: {messages} wait].',
@@ -115,8 +115,8 @@ export const TEXTS = {
     },
     tiles: {
       accepting: 'Are we accepting?', late: 'How late is the data?', waits: 'What waits?', fails: 'What fails?',
-      notKnown: 'No process has told it yet.', acceptingDetail: '{rate} changes a second',
-      lateNothing: 'No change was applied just now.', lateDetail: 'Half within {p50}, 99 % within {p99}',
+      notKnown: 'No process tells it now.', acceptingDetail: '{rate} changes a second',
+      lateNothing: 'No change was applied just now.', lateDetail: 'Half within {p50}, 99\u00a0% within {p99}',
       messages: { one: 'message', other: 'messages' }, waitsDetail: '{work} in the work queue, {retry} in the retry queue',
       deadLettered: { one: 'dead-lettered', other: 'dead-lettered' }, failsDetail: '{rate} a second now.', failsOldest: 'The oldest waits for {age}.',
     },
@@ -133,7 +133,7 @@ export const TEXTS = {
     plots: {
       heading: 'The last hour', newest: 'now', nothing: 'Not known yet', notKnown: 'not known', asTable: 'As a table', objective: 'objective: 5 s',
       rates: { title: 'Changes', unit: 'per second' }, ages: { title: 'Age when applied', unit: 'p50 and p99' }, depths: { title: 'Messages that wait', unit: 'in each queue' },
-      series: { accepted: 'accepted', applied: 'applied', failed: 'failed', age_p50: 'half within', age_p99: '99 % within', work: 'work', retry: 'retry', dead_letters: 'dead-lettered' },
+      series: { accepted: 'accepted', applied: 'applied', failed: 'failed', age_p50: 'half within', age_p99: '99\u00a0% within', work: 'work', retry: 'retry', dead_letters: 'dead-lettered' },
       summary: '{label}: now {newest}, at most {highest} at {time}.', summaryNothing: '{label}: not known.',
     },
 
@@ -162,7 +162,7 @@ export const TEXTS = {
       contact_deleted: { what: 'The contact was deleted: another change won.', do: 'discard. The status of the operation shows it to the client.' },
       already_exists: { what: 'Another operation created this contact: another change won.', do: 'discard. The status of the operation shows it to the client.' },
       version_conflict: { what: 'The version in If-Match was not the current one: another change won.', do: 'discard. The status of the operation shows it to the client.' },
-      invalid: { what: 'A producer of another version, or another program, sent an invalid value.', do: 'open a message, fix it and retry it.' },
+      invalid: { what: 'A producer of another version, or another program, sent an invalid value.', do: 'open a message, fix it and send it.' },
       rejected_by_database: { what: 'A constraint or a type of the database refused the value.', do: 'correct the schema, then replay; or fix the value.' },
       undecodable: { what: 'This is not a message of contacts.', do: 'find the program that publishes to the queue, then discard.' },
       unknown_schema: { what: 'The message is from a newer version.', do: 'update the consumers, then replay.' },
@@ -177,8 +177,8 @@ export const TEXTS = {
     message: {
       title: 'Message: {operation}', why: 'Why it failed', body: 'What it says', history: 'Its history',
       hidden: 'hidden', reveal: 'Show personal data', revealHelp: 'Personal values are hidden. To show them is logged, with the name of your key.', revealDenied: 'Personal values are hidden. To show them a key needs the scope operate:write.',
-      shown: 'The personal data is shown.', undecodable: 'The body cannot be decoded. It may contain personal data, so it is hidden.',
-      edit: 'Fix and retry', editHelp: 'The fixed message is sent as a new operation and keeps its place among the changes of its contact. The old message leaves the queue.', send: 'Send the fixed message',
+      shown: 'The personal data is shown.', undecodable: 'The body cannot be decoded. It may contain personal data, so it is hidden.', beginning: 'The first {shown} of {size}. The command below shows all of it.',
+      edit: 'Fix and send', editHelp: 'The fixed message is sent as a new operation and keeps its place among the changes of its contact. The old message leaves the queue.', send: 'Send the fixed message',
       retried: 'The fixed message was sent, and the old one has left the queue.', follow: 'Follow the new operation',
       headers: { one: '{count} header', other: '{count} headers' }, headersTitle: 'Headers',
       copies: { one: 'The queue has it once.', other: 'The queue has it {count} times. The newest copy is shown.' },
@@ -198,7 +198,7 @@ export const TEXTS = {
     // Jobs
     job: {
       region: 'Job', progress: 'Progress', started: 'Started', by: 'By {operator}, started at {time}',
-      progressText: '{done} of {count} ({percent} %)',
+      progressText: '{done} of {count} ({percent}\u00a0%)',
       pause: 'Pause', resume: 'Go on', cancel: 'Stop',
       replay: {
         title: 'Replay messages', verb: 'Replay…', send: { one: 'Replay {count} message', other: 'Replay {count} messages' }, heading: { one: 'Replay of {count} message', other: 'Replay of {count} messages' },
@@ -353,9 +353,9 @@ export const TEXTS = {
         do: 'descubra por que o RabbitMQ confirma devagar: o disco, a rede ou um nó parado. Mais producers não ajudam.',
       },
       queue_full: {
-        short: 'uma fila está cheia', title: 'Uma fila está cheia, e o RabbitMQ recusa as mensagens dela.',
+        short: 'uma fila está cheia', title: 'Uma fila está cheia: o RabbitMQ recusa as mensagens dela[, {count} no último minuto].',
         effect: 'As escritas recebem 503, e os clientes devem repeti-las. O que foi aceito está seguro.',
-        do: 'aumente o limite da policy que limita a fila. Não remova a policy, e nunca esvazie a fila.',
+        do: 'se nenhum consumer está rodando, ou se estão em pausa, trate isso primeiro. Senão, aumente o limite da policy que limita a fila. Não remova a policy, e nunca esvazie a fila.',
       },
       no_consumers: {
         short: 'nenhum consumer recebe mensagens', title: 'Nenhum consumer recebe mensagens da fila de trabalho[: {messages} esperam].',
@@ -411,8 +411,8 @@ export const TEXTS = {
     },
     tiles: {
       accepting: 'Estamos aceitando?', late: 'Qual é o atraso dos dados?', waits: 'O que espera?', fails: 'O que falha?',
-      notKnown: 'Nenhum processo informou ainda.', acceptingDetail: '{rate} alterações por segundo',
-      lateNothing: 'Nenhuma alteração foi aplicada agora.', lateDetail: 'Metade em até {p50}, 99 % em até {p99}',
+      notKnown: 'Nenhum processo informa isso agora.', acceptingDetail: '{rate} alterações por segundo',
+      lateNothing: 'Nenhuma alteração foi aplicada agora.', lateDetail: 'Metade em até {p50}, 99\u00a0% em até {p99}',
       messages: { one: 'mensagem', other: 'mensagens' }, waitsDetail: '{work} na fila de trabalho, {retry} na fila de novas tentativas',
       deadLettered: { one: 'com falha', other: 'com falha' }, failsDetail: '{rate} por segundo agora.', failsOldest: 'A mais antiga espera há {age}.',
     },
@@ -429,7 +429,7 @@ export const TEXTS = {
     plots: {
       heading: 'A última hora', newest: 'agora', nothing: 'Ainda não se sabe', notKnown: 'não se sabe', asTable: 'Como tabela', objective: 'objetivo: 5 s',
       rates: { title: 'Alterações', unit: 'por segundo' }, ages: { title: 'Idade ao aplicar', unit: 'p50 e p99' }, depths: { title: 'Mensagens que esperam', unit: 'em cada fila' },
-      series: { accepted: 'aceitas', applied: 'aplicadas', failed: 'com falha', age_p50: 'metade em até', age_p99: '99 % em até', work: 'trabalho', retry: 'tentativas', dead_letters: 'com falha' },
+      series: { accepted: 'aceitas', applied: 'aplicadas', failed: 'com falha', age_p50: 'metade em até', age_p99: '99\u00a0% em até', work: 'trabalho', retry: 'tentativas', dead_letters: 'com falha' },
       summary: '{label}: agora {newest}, no máximo {highest} às {time}.', summaryNothing: '{label}: não se sabe.',
     },
 
@@ -458,7 +458,7 @@ export const TEXTS = {
       contact_deleted: { what: 'O contato foi excluído: outra alteração venceu.', do: 'descarte. O status da operação mostra isso ao cliente.' },
       already_exists: { what: 'Outra operação criou este contato: outra alteração venceu.', do: 'descarte. O status da operação mostra isso ao cliente.' },
       version_conflict: { what: 'A versão em If-Match não era a atual: outra alteração venceu.', do: 'descarte. O status da operação mostra isso ao cliente.' },
-      invalid: { what: 'Um producer de outra versão, ou outro programa, enviou um valor inválido.', do: 'abra uma mensagem, corrija e tente de novo.' },
+      invalid: { what: 'Um producer de outra versão, ou outro programa, enviou um valor inválido.', do: 'abra uma mensagem, corrija e envie.' },
       rejected_by_database: { what: 'Uma restrição ou um tipo do banco de dados recusou o valor.', do: 'corrija o esquema e reenvie; ou corrija o valor.' },
       undecodable: { what: 'Esta não é uma mensagem de contacts.', do: 'encontre o programa que publica na fila, depois descarte.' },
       unknown_schema: { what: 'A mensagem é de uma versão mais nova.', do: 'atualize os consumers, depois reenvie.' },
@@ -473,8 +473,8 @@ export const TEXTS = {
     message: {
       title: 'Mensagem: {operation}', why: 'Por que falhou', body: 'O que ela diz', history: 'O seu histórico',
       hidden: 'oculto', reveal: 'Mostrar dados pessoais', revealHelp: 'Os valores pessoais estão ocultos. Mostrá-los fica no log, com o nome da sua chave.', revealDenied: 'Os valores pessoais estão ocultos. Para mostrá-los a chave precisa do escopo operate:write.',
-      shown: 'Os dados pessoais estão à mostra.', undecodable: 'O corpo não pode ser decodificado. Ele pode ter dados pessoais, por isso está oculto.',
-      edit: 'Corrigir e tentar de novo', editHelp: 'A mensagem corrigida é enviada como uma nova operação e mantém o seu lugar entre as alterações do contato. A mensagem antiga sai da fila.', send: 'Enviar a mensagem corrigida',
+      shown: 'Os dados pessoais estão à mostra.', undecodable: 'O corpo não pode ser decodificado. Ele pode ter dados pessoais, por isso está oculto.', beginning: 'Os primeiros {shown} de {size}. O comando abaixo mostra tudo.',
+      edit: 'Corrigir e enviar', editHelp: 'A mensagem corrigida é enviada como uma nova operação e mantém o seu lugar entre as alterações do contato. A mensagem antiga sai da fila.', send: 'Enviar a mensagem corrigida',
       retried: 'A mensagem corrigida foi enviada, e a antiga saiu da fila.', follow: 'Acompanhar a nova operação',
       headers: { one: '{count} cabeçalho', other: '{count} cabeçalhos' }, headersTitle: 'Cabeçalhos',
       copies: { one: 'A fila a tem uma vez.', other: 'A fila a tem {count} vezes. Aqui está a cópia mais recente.' },
@@ -494,7 +494,7 @@ export const TEXTS = {
     // Jobs
     job: {
       region: 'Tarefa', progress: 'Progresso', started: 'Iniciado', by: 'Por {operator}, iniciado às {time}',
-      progressText: '{done} de {count} ({percent} %)',
+      progressText: '{done} de {count} ({percent}\u00a0%)',
       pause: 'Pausar', resume: 'Continuar', cancel: 'Parar',
       replay: {
         title: 'Reenviar mensagens', verb: 'Reenviar…', send: { one: 'Reenviar {count} mensagem', other: 'Reenviar {count} mensagens' }, heading: { one: 'Reenvio de {count} mensagem', other: 'Reenvio de {count} mensagens' },

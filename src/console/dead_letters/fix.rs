@@ -1,4 +1,4 @@
-//! `POST /console/api/dead-letters/messages/{id}/retry`: sends a message again with corrected values.
+//! `POST /console/api/dead-letters/messages/{id}/fix`: sends a message again with fixed values.
 //!
 //! Rule of this file: it is `dlq-drain export`, a change of the line and `dlq-drain import`, in one step. A corrected
 //! message is a new operation, made from the values, so the same correction takes effect once.
@@ -36,7 +36,7 @@ enum Refusal {
     Invalid(Vec<FieldError>),
 }
 
-pub(super) async fn retry(
+pub(super) async fn send_fixed(
     console: Data<Console>,
     Writer(operator): Writer,
     id: Path<String>,
@@ -65,7 +65,7 @@ pub(super) async fn retry(
             Err(FixError::NotConfirmed(error)) => error.as_str().to_owned(),
             Err(FixError::Queue(error)) => code(error).to_owned(),
         };
-        audit(&operator.name, "retry with edit", &format!("id={id}"), usize::from(result.is_ok()), &outcome);
+        audit(&operator.name, "fix", &format!("id={id}"), usize::from(result.is_ok()), &outcome);
         result.map_err(|error| refused(&id, error))
     });
     let Replacement { operation_id, removed } = sent.await?;
