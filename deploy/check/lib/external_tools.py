@@ -29,10 +29,18 @@ SAMPLE_SETTINGS = {
 }
 # The optional parts: lines in kustomization.yaml files, and their replacements.
 COMPONENTS = "../../base/components"
+OPTIONAL_COMPONENTS = ("console", "log-volume")
 OPTIONS = {
     "../../base\n": "../../base\n  - ../../base/scheduled-drain\n",
-    f"{COMPONENTS}/postgres-exporter\n": f"{COMPONENTS}/postgres-exporter\n  - {COMPONENTS}/log-volume\n",
+    f"{COMPONENTS}/postgres-exporter\n": f"{COMPONENTS}/postgres-exporter\n"
+    + "".join(f"  - {COMPONENTS}/{name}\n" for name in OPTIONAL_COMPONENTS),
 }
+# An object of each optional part.
+OPTIONAL_OBJECTS = (
+    ("scheduled drain", "CronJob", "contacts-dlq-drain-scheduled"),
+    ("log volume", "PersistentVolumeClaim", "contacts-logs"),
+    ("console", "Deployment", "contacts-console"),
+)
 
 
 class Failure(Exception):
@@ -112,12 +120,9 @@ def options(manifests):
     """Checks that the optional parts exist only if an overlay adds them."""
     if not manifests.complete:
         return
-    found = (
-        bool(manifests.find("CronJob", "contacts-dlq-drain-scheduled")),
-        bool(manifests.find("PersistentVolumeClaim", "contacts-logs")),
-    )
-    if found != (manifests.name.endswith("+options"),) * 2:
-        yield f"optional parts (scheduled drain, log volume): {found}"
+    for part, kind, name in OPTIONAL_OBJECTS:
+        if bool(manifests.find(kind, name)) != manifests.name.endswith("+options"):
+            yield f"the optional part {part}: {kind}/{name} must exist only if an overlay adds the part"
     by_hand = manifests.find("CronJob", "contacts-dlq-drain")
     if get(by_hand, "spec", "suspend") is not True:
         yield "CronJob/contacts-dlq-drain: must be suspended"

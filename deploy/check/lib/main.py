@@ -35,13 +35,13 @@ CHECKS = [
     ("settings.env replaces every placeholder", external_tools.placeholders),
     ("the program accepts its settings, ports and times", program.settings),
     ("the program accepts every command line", program.command_lines),
-    ("the API has API keys", program.api_keys),
+    ("the API and the console have keys", program.api_keys),
     ("the program answers every probe correctly", program.probes),
 ]
 # Checks that start programs run only for these renderings.
 LIMITED_CHECKS = {
     external_tools.kubectl: ("local+options", "aks+options"),
-    program.probes: ("local", "aks"),
+    program.probes: ("local+options", "aks+options"),
 }
 
 

@@ -33,7 +33,7 @@ def scraped(manifests: Manifests):
         yield "no ConfigMap has prometheus.yml"
         return
     configuration = yaml.safe_load(maps["prometheus.yml"])
-    expected = {"contacts": {"producer", "consumer"}}
+    expected = {"contacts": {pod.role for pod in manifests.pods} & {"producer", "consumer", "console"}}
     if manifests.complete:
         expected.update({"rabbitmq": {"rabbitmq"}, "rabbitmq-queues": {"rabbitmq"}, "postgres": {"postgres-exporter"}})
     for job in configuration["scrape_configs"]:

@@ -81,12 +81,15 @@ def flows(manifests):
 
 
 def expected(name):
+    """The flows for a rendering. `local+options` also has the flows of `local`, `all` and `all+options`."""
+    overlay, _, options = name.partition("+")
+    words = {"all", overlay} | ({f"all+{options}", name} if options else set())
     required = set()
     for line in FLOWS.read_text().splitlines():
         line = line.partition("#")[0].strip()
         if line:
-            overlay, _, flow = line.partition(" ")
-            if overlay in ("all", name):
+            word, _, flow = line.partition(" ")
+            if word in words:
                 required.add(flow.strip())
     return required
 
@@ -94,7 +97,7 @@ def expected(name):
 def check(manifests):
     if not manifests.complete:
         return
-    found, required = flows(manifests), expected(manifests.name.split("+")[0])
+    found, required = flows(manifests), expected(manifests.name)
     for flow in sorted(required - found):
         yield f"NetworkPolicies: must allow this traffic: {flow}"
     for flow in sorted(found - required):

@@ -480,6 +480,42 @@ def an_api_without_keys(manifests):
     variables.remove(named(variables, "CONTACTS__HTTP__API_KEYS_FILE"))
 
 
+@case(program.api_keys, "has no CONTACTS__ADMIN__CONSOLE_KEYS_FILE", "local+options")
+def a_console_without_keys(manifests):
+    variables = container(manifests, name="contacts-console")["env"]
+    variables.remove(named(variables, "CONTACTS__ADMIN__CONSOLE_KEYS_FILE"))
+
+
+@case(program.settings, "console_targets", "aks+options")
+def a_console_with_an_invalid_target(manifests):
+    named(container(manifests, name="contacts-console")["env"], "CONTACTS__ADMIN__CONSOLE_TARGETS")["value"] = "consumer"
+
+
+@case(wiring.hosts, "uses the host contacts-producer-admn", "local+options")
+def a_console_with_an_unknown_target(manifests):
+    named(container(manifests, name="contacts-console")["env"], "CONTACTS__ADMIN__CONSOLE_TARGETS")["value"] = (
+        "http://contacts-producer-admn:8081"
+    )
+
+
+@case(wiring.references, "Secret contacts-consol does not exist", "aks+options")
+def a_console_with_a_secret_that_nobody_creates(manifests):
+    named(pod(manifests, "Deployment", "contacts-console")["volumes"], "keys")["secret"]["secretName"] = "contacts-consol"
+
+
+@case(network.check, "is not in deploy/check/flows.txt: anyone -> console:8081", "local+options")
+def a_console_that_everyone_reaches(manifests):
+    policy = copy.deepcopy(manifests.find("NetworkPolicy", "anyone-to-producer"))
+    policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] = "console"
+    policy["spec"]["ingress"][0]["ports"][0]["port"] = 8081
+    manifests.objects.append(policy)
+
+
+@case(monitoring.scraped, "job contacts finds", "aks+options")
+def a_console_that_prometheus_does_not_find(manifests):
+    named(container(manifests, name="contacts-console")["ports"], "admin")["name"] = "web"
+
+
 @case(program.probes, "livenessProbe of /healthz on port admin: 404 instead of 200")
 def a_probe_of_an_unknown_path(manifests):
     container(manifests)["livenessProbe"]["httpGet"]["path"] = "/healthz"
