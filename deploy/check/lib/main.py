@@ -30,6 +30,7 @@ CHECKS = [
     ("the database of overlays/local has enough connections", values.connections),
     ("Prometheus finds its targets", monitoring.scraped),
     ("all rules and dashboards are deployed", monitoring.shipped),
+    ("the Prometheus operator gets the same jobs, rules and dashboards", monitoring.operator),
     ("Grafana finds its dashboards and data source", monitoring.provisioned),
     ("optional parts are optional", external_tools.options),
     ("settings.env replaces every placeholder", external_tools.placeholders),
@@ -91,6 +92,8 @@ def main():
         begin = time.monotonic()
         everything = [manifests for manifests in renderings if manifests.name.endswith("+options")]
         report.add("every finding of checkov is in skips.txt", list(external_tools.checkov(everything)), begin)
+    begin = time.monotonic()
+    report.add("files that are made from others are up to date", list(external_tools.generated()), begin)
     begin = time.monotonic()
     report.add("hadolint has no findings in Dockerfile", list(external_tools.hadolint()), begin)
     print(f"\ncheck: {report.passed} passed, {report.failed} failed")

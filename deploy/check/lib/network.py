@@ -9,6 +9,7 @@ FLOWS = pathlib.Path(__file__).resolve().parents[1] / "flows.txt"
 OUTSIDE = {
     "anyone": ({}, {}),
     "kube-system": ({"kubernetes.io/metadata.name": "kube-system"}, {}),
+    "monitoring": ({"kubernetes.io/metadata.name": "monitoring"}, {}),
     "dns": ({"kubernetes.io/metadata.name": "kube-system"}, {"k8s-app": "kube-dns"}),
 }
 # The tested ports outside the namespace: SMTP, DNS, HTTP, HTTPS, PostgreSQL, the API of Kubernetes.
@@ -67,8 +68,8 @@ def flows(manifests):
                     policies, "Ingress", target, port, source, None
                 ):
                     found.add(f"{source.role} -> {target.role}:{port}")
-            # "anyone" includes kube-system.
-            for outside in ("anyone", "kube-system"):
+            # "anyone" includes the namespaces.
+            for outside in ("anyone", "kube-system", "monitoring"):
                 if allows(policies, "Ingress", target, port, None, outside):
                     found.add(f"{outside} -> {target.role}:{port}")
                     break

@@ -3,6 +3,7 @@
 import copy
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 
@@ -14,7 +15,7 @@ import schemas
 import values
 import monitoring
 import wiring
-from manifests import NAME, Manifests, get
+from manifests import NAME, ROOT, Manifests, get
 
 CASES = []
 
@@ -403,6 +404,43 @@ def a_dashboard_without_a_mount(manifests):
     named(pod(manifests, "Deployment", "grafana")["volumes"], "dashboards")["projected"]["sources"].pop()
 
 
+@case(monitoring.operator, "job contacts is", "local+options")
+def a_pod_monitor_with_another_port(manifests):
+    manifests.find("PodMonitor", "contacts")["spec"]["podMetricsEndpoints"][0]["port"] = "http"
+
+
+@case(monitoring.operator, "job rabbitmq-queues is None", "aks+options")
+def a_pod_monitor_without_a_job(manifests):
+    manifests.find("PodMonitor", "rabbitmq")["spec"]["podMetricsEndpoints"].pop()
+
+
+@case(monitoring.operator, "run deploy/lib/generate", "aks+options")
+def an_old_prometheus_rule(manifests):
+    manifests.of("PrometheusRule")[0]["spec"]["groups"][0]["rules"].pop()
+
+
+@case(monitoring.operator, "grafana_dashboard", "local+options")
+def a_dashboard_that_the_sidecar_does_not_find(manifests):
+    dashboard = next(obj for obj in manifests.of("ConfigMap") if "overview.json" in obj["data"])
+    del dashboard["metadata"]["labels"]["grafana_dashboard"]
+
+
+@case(schemas.check, "PodMonitor.*podMetricEndpoints", "local+options")
+def a_misspelled_field_of_podmonitor(manifests):
+    spec = manifests.of("PodMonitor")[0]["spec"]
+    spec["podMetricEndpoints"] = spec["podMetricsEndpoints"]
+
+
+@case(schemas.check, "PrometheusRule.*expresion", "local+options")
+def a_misspelled_field_of_prometheusrule(manifests):
+    manifests.of("PrometheusRule")[0]["spec"]["groups"][0]["rules"][0]["expresion"] = "up"
+
+
+@case(external_tools.options, "outside", "local")
+def a_service_with_an_address_outside(manifests):
+    manifests.find("Service", "contacts-producer")["spec"]["type"] = "LoadBalancer"
+
+
 @case(monitoring.provisioned, "where nothing is mounted")
 def dashboards_in_another_folder(manifests):
     named(container(manifests, name="grafana")["volumeMounts"], "dashboards")["mountPath"] = "/var/lib/grafana/dashboards"
@@ -541,6 +579,14 @@ def outside_cases(renderings):
         result = " ".join(external_tools.hadolint())
         external_tools.ROOT = root
         yield "a Dockerfile with the latest base image", None if "DL3007" in result else f"hadolint reports: {result}"
+        shutil.copytree(ROOT / "deploy", path / "deploy", symlinks=True)
+        shutil.copytree(ROOT / "dashboards", path / "dashboards")
+        rules = path / "deploy/prometheus/rules/alerts.yml"
+        rules.write_text(rules.read_text().replace("for: 2m", "for: 3m"))
+        external_tools.ROOT = path
+        result = " ".join(external_tools.generated())
+        external_tools.ROOT = root
+        yield "a changed rule", None if "prometheus-rule.yaml is old" in result else f"is not reported: {result}"
     broken = copy.deepcopy([manifests for manifests in renderings if manifests.name.endswith("+options")])
     container(broken[0])["securityContext"]["privileged"] = True
     for manifests in broken:
