@@ -4,6 +4,7 @@ import pathlib
 import sys
 import time
 
+import chart
 import network
 import external_tools
 import program
@@ -32,6 +33,7 @@ CHECKS = [
     ("all rules and dashboards are deployed", monitoring.shipped),
     ("the Prometheus operator gets the same jobs, rules and dashboards", monitoring.operator),
     ("Grafana finds its dashboards and data source", monitoring.provisioned),
+    ("the Helm chart renders the same objects", chart.same),
     ("optional parts are optional", external_tools.options),
     ("settings.env replaces every placeholder", external_tools.placeholders),
     ("the program accepts its settings, ports and times", program.settings),
@@ -92,6 +94,8 @@ def main():
         begin = time.monotonic()
         everything = [manifests for manifests in renderings if manifests.name.endswith("+options")]
         report.add("every finding of checkov is in skips.txt", list(external_tools.checkov(everything)), begin)
+    begin = time.monotonic()
+    report.add("the values of the Helm chart are described and checked", list(chart.check()), begin)
     begin = time.monotonic()
     report.add("files that are made from others are up to date", list(external_tools.generated()), begin)
     begin = time.monotonic()

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 
+import chart
 import main
 import network
 import external_tools
@@ -446,6 +447,73 @@ def dashboards_in_another_folder(manifests):
     named(container(manifests, name="grafana")["volumeMounts"], "dashboards")["mountPath"] = "/var/lib/grafana/dashboards"
 
 
+# ---- the Helm chart. These errors are in the manifests of kustomize, and the chart is then different. -----------------
+
+
+@case(chart.same, "the chart does not render Service/another")
+def an_object_that_the_chart_lacks(manifests):
+    service = copy.deepcopy(manifests.find("Service", "grafana"))
+    service["metadata"]["name"] = "another"
+    manifests.objects.append(service)
+
+
+@case(chart.same, "only the chart renders Deployment/contacts-console", "aks+options")
+def an_object_that_only_the_chart_has(manifests):
+    manifests.objects.remove(manifests.find("Deployment", "contacts-console"))
+
+
+@case(chart.same, "Deployment/contacts-consumer: .*replicas is 3 in kustomize, but 2 in the chart")
+def another_number_in_the_chart(manifests):
+    manifests.find("Deployment", "contacts-consumer")["spec"]["replicas"] = 3
+
+
+@case(chart.same, "ConfigMap/prometheus-rules: data.alerts.yml", "local+options")
+def another_rule_in_the_chart(manifests):
+    rules = next(obj for obj in manifests.of("ConfigMap") if "alerts.yml" in obj["data"])
+    rules["data"]["alerts.yml"] += "# more\n"
+
+
+@case(chart.same, "Deployment/grafana: spec.template.spec.containers.0..env", "aks")
+def another_variable_in_the_chart(manifests):
+    container(manifests, name="grafana")["env"].pop()
+
+
+@case(chart.same, "no_namespace removes no difference")
+def a_difference_that_does_not_exist(manifests):
+    manifests.objects.remove(manifests.of("Namespace")[0])
+
+
+def chart_cases(root):
+    """Errors in the files of the chart: file, text, another text, and the part of chart.py that must report it."""
+    for file, old, new, part, message in (
+        ("values.yaml", "  olderThan: 90d", "  olderThan: 90d\n  # More.\n  more: 1", chart.schema, "prune.more is not in values.schema"),
+        ("values.yaml", "  # How old they must be.\n  olderThan: 90d\n", "", chart.schema, "prune.olderThan is not in values.yaml"),
+        ("values.yaml", "minReplicas: 2", "minReplicas: two", chart.schema, "values.yaml: .*two"),
+        ("values.schema.json", '"networkPolicies": { "type": "boolean" }', '"networkPolicies": {}', chart.schema, "accepts 'a text' for networkPolicies"),
+        ("values.schema.json", '"additionalProperties": false', '"additionalProperties": true', chart.schema, "accepts an unknown value"),
+        ("values.schema.json", '"additionalProperties": false', '"additionalProperties": true', chart.refused, "minReplica"),
+        ("templates/checks.yaml", "ne .Values.rabbitmq.kind", "eq .Values.rabbitmq.kind", chart.refused, "keda.enabled needs"),
+        ("Chart.yaml", "appVersion: 0", "appVersion: 9", chart.lint, "Chart.yaml: appVersion is 9"),
+        ("templates/NOTES.txt", "{{- end }}", "", chart.lint, "helm lint"),
+        ("templates/tests/api.yaml", "--email", "--e-mail", chart.alone, "should fail only without a service"),
+        ("templates/tests/services.yaml", "[dlq-drain, list,", "[dlq-drain, lst,", chart.alone, "does not accept"),
+        ("templates/settings/contacts.yaml", "merge (deepCopy .Values.settings) $settings", "$settings", chart.alone, "must be added"),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            copied = pathlib.Path(folder, "deploy/helm/contacts")
+            shutil.copytree(root / "deploy", copied.parents[1], symlinks=True)
+            shutil.copytree(root / "dashboards", pathlib.Path(folder, "dashboards"))
+            text = (copied / file).read_text()
+            (copied / file).write_text(text.replace(old, new))
+            original = chart.CHART, chart.readme.ROOT
+            chart.CHART, chart.readme.ROOT = copied, pathlib.Path(folder)
+            result = " ".join(part())
+            chart.CHART, chart.readme.ROOT = original
+            name = f"{file}: {new.strip()!r} instead of {old.strip()!r}"
+            problem = None if old in text and re.search(message, result, re.DOTALL) else f"is not reported: {result!r}"
+            yield name, problem
+
+
 @case(external_tools.options, "scheduled")
 def an_optional_part_that_is_always_there(manifests):
     job = copy.deepcopy(manifests.find("CronJob", "contacts-dlq-drain"))
@@ -587,6 +655,16 @@ def outside_cases(renderings):
         result = " ".join(external_tools.generated())
         external_tools.ROOT = root
         yield "a changed rule", None if "prometheus-rule.yaml is old" in result else f"is not reported: {result}"
+        readme = path / "deploy/helm/contacts/README.md"
+        readme.write_text(readme.read_text().replace("| `prune.olderThan` | `90d` |", "| `prune.olderThan` | `30d` |"))
+        template = path / "deploy/helm/contacts/templates/roles/consumer.yaml"
+        template.write_text(template.read_text().replace("periodSeconds: 1", "periodSeconds: 2"))
+        external_tools.ROOT = path
+        result = " ".join(external_tools.generated())
+        external_tools.ROOT = root
+        for name in ("README.md", "consumer.yaml"):
+            yield f"a changed {name} of the chart", None if f"{name} is old" in result else f"is not reported: {result}"
+    yield from chart_cases(root)
     broken = copy.deepcopy([manifests for manifests in renderings if manifests.name.endswith("+options")])
     container(broken[0])["securityContext"]["privileged"] = True
     for manifests in broken:
