@@ -13,6 +13,7 @@ import network
 import external_tools
 import program
 import schemas
+import selftest_chart
 import values
 import monitoring
 import wiring
@@ -483,37 +484,6 @@ def a_difference_that_does_not_exist(manifests):
     manifests.objects.remove(manifests.of("Namespace")[0])
 
 
-def chart_cases(root):
-    """Errors in the files of the chart: file, text, another text, and the part of chart.py that must report it."""
-    for file, old, new, part, message in (
-        ("values.yaml", "  olderThan: 90d", "  olderThan: 90d\n  # More.\n  more: 1", chart.schema, "prune.more is not in values.schema"),
-        ("values.yaml", "  # How old they must be.\n  olderThan: 90d\n", "", chart.schema, "prune.olderThan is not in values.yaml"),
-        ("values.yaml", "minReplicas: 2", "minReplicas: two", chart.schema, "values.yaml: .*two"),
-        ("values.schema.json", '"networkPolicies": { "type": "boolean" }', '"networkPolicies": {}', chart.schema, "accepts 'a text' for networkPolicies"),
-        ("values.schema.json", '"additionalProperties": false', '"additionalProperties": true', chart.schema, "accepts an unknown value"),
-        ("values.schema.json", '"additionalProperties": false', '"additionalProperties": true', chart.refused, "minReplica"),
-        ("templates/checks.yaml", "ne .Values.rabbitmq.kind", "eq .Values.rabbitmq.kind", chart.refused, "keda.enabled needs"),
-        ("Chart.yaml", "appVersion: 0", "appVersion: 9", chart.lint, "Chart.yaml: appVersion is 9"),
-        ("templates/NOTES.txt", "{{- end }}", "", chart.lint, "helm lint"),
-        ("templates/tests/api.yaml", "--email", "--e-mail", chart.alone, "should fail only without a service"),
-        ("templates/tests/services.yaml", "[dlq-drain, list,", "[dlq-drain, lst,", chart.alone, "does not accept"),
-        ("templates/settings/contacts.yaml", "merge (deepCopy .Values.settings) $settings", "$settings", chart.alone, "must be added"),
-    ):
-        with tempfile.TemporaryDirectory() as folder:
-            copied = pathlib.Path(folder, "deploy/helm/contacts")
-            shutil.copytree(root / "deploy", copied.parents[1], symlinks=True)
-            shutil.copytree(root / "dashboards", pathlib.Path(folder, "dashboards"))
-            text = (copied / file).read_text()
-            (copied / file).write_text(text.replace(old, new))
-            original = chart.CHART, chart.readme.ROOT
-            chart.CHART, chart.readme.ROOT = copied, pathlib.Path(folder)
-            result = " ".join(part())
-            chart.CHART, chart.readme.ROOT = original
-            name = f"{file}: {new.strip()!r} instead of {old.strip()!r}"
-            problem = None if old in text and re.search(message, result, re.DOTALL) else f"is not reported: {result!r}"
-            yield name, problem
-
-
 @case(external_tools.options, "scheduled")
 def an_optional_part_that_is_always_there(manifests):
     job = copy.deepcopy(manifests.find("CronJob", "contacts-dlq-drain"))
@@ -664,7 +634,7 @@ def outside_cases(renderings):
         external_tools.ROOT = root
         for name in ("README.md", "consumer.yaml"):
             yield f"a changed {name} of the chart", None if f"{name} is old" in result else f"is not reported: {result}"
-    yield from chart_cases(root)
+    yield from selftest_chart.cases(root)
     broken = copy.deepcopy([manifests for manifests in renderings if manifests.name.endswith("+options")])
     container(broken[0])["securityContext"]["privileged"] = True
     for manifests in broken:
