@@ -51,7 +51,7 @@ def order(version):
 
 def section(version):
     text = (ROOT / "CHANGELOG.md").read_text()
-    found = re.search(rf"^## \[?{re.escape(version)}\]?.*\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    found = re.search(rf"^## {re.escape(version)} [^\n]*\n(.*?)(?=^## |\Z)", text, re.M | re.S)
     return found[1].strip() + "\n" if found else fail(f"CHANGELOG.md has no section {version}")
 
 
@@ -65,7 +65,8 @@ def set_version(version, date):
     first = not re.search(rf"^## {VERSION}", text, re.M)
     if order(version) < order(before) or (version == before and not first):
         fail(f"{version} must be newer than {before}")
-    if not re.search(rf"^{UNRELEASED}.*?^- ", text.split("\n## ", 2)[1].join(["## ", ""]), re.M | re.S):
+    news = text.partition(UNRELEASED)[2].partition("\n## ")[0]
+    if not re.search(r"^- ", news, re.M):
         fail("CHANGELOG.md has nothing under Unreleased")
     changelog.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n## {version} ({date})\n", 1))
     for file, pattern in PLACES:
