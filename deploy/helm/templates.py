@@ -365,6 +365,9 @@ def common(template, text, checksum):
         text,
         flags=re.M,
     )
+    if re.search(r"^kind: (PersistentVolumeClaim|RabbitmqCluster)$", text, re.M):
+        # Otherwise `helm uninstall` or a disabled part would delete the data.
+        text = re.sub(r"^(  namespace: .*\n)", r"\1  annotations: { helm.sh/resource-policy: keep }\n", text, flags=re.M)
     if checksum:
         settings = f'{{{{ include (print $.Template.BasePath "/settings/{checksum}.yaml") . | sha256sum | quote }}}}'
         text = re.sub(

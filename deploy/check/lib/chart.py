@@ -29,6 +29,8 @@ OPTIONS = {
     "prometheusOperator": {"enabled": True},
     "dashboards": {"sidecar": True},
 }
+# The kinds with data.
+KEPT = ("PersistentVolumeClaim", "RabbitmqCluster")
 OUTSIDE = {"producer": {"service": {"type": "LoadBalancer"}}, "grafana": {"service": {"type": "LoadBalancer"}}}
 
 
@@ -113,14 +115,23 @@ def no_name_hashes(objects):
     return any(name != short for name, short in names.items())
 
 
-def no_checksums(objects):
-    """Without the hash in the name, this annotation replaces the pods when their settings change."""
-    found = [value["annotations"] for value in walk(objects) if isinstance(value, dict) and "annotations" in value]
-    found = [annotations for annotations in found if annotations and annotations.pop("checksum/settings", None)]
-    for value in walk(objects):
-        if isinstance(value, dict) and value.get("annotations") == {}:
+def without_annotation(objects, name):
+    found = [value for value in walk(objects) if isinstance(value, dict) and name in (value.get("annotations") or {})]
+    for value in found:
+        del value["annotations"][name]
+        if not value["annotations"]:
             del value["annotations"]
     return bool(found)
+
+
+def no_checksums(objects):
+    """Without the hash in the name, this annotation replaces the pods when their settings change."""
+    return without_annotation(objects, "checksum/settings")
+
+
+def no_keep(objects):
+    """helm deletes what is no longer in a release; kustomize does not, so the data stay."""
+    return without_annotation([obj for obj in objects if obj["kind"] in KEPT], "helm.sh/resource-policy")
 
 
 def no_helm_labels(objects):
@@ -158,7 +169,7 @@ def no_order(objects):
     return changed
 
 
-DIFFERENCES = (no_namespace, no_name_hashes, no_checksums, no_helm_labels, no_revision, no_line_breaks, no_order)
+DIFFERENCES = (no_namespace, no_name_hashes, no_checksums, no_keep, no_helm_labels, no_revision, no_line_breaks, no_order)
 
 
 def normal(objects):
@@ -290,7 +301,13 @@ def lint():
 
 def alone():
     """The chart with the default values and with its tests: valid objects, and pods with few rights."""
-    values = [{"tests": {"apiKeySecret": "key"}, "settings": {"CONTACTS__LOG__LEVEL": "debug"}}]
+    values = [
+        {
+            "tests": {"apiKeySecret": "key"},
+            "settings": {"CONTACTS__LOG__LEVEL": "debug"},
+            "rabbitmq": {"kind": "cluster"},
+        }
+    ]
     result = helm("template", "contacts", str(CHART), "--namespace", "contacts", values=values)
     if result.returncode:
         yield f"helm template: {result.stderr.strip()}"
@@ -301,6 +318,12 @@ def alone():
         yield f"`helm test` would run {sorted(tests)}"
     for check in (schemas.check, values_checks.pod_security, values_checks.quantities):
         yield from check(manifests)
+    kept = manifests.of(*KEPT)
+    for obj in kept:
+        if (obj["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") != "keep":
+            yield f"{label(obj)}: helm uninstall would delete its data"
+    if {obj["kind"] for obj in kept} != set(KEPT):
+        yield f"the chart has no {KEPT}"
     api = manifests.find("Pod", "contacts-test-api")
     manifests.objects.remove(api)
     yield from program.command_lines(manifests)

@@ -56,6 +56,8 @@ def cases(root):
         ),
         ("Chart.yaml", "appVersion: 0", "appVersion: 9", chart.lint, "Chart.yaml: appVersion is 9"),
         ("templates/NOTES.txt", "{{- end }}", "", chart.lint, "helm lint"),
+        ("templates/monitoring/grafana.yaml", "policy: keep", "policy: x", chart.alone, "PersistentVolumeClaim/grafana: .*delete"),
+        ("templates/services/rabbitmq-cluster.yaml", "policy: keep", "policy: x", chart.alone, "RabbitmqCluster.*delete"),
         ("templates/tests/api.yaml", "--email", "--e-mail", chart.alone, "should fail only without a service"),
         ("templates/tests/services.yaml", "[dlq-drain, list,", "[dlq-drain, lst,", chart.alone, "does not accept"),
         (
