@@ -344,7 +344,7 @@ TEMPLATES = [
 ]
 # The condition of a single object, by template and name.
 CONDITIONS = {
-    ("monitoring/grafana", "anyone-to-grafana"): 'eq .Values.grafana.service.type "LoadBalancer"',
+    ("monitoring/grafana", "anyone-to-grafana"): 'ne .Values.grafana.service.type "ClusterIP"',
     ("services/vault", "postgres-exporter"): ".Values.postgresExporter.enabled",
     ("services/vault", "grafana"): ".Values.grafana.enabled",
 }
