@@ -15,6 +15,11 @@ SECONDS ?= 60
 # For `bench-counts`: 1 updates the baseline.
 ACCEPT ?=
 
+# For `release` and `reproducible`.
+VERSION ?=
+DRY_RUN ?=
+PROFILE ?=
+
 # For `observe`: standalone or full.
 STACK ?= standalone
 
@@ -22,7 +27,7 @@ STACK ?= standalone
 ROUNDS ?= 100
 SEED ?= 1
 
-.PHONY: help run build test screenshots console-memory console-trial test-otlp test-image bench bench-counts chaos cluster upgrade recovery matrix observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc check clean
+.PHONY: help run build test screenshots console-memory console-trial test-otlp test-image bench bench-counts chaos cluster upgrade recovery matrix observe endurance rabbitmq4 fuzz mutations services-up services-down fmt lint doc release reproducible check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -165,6 +170,12 @@ lint: ## Check the format, and run clippy with warnings as errors
 
 doc: ## Build the documentation with private items and warnings as errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+release: ## Release VERSION: changelog, checks, commit, files, tag (DRY_RUN=1 changes nothing; docs/RELEASING.md)
+	@DRY_RUN=$(DRY_RUN) release/run $(VERSION)
+
+reproducible: ## Build the program twice, in two folders, and compare (PROFILE: a profile of cargo, default release)
+	@PROFILE=$(PROFILE) release/reproducible
 
 check: lint doc test test-otlp test-image ## Run every check that must pass before a merge
 

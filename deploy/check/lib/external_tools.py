@@ -29,10 +29,19 @@ SAMPLE_SETTINGS = {
 }
 # The optional parts: lines in kustomization.yaml files, and their replacements.
 COMPONENTS = "../../base/components"
+OPTIONAL_COMPONENTS = ("console", "grafana-sidecar", "log-volume", "prometheus-operator")
 OPTIONS = {
     "../../base\n": "../../base\n  - ../../base/scheduled-drain\n",
-    f"{COMPONENTS}/postgres-exporter\n": f"{COMPONENTS}/postgres-exporter\n  - {COMPONENTS}/log-volume\n",
+    f"{COMPONENTS}/postgres-exporter\n": f"{COMPONENTS}/postgres-exporter\n"
+    + "".join(f"  - {COMPONENTS}/{name}\n" for name in OPTIONAL_COMPONENTS),
 }
+# An object of each optional part.
+OPTIONAL_OBJECTS = (
+    ("scheduled drain", "CronJob", "contacts-dlq-drain-scheduled"),
+    ("log volume", "PersistentVolumeClaim", "contacts-logs"),
+    ("console", "Deployment", "contacts-console"),
+    ("Prometheus operator", "PodMonitor", "contacts"),
+)
 
 
 class Failure(Exception):
@@ -66,6 +75,8 @@ def with_options(target):
         for line, lines in OPTIONS.items():
             deeper = "../" * (len(path.relative_to(target / "deploy/overlays").parts) - 2)
             text = text.replace("- " + deeper + line, "- " + lines.replace("../../", deeper + "../../"))
+        if path.parent.name == "local":
+            text = text.replace("components:\n", "components:\n  - outside\n")
         path.write_text(text)
     settings = target / "deploy/overlays/aks/settings/settings.env"
     names = re.findall(r"^(\w+)=", settings.read_text(), re.MULTILINE)
@@ -112,12 +123,12 @@ def options(manifests):
     """Checks that the optional parts exist only if an overlay adds them."""
     if not manifests.complete:
         return
-    found = (
-        bool(manifests.find("CronJob", "contacts-dlq-drain-scheduled")),
-        bool(manifests.find("PersistentVolumeClaim", "contacts-logs")),
-    )
-    if found != (manifests.name.endswith("+options"),) * 2:
-        yield f"optional parts (scheduled drain, log volume): {found}"
+    for part, kind, name in OPTIONAL_OBJECTS:
+        if bool(manifests.find(kind, name)) != manifests.name.endswith("+options"):
+            yield f"the optional part {part}: {kind}/{name} must exist only if an overlay adds the part"
+    outside = get(manifests.find("Service", "contacts-producer"), "spec", "type") == "LoadBalancer"
+    if outside != (manifests.name != "local"):
+        yield "Service/contacts-producer: only with the optional part `outside` it may have an address outside"
     by_hand = manifests.find("CronJob", "contacts-dlq-drain")
     if get(by_hand, "spec", "suspend") is not True:
         yield "CronJob/contacts-dlq-drain: must be suspended"
@@ -203,3 +214,9 @@ def hadolint():
         yield line.removeprefix(f"{ROOT}/")
     if result.returncode and not result.stdout:
         yield f"hadolint: {result.stderr.strip()}"
+
+
+def generated():
+    """Checks that no file of deploy/lib/generate is old."""
+    for line in run("python3", str(ROOT / "deploy/lib/generate"), "--check").stdout.splitlines():
+        yield f"{line} is old: run deploy/lib/generate"

@@ -4,6 +4,7 @@ import pathlib
 import sys
 import time
 
+import chart
 import network
 import external_tools
 import program
@@ -30,18 +31,20 @@ CHECKS = [
     ("the database of overlays/local has enough connections", values.connections),
     ("Prometheus finds its targets", monitoring.scraped),
     ("all rules and dashboards are deployed", monitoring.shipped),
+    ("the Prometheus operator gets the same jobs, rules and dashboards", monitoring.operator),
     ("Grafana finds its dashboards and data source", monitoring.provisioned),
+    ("the Helm chart renders the same objects", chart.same),
     ("optional parts are optional", external_tools.options),
     ("settings.env replaces every placeholder", external_tools.placeholders),
     ("the program accepts its settings, ports and times", program.settings),
     ("the program accepts every command line", program.command_lines),
-    ("the API has API keys", program.api_keys),
+    ("the API and the console have keys", program.api_keys),
     ("the program answers every probe correctly", program.probes),
 ]
 # Checks that start programs run only for these renderings.
 LIMITED_CHECKS = {
     external_tools.kubectl: ("local+options", "aks+options"),
-    program.probes: ("local", "aks"),
+    program.probes: ("local+options", "aks+options"),
 }
 
 
@@ -91,6 +94,10 @@ def main():
         begin = time.monotonic()
         everything = [manifests for manifests in renderings if manifests.name.endswith("+options")]
         report.add("every finding of checkov is in skips.txt", list(external_tools.checkov(everything)), begin)
+    begin = time.monotonic()
+    report.add("the values of the Helm chart are described and checked", list(chart.check()), begin)
+    begin = time.monotonic()
+    report.add("files that are made from others are up to date", list(external_tools.generated()), begin)
     begin = time.monotonic()
     report.add("hadolint has no findings in Dockerfile", list(external_tools.hadolint()), begin)
     print(f"\ncheck: {report.passed} passed, {report.failed} failed")

@@ -108,9 +108,11 @@ class Manifests:
         for cluster in self.of("RabbitmqCluster"):
             if name == cluster["metadata"]["name"] + "-default-user":
                 return RABBITMQ_USER_KEYS
-        return None
+        return BY_HAND.get(name)
 
 
+# The Secrets that a person creates, in no manifest, and their keys.
+BY_HAND = {"contacts-console": {"console-keys"}}
 # The objects that RabbitMQ's cluster operator creates for a RabbitmqCluster. Source: internal/resource/statefulset.go,
 # client_service.go and default_user_secret.go of rabbitmq/cluster-operator (connection_string since version 2.11).
 RABBITMQ_PORTS = [

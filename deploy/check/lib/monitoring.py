@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from manifests import ROOT, Manifests, get, label
+from manifests import ROOT, Manifests, get, label, selects
 
 
 def discovered_labels(pod, container_port):
@@ -33,7 +33,7 @@ def scraped(manifests: Manifests):
         yield "no ConfigMap has prometheus.yml"
         return
     configuration = yaml.safe_load(maps["prometheus.yml"])
-    expected = {"contacts": {"producer", "consumer"}}
+    expected = {"contacts": {pod.role for pod in manifests.pods} & {"producer", "consumer", "console"}}
     if manifests.complete:
         expected.update({"rabbitmq": {"rabbitmq"}, "rabbitmq-queues": {"rabbitmq"}, "postgres": {"postgres-exporter"}})
     for job in configuration["scrape_configs"]:
@@ -45,6 +45,68 @@ def scraped(manifests: Manifests):
             )
     for missing in set(expected) - {job["job_name"] for job in configuration["scrape_configs"]}:
         yield f"Prometheus: prometheus.yml has no job {missing}"
+
+
+def jobs(manifests):
+    """Each job of prometheus.yml: which ports it finds, how it asks them, and which labels it gives."""
+    maps = {name: data for obj in manifests.of("ConfigMap") for name, data in get(obj, "data", default={}).items()}
+    found = {}
+    for job in yaml.safe_load(maps["prometheus.yml"])["scrape_configs"]:
+        # The operator itself leaves out pods that have ended, and adds these two labels.
+        rules = [rule for rule in job["relabel_configs"] if rule.get("target_label") not in (None, "namespace", "pod")]
+        found[job["job_name"]] = {
+            "ports": {
+                (pod.role, port["name"])
+                for pod in manifests.pods
+                for port in pod.ports
+                if is_kept(job, discovered_labels(pod, port))
+            },
+            "path": job.get("metrics_path", "/metrics"),
+            "params": job.get("params"),
+            "labels": {rule["target_label"]: rule.get("source_labels") for rule in rules},
+            "metrics": [(rule["action"], rule["regex"]) for rule in job.get("metric_relabel_configs", [])],
+        }
+    return found
+
+
+def monitored(manifests):
+    """The same for each endpoint of the PodMonitors."""
+    found = {}
+    for monitor in manifests.of("PodMonitor"):
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            labels = {rule["targetLabel"]: rule for rule in endpoint["relabelings"]}
+            job = labels.pop("job", {}).get("replacement")
+            found[job] = {
+                "ports": {
+                    (pod.role, port["name"])
+                    for pod in manifests.pods
+                    for port in pod.ports
+                    if selects(monitor["spec"]["selector"], pod.labels) and port["name"] == endpoint["port"]
+                },
+                "path": endpoint.get("path", "/metrics"),
+                "params": endpoint.get("params"),
+                "labels": {name: rule.get("sourceLabels") for name, rule in labels.items()},
+                "metrics": [(rule["action"], rule["regex"]) for rule in endpoint.get("metricRelabelings", [])],
+            }
+    return found
+
+
+def operator(manifests: Manifests):
+    """Checks that the objects for the Prometheus operator mean the same as the files of the own Prometheus."""
+    if not manifests.of("PodMonitor", "PrometheusRule"):
+        return
+    expected, found = jobs(manifests), monitored(manifests)
+    for name in sorted(set(expected) | set(found), key=str):
+        if expected.get(name) != found.get(name):
+            yield f"PodMonitor: job {name} is {found.get(name)}, but in prometheus.yml {expected.get(name)}"
+    files = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
+    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    if [get(obj, "spec", "groups") for obj in manifests.of("PrometheusRule")] != [groups]:
+        yield "PrometheusRule: its groups are not those of deploy/prometheus/rules: run deploy/lib/generate"
+    for obj in manifests.of("ConfigMap"):
+        labels = get(obj, "metadata", "labels", default={})
+        if (labels.get("app.kubernetes.io/component") == "dashboards") != (labels.get("grafana_dashboard") == "1"):
+            yield f"{label(obj)}: exactly the dashboards must have the label grafana_dashboard of Grafana's sidecar"
 
 
 def shipped(manifests: Manifests):

@@ -9,6 +9,7 @@ FLOWS = pathlib.Path(__file__).resolve().parents[1] / "flows.txt"
 OUTSIDE = {
     "anyone": ({}, {}),
     "kube-system": ({"kubernetes.io/metadata.name": "kube-system"}, {}),
+    "monitoring": ({"kubernetes.io/metadata.name": "monitoring"}, {}),
     "dns": ({"kubernetes.io/metadata.name": "kube-system"}, {"k8s-app": "kube-dns"}),
 }
 # The tested ports outside the namespace: SMTP, DNS, HTTP, HTTPS, PostgreSQL, the API of Kubernetes.
@@ -67,8 +68,8 @@ def flows(manifests):
                     policies, "Ingress", target, port, source, None
                 ):
                     found.add(f"{source.role} -> {target.role}:{port}")
-            # "anyone" includes kube-system.
-            for outside in ("anyone", "kube-system"):
+            # "anyone" includes the namespaces.
+            for outside in ("anyone", "kube-system", "monitoring"):
                 if allows(policies, "Ingress", target, port, None, outside):
                     found.add(f"{outside} -> {target.role}:{port}")
                     break
@@ -81,12 +82,15 @@ def flows(manifests):
 
 
 def expected(name):
+    """The flows for a rendering. `local+options` also has the flows of `local`, `all` and `all+options`."""
+    overlay, _, options = name.partition("+")
+    words = {"all", overlay} | ({f"all+{options}", name} if options else set())
     required = set()
     for line in FLOWS.read_text().splitlines():
         line = line.partition("#")[0].strip()
         if line:
-            overlay, _, flow = line.partition(" ")
-            if overlay in ("all", name):
+            word, _, flow = line.partition(" ")
+            if word in words:
                 required.add(flow.strip())
     return required
 
@@ -94,7 +98,7 @@ def expected(name):
 def check(manifests):
     if not manifests.complete:
         return
-    found, required = flows(manifests), expected(manifests.name.split("+")[0])
+    found, required = flows(manifests), expected(manifests.name)
     for flow in sorted(required - found):
         yield f"NetworkPolicies: must allow this traffic: {flow}"
     for flow in sorted(found - required):

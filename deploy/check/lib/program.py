@@ -17,13 +17,14 @@ from manifests import Manifests, get
 from wiring import mounted_files
 
 PROGRAM = os.environ.get("CONTACTS", "")
-ROLES = ("producer", "consumer")
+ROLES = ("producer", "consumer", "console")
 # Sample contents for files that exist only in the cluster.
 SAMPLES = {
     "connection_string": "amqp://default_user_abc:secret@rabbitmq.contacts.svc:5672/",
     "database-url": "postgres://contacts:secret@database:5432/contacts"
     "?sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt",
     "api-keys": "one,two",
+    "console-keys": f"night:read+write:sha256:{'ab' * 32}",
 }
 # Settings for services that do not answer.
 UNREACHABLE_SERVICES = {
@@ -115,6 +116,7 @@ def settings(manifests: Manifests):
             if not name.startswith("CONTACTS__") or name.endswith("_FILE"):
                 continue
             found = get(effective, *path)
+            found = ",".join(found) if isinstance(found, list) else found
             if str(found).lower() != value.lower():
                 yield f"{where}: {name}={value} has no effect: the value is {found}"
         yield from check_ports_and_times(pod, container, effective, where)
@@ -259,9 +261,9 @@ def healthy_probes(manifests, requests):
 
 def probes_without_services(manifests, requests):
     """Checks the probes without broker and database: the role is live, not ready, and stops within its grace period."""
-    for role in ROLES:
-        containers = contacts_containers(manifests)
-        pod, container = next((pod, container) for pod, container in containers if get(container, "args") == [role])
+    roles = [(pod, container) for pod, container in contacts_containers(manifests) if get(container, "args", 0) in ROLES]
+    for pod, container in roles:
+        role = container["args"][0]
         with tempfile.TemporaryDirectory() as folder:
             variables, _ = environment(manifests, pod, container, folder)
             with started([role], with_unreachable_services(variables), folder) as (process, ports):
@@ -282,10 +284,10 @@ def probes_without_services(manifests, requests):
 
 
 def api_keys(manifests: Manifests):
-    """Checks that a producer has API keys. It refuses to start on a public address without keys."""
+    """Checks that producer and console have keys. They refuse to start on a public address without keys."""
+    required = {"producer": "CONTACTS__HTTP__API_KEYS_FILE", "console": "CONTACTS__ADMIN__CONSOLE_KEYS_FILE"}
     for pod, container in contacts_containers(manifests):
-        if get(container, "args") != ["producer"]:
-            continue
+        variable = required.get(get(container, "args", 0))
         names = {variable["name"] for variable in get(container, "env", default=[])}
-        if not names & {"CONTACTS__HTTP__API_KEYS_FILE", "CONTACTS__HTTP__ALLOW_ANONYMOUS"}:
-            yield f"{pod.owner}: has no CONTACTS__HTTP__API_KEYS_FILE: the program needs keys to listen on 0.0.0.0"
+        if variable and variable not in names:
+            yield f"{pod.owner}: has no {variable}: the program needs keys to listen on 0.0.0.0"

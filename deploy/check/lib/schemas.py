@@ -46,7 +46,18 @@ def own(name):
 def keda(kind):
     from cloudcoil.models.keda import v1alpha1
 
-    schema = closed(getattr(v1alpha1, kind).model_json_schema())
+    return of_models(getattr(v1alpha1, kind))
+
+
+@functools.cache
+def prometheus_operator(kind):
+    from cloudcoil.models.prometheus_operator import v1
+
+    return of_models(getattr(v1, kind))
+
+
+def of_models(model):
+    schema = closed(model.model_json_schema())
     # The models have defaults for these fields, but a manifest must have them.
     schema["required"] = ["apiVersion", "kind", "metadata", "spec"]
     return jsonschema.Draft202012Validator(schema)
@@ -57,6 +68,8 @@ VALIDATORS = {
     ("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass"): lambda: own("secretproviderclass"),
     ("keda.sh/v1alpha1", "ScaledObject"): lambda: keda("ScaledObject"),
     ("keda.sh/v1alpha1", "TriggerAuthentication"): lambda: keda("TriggerAuthentication"),
+    ("monitoring.coreos.com/v1", "PodMonitor"): lambda: prometheus_operator("PodMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"): lambda: prometheus_operator("PrometheusRule"),
 }
 
 

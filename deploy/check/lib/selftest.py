@@ -3,18 +3,21 @@
 import copy
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 
+import chart
 import main
 import network
 import external_tools
 import program
 import schemas
+import selftest_chart
 import values
 import monitoring
 import wiring
-from manifests import NAME, Manifests, get
+from manifests import NAME, ROOT, Manifests, get
 
 CASES = []
 
@@ -403,9 +406,82 @@ def a_dashboard_without_a_mount(manifests):
     named(pod(manifests, "Deployment", "grafana")["volumes"], "dashboards")["projected"]["sources"].pop()
 
 
+@case(monitoring.operator, "job contacts is", "local+options")
+def a_pod_monitor_with_another_port(manifests):
+    manifests.find("PodMonitor", "contacts")["spec"]["podMetricsEndpoints"][0]["port"] = "http"
+
+
+@case(monitoring.operator, "job rabbitmq-queues is None", "aks+options")
+def a_pod_monitor_without_a_job(manifests):
+    manifests.find("PodMonitor", "rabbitmq")["spec"]["podMetricsEndpoints"].pop()
+
+
+@case(monitoring.operator, "run deploy/lib/generate", "aks+options")
+def an_old_prometheus_rule(manifests):
+    manifests.of("PrometheusRule")[0]["spec"]["groups"][0]["rules"].pop()
+
+
+@case(monitoring.operator, "grafana_dashboard", "local+options")
+def a_dashboard_that_the_sidecar_does_not_find(manifests):
+    dashboard = next(obj for obj in manifests.of("ConfigMap") if "overview.json" in obj["data"])
+    del dashboard["metadata"]["labels"]["grafana_dashboard"]
+
+
+@case(schemas.check, "PodMonitor.*podMetricEndpoints", "local+options")
+def a_misspelled_field_of_podmonitor(manifests):
+    spec = manifests.of("PodMonitor")[0]["spec"]
+    spec["podMetricEndpoints"] = spec["podMetricsEndpoints"]
+
+
+@case(schemas.check, "PrometheusRule.*expresion", "local+options")
+def a_misspelled_field_of_prometheusrule(manifests):
+    manifests.of("PrometheusRule")[0]["spec"]["groups"][0]["rules"][0]["expresion"] = "up"
+
+
+@case(external_tools.options, "outside", "local")
+def a_service_with_an_address_outside(manifests):
+    manifests.find("Service", "contacts-producer")["spec"]["type"] = "LoadBalancer"
+
+
 @case(monitoring.provisioned, "where nothing is mounted")
 def dashboards_in_another_folder(manifests):
     named(container(manifests, name="grafana")["volumeMounts"], "dashboards")["mountPath"] = "/var/lib/grafana/dashboards"
+
+
+# ---- the Helm chart. These errors are in the manifests of kustomize, and the chart is then different. -----------------
+
+
+@case(chart.same, "the chart does not render Service/another")
+def an_object_that_the_chart_lacks(manifests):
+    service = copy.deepcopy(manifests.find("Service", "grafana"))
+    service["metadata"]["name"] = "another"
+    manifests.objects.append(service)
+
+
+@case(chart.same, "only the chart renders Deployment/contacts-console", "aks+options")
+def an_object_that_only_the_chart_has(manifests):
+    manifests.objects.remove(manifests.find("Deployment", "contacts-console"))
+
+
+@case(chart.same, "Deployment/contacts-consumer: .*replicas is 3 in kustomize, but 2 in the chart")
+def another_number_in_the_chart(manifests):
+    manifests.find("Deployment", "contacts-consumer")["spec"]["replicas"] = 3
+
+
+@case(chart.same, "ConfigMap/prometheus-rules: data.alerts.yml", "local+options")
+def another_rule_in_the_chart(manifests):
+    rules = next(obj for obj in manifests.of("ConfigMap") if "alerts.yml" in obj["data"])
+    rules["data"]["alerts.yml"] += "# more\n"
+
+
+@case(chart.same, "Deployment/grafana: spec.template.spec.containers.0..env", "aks")
+def another_variable_in_the_chart(manifests):
+    container(manifests, name="grafana")["env"].pop()
+
+
+@case(chart.same, "no_namespace removes no difference")
+def a_difference_that_does_not_exist(manifests):
+    manifests.objects.remove(manifests.of("Namespace")[0])
 
 
 @case(external_tools.options, "scheduled")
@@ -480,6 +556,42 @@ def an_api_without_keys(manifests):
     variables.remove(named(variables, "CONTACTS__HTTP__API_KEYS_FILE"))
 
 
+@case(program.api_keys, "has no CONTACTS__ADMIN__CONSOLE_KEYS_FILE", "local+options")
+def a_console_without_keys(manifests):
+    variables = container(manifests, name="contacts-console")["env"]
+    variables.remove(named(variables, "CONTACTS__ADMIN__CONSOLE_KEYS_FILE"))
+
+
+@case(program.settings, "console_targets", "aks+options")
+def a_console_with_an_invalid_target(manifests):
+    named(container(manifests, name="contacts-console")["env"], "CONTACTS__ADMIN__CONSOLE_TARGETS")["value"] = "consumer"
+
+
+@case(wiring.hosts, "uses the host contacts-producer-admn", "local+options")
+def a_console_with_an_unknown_target(manifests):
+    named(container(manifests, name="contacts-console")["env"], "CONTACTS__ADMIN__CONSOLE_TARGETS")["value"] = (
+        "http://contacts-producer-admn:8081"
+    )
+
+
+@case(wiring.references, "Secret contacts-consol does not exist", "aks+options")
+def a_console_with_a_secret_that_nobody_creates(manifests):
+    named(pod(manifests, "Deployment", "contacts-console")["volumes"], "keys")["secret"]["secretName"] = "contacts-consol"
+
+
+@case(network.check, "is not in deploy/check/flows.txt: anyone -> console:8081", "local+options")
+def a_console_that_everyone_reaches(manifests):
+    policy = copy.deepcopy(manifests.find("NetworkPolicy", "anyone-to-producer"))
+    policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] = "console"
+    policy["spec"]["ingress"][0]["ports"][0]["port"] = 8081
+    manifests.objects.append(policy)
+
+
+@case(monitoring.scraped, "job contacts finds", "aks+options")
+def a_console_that_prometheus_does_not_find(manifests):
+    named(container(manifests, name="contacts-console")["ports"], "admin")["name"] = "web"
+
+
 @case(program.probes, "livenessProbe of /healthz on port admin: 404 instead of 200")
 def a_probe_of_an_unknown_path(manifests):
     container(manifests)["livenessProbe"]["httpGet"]["path"] = "/healthz"
@@ -505,6 +617,24 @@ def outside_cases(renderings):
         result = " ".join(external_tools.hadolint())
         external_tools.ROOT = root
         yield "a Dockerfile with the latest base image", None if "DL3007" in result else f"hadolint reports: {result}"
+        shutil.copytree(ROOT / "deploy", path / "deploy", symlinks=True)
+        shutil.copytree(ROOT / "dashboards", path / "dashboards")
+        rules = path / "deploy/prometheus/rules/alerts.yml"
+        rules.write_text(rules.read_text().replace("for: 2m", "for: 3m"))
+        external_tools.ROOT = path
+        result = " ".join(external_tools.generated())
+        external_tools.ROOT = root
+        yield "a changed rule", None if "prometheus-rule.yaml is old" in result else f"is not reported: {result}"
+        readme = path / "deploy/helm/contacts/README.md"
+        readme.write_text(readme.read_text().replace("| `prune.olderThan` | `90d` |", "| `prune.olderThan` | `30d` |"))
+        template = path / "deploy/helm/contacts/templates/roles/consumer.yaml"
+        template.write_text(template.read_text().replace("periodSeconds: 1", "periodSeconds: 2"))
+        external_tools.ROOT = path
+        result = " ".join(external_tools.generated())
+        external_tools.ROOT = root
+        for name in ("README.md", "consumer.yaml"):
+            yield f"a changed {name} of the chart", None if f"{name} is old" in result else f"is not reported: {result}"
+    yield from selftest_chart.cases(root)
     broken = copy.deepcopy([manifests for manifests in renderings if manifests.name.endswith("+options")])
     container(broken[0])["securityContext"]["privileged"] = True
     for manifests in broken:
