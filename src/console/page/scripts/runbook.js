@@ -91,7 +91,8 @@ export async function showRunbook(name, wanted) {
       return;
     }
   }
-  if (name !== document_) return;
+  // The operator may have gone on while it was read.
+  if (name !== document_ || $('runbook').hidden) return;
   draw();
   scroll();
 }
