@@ -89,10 +89,12 @@ fn a_contact_is_created_by_keyboard_then_found_edited_and_deleted() {
     browser.wait_for_text(FIRST_ROW, "Sudeste");
     browser.wait_until("the focus is on the button again", "return document.activeElement.id === 'create'");
 
-    for part in ["souza a", "na@exam", "8765-4321", "ana"] {
+    // All have the same phone number. Each search finds another number of contacts than the one before, so the list of the
+    // one before does not pass for its result.
+    for (part, count) in [("souza a", 1), ("8765-4321", 3), ("na@exam", 1), ("98765", 3), ("ana", 1)] {
         browser.fill("#q", part);
-        browser.wait_for_count(ROWS, 1);
-        browser.wait_for_text(FIRST_ROW, "Ana Souza");
+        browser.wait_for_count(ROWS, count);
+        browser.wait_for_text("#rows", "Ana Souza");
     }
     browser.click(&format!("{FIRST_ROW} [data-action=edit]"));
     browser.fill("#edit-name", "Ana Lima");
