@@ -597,6 +597,16 @@ def a_probe_of_an_unknown_path(manifests):
     container(manifests)["livenessProbe"]["httpGet"]["path"] = "/healthz"
 
 
+@case(program.probes, "readinessProbe: 503 instead of 200 without broker and database")
+def a_producer_that_leaves_its_service_without_a_broker(manifests):
+    container(manifests)["readinessProbe"]["httpGet"]["path"] = "/readyz"
+
+
+@case(program.probes, "startupProbe: 200 instead of 503 without broker and database")
+def a_producer_that_gets_requests_before_it_can_write(manifests):
+    container(manifests)["startupProbe"]["httpGet"]["path"] = "/livez"
+
+
 @case(program.probes, "livenessProbe: 503 instead of 200 without broker and database")
 def a_liveness_probe_that_fails_without_a_broker(manifests):
     container(manifests)["livenessProbe"]["httpGet"]["path"] = "/readyz"
