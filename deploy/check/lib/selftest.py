@@ -347,6 +347,11 @@ def an_invalid_schedule(manifests):
     manifests.find("CronJob", "contacts-prune")["spec"]["schedule"] = "every night"
 
 
+@case(values.drains, "CronJob/contacts-prune: fails if its node is drained")
+def a_job_that_fails_if_its_node_is_drained(manifests):
+    del manifests.find("CronJob", "contacts-prune")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]
+
+
 @case(values.pod_security, "runAsNonRoot must be true")
 def a_pod_that_runs_as_root(manifests):
     del pod(manifests, "CronJob", "contacts-prune")["securityContext"]
