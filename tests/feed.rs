@@ -271,6 +271,8 @@ fn a_stop_ends_streams_at_once() {
     let mut streams =
         [open(client.address(), "/changes", "", None), open(client.address(), "/changes?after=latest", "", None)];
     assert_eq!(event(&mut streams[0]).change()["version"], ana);
+    // Its idle connection would be waited for.
+    drop(client);
     process.signal("TERM");
     for stream in streams {
         assert_eq!(last_event(stream), Event::default());

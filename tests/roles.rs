@@ -2,7 +2,8 @@
 
 use crate::support::{Broker, Database, Process, Stack, eventually, start_standalone};
 use contacts::queue::QueueKind;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 #[test]
 fn every_role_shuts_down_gracefully_on_a_signal() {
@@ -12,6 +13,35 @@ fn every_role_shuts_down_gracefully_on_a_signal() {
         process.wait_until_ready();
         process.terminate();
     }
+}
+
+/// A client with an open connection cannot know that the process stops. Its next request must not fail: the answer says
+/// that the connection closes.
+#[test]
+fn a_process_that_stops_answers_on_open_connections_and_then_closes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    // A tenth of it is the time in which the next request must come. The process does not wait longer than necessary.
+    let mut process = start_standalone(folder.path(), &[("CONTACTS__SHUTDOWN__GRACE", "600s")]);
+    process.wait_until_ready();
+    let mut socket = TcpStream::connect(process.client().address()).unwrap();
+    let mut answer_head = || {
+        write!(socket, "GET /areas HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = BufReader::new(&socket);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(answer.read_line(&mut head).unwrap(), 0, "closed without an answer: {head}");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        answer.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+        head
+    };
+    assert!(!answer_head().contains("connection: close"));
+    process.signal("TERM");
+    eventually("the signal is handled", || (!process.log_lines("graceful shutdown started").is_empty()).then_some(()));
+    let head = answer_head();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("connection: close"), "{head}");
+    assert_eq!(socket.read(&mut [0]).unwrap(), 0, "the connection is still open");
+    assert_eq!(process.wait().code(), Some(0), "{}", process.log());
 }
 
 #[test]

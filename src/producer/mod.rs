@@ -19,6 +19,7 @@ pub use auth::{Credentials, CredentialsError};
 pub use contacts::cursor::CursorKey;
 pub use contacts::query_parameters::Listing;
 pub use contacts::subjects::OpenSources;
+pub use http::connections::Farewell;
 pub use problems::Problem;
 pub(crate) use state::{IdKey, Unknown};
 
@@ -81,8 +82,9 @@ pub struct Parts {
     pub stop: Stop,
 }
 
-/// Binds the public port and creates the server. The caller runs the server in the same actix system.
-pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAddr), ServeError> {
+/// Binds the public port and creates the server. The caller runs the server in the same actix system. Before it stops
+/// the server, it waits for the farewell.
+pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAddr, Farewell), ServeError> {
     let Parts { credentials, publisher, store, readers, cursors, ids, subjects, grace, stop } = parts;
     require_authentication(settings)?;
     let listener = TcpListener::bind(settings.listen).map_err(|error| ServeError::Listen(settings.listen, error))?;
@@ -97,6 +99,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     let feed = Arc::new(ChangeFeed::new(settings.change_streams));
     actix_web::rt::spawn(feed.clone().run(reader.clone(), stop.clone()));
     let feed = Data::from(feed);
+    let stopping = Data::new(stop.clone());
     let state = Data::new(AppState::new(settings.clone(), publisher, reader, waiters, ids, stop));
     let (auth, metrics) = (Data::new(Auth::new(settings, credentials)), Data::new(RequestMetrics::new()));
     let cursors = Data::new(cursors);
@@ -104,11 +107,13 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
     let (workers, read_timeout) = (settings.workers, settings.read_timeout);
     let origins = settings.cors_origins.clone();
     let connections = Connections::watch(settings.keep_alive + read_timeout);
+    let farewell = Farewell { connections: connections.clone(), limit: grace / 10 };
     let mut http = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
             .app_data(auth.clone())
             .app_data(metrics.clone())
+            .app_data(stopping.clone())
             .app_data(cursors.clone())
             .app_data(feed.clone())
             .app_data(subjects.clone())
@@ -132,7 +137,7 @@ pub fn server(settings: &HttpSettings, parts: Parts) -> Result<(Server, SocketAd
         http = http.workers(workers);
     }
     let server = http.listen(listener).map_err(|error| ServeError::Listen(address, error))?.run();
-    Ok((server, address))
+    Ok((server, address, farewell))
 }
 
 /// Returns an error if the settings would let anyone call the API by mistake.

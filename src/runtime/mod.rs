@@ -145,7 +145,7 @@ impl From<std::io::Error> for RunError {
 /// The parts of a running role, in the order of their shutdown.
 #[derive(Default)]
 struct Running {
-    http: Option<ServerHandle>,
+    http: Option<(ServerHandle, producer::Farewell)>,
     console: Option<Console>,
     /// The workers first, then their publisher.
     threads: Vec<JoinHandle<()>>,
@@ -241,7 +241,8 @@ impl Running {
     async fn shut_down(mut self, settings: &Settings) -> bool {
         let deadline = Instant::now() + settings.shutdown.grace;
         let shutdown = async {
-            if let Some(http) = self.http.take() {
+            if let Some((http, farewell)) = self.http.take() {
+                farewell.wait().await;
                 http.stop(true).await;
             }
             if let Some(console) = self.console.take() {
@@ -498,7 +499,7 @@ fn start_http(
     (store, data_dir): (Arc<dyn Store>, Option<PathBuf>),
     (cursors, ids): (CursorKey, IdKey),
     stop: &Stop,
-) -> Result<ServerHandle, RunError> {
+) -> Result<(ServerHandle, producer::Farewell), RunError> {
     // More readers than connections, so that the metrics of the pool show when it is too small.
     let readers = settings.database.max_connections as usize * 2;
     let grace = settings.shutdown.grace;
@@ -518,7 +519,7 @@ fn start_http(
         grace,
         stop: stop.clone(),
     };
-    let (server, address): (Server, SocketAddr) = producer::server(&settings.http, parts)?;
+    let (server, address, farewell): (Server, SocketAddr, _) = producer::server(&settings.http, parts)?;
     let handle = server.handle();
     actix_web::rt::spawn(server);
     tracing::info!(%address, "listening");
@@ -534,5 +535,5 @@ fn start_http(
          curl -i http://{address}/contacts{key} -H 'Content-Type: application/json' \
          -d '{{\"name\":\"Ana Souza\",\"phone\":\"(11) 98765-4321\",\"email\":\"ana@example.com\"}}'"
     );
-    Ok(handle)
+    Ok((handle, farewell))
 }

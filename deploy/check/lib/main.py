@@ -26,6 +26,7 @@ CHECKS = [
     ("names and labels are valid and complete", values.names),
     ("images are pinned", values.images),
     ("schedules and time zones exist", values.schedules),
+    ("the drain of a node does not fail a Job", values.drains),
     ("pods meet the security rules", values.pod_security),
     ("only overlays/local has secrets in its manifests", values.secrets),
     ("the database of overlays/local has enough connections", values.connections),

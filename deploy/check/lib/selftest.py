@@ -347,6 +347,11 @@ def an_invalid_schedule(manifests):
     manifests.find("CronJob", "contacts-prune")["spec"]["schedule"] = "every night"
 
 
+@case(values.drains, "CronJob/contacts-prune: fails if its node is drained")
+def a_job_that_fails_if_its_node_is_drained(manifests):
+    del manifests.find("CronJob", "contacts-prune")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]
+
+
 @case(values.pod_security, "runAsNonRoot must be true")
 def a_pod_that_runs_as_root(manifests):
     del pod(manifests, "CronJob", "contacts-prune")["securityContext"]
@@ -595,6 +600,16 @@ def a_console_that_prometheus_does_not_find(manifests):
 @case(program.probes, "livenessProbe of /healthz on port admin: 404 instead of 200")
 def a_probe_of_an_unknown_path(manifests):
     container(manifests)["livenessProbe"]["httpGet"]["path"] = "/healthz"
+
+
+@case(program.probes, "readinessProbe: 503 instead of 200 without broker and database")
+def a_producer_that_leaves_its_service_without_a_broker(manifests):
+    container(manifests)["readinessProbe"]["httpGet"]["path"] = "/readyz"
+
+
+@case(program.probes, "startupProbe: 200 instead of 503 without broker and database")
+def a_producer_that_gets_requests_before_it_can_write(manifests):
+    container(manifests)["startupProbe"]["httpGet"]["path"] = "/livez"
 
 
 @case(program.probes, "livenessProbe: 503 instead of 200 without broker and database")

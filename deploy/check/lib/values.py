@@ -134,6 +134,15 @@ def schedules(manifests: Manifests):
             yield f"{label(obj)}: unknown time zone {zone}"
 
 
+def drains(manifests: Manifests):
+    """Checks that the drain of a node does not fail a Job: its evicted pod must not count as a failure."""
+    ignore = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    for obj in manifests.of("Job", "CronJob"):
+        path = ("spec", "jobTemplate", "spec") if obj["kind"] == "CronJob" else ("spec",)
+        if ignore not in get(obj, *path, "podFailurePolicy", "rules", default=[]):
+            yield f"{label(obj)}: fails if its node is drained: its podFailurePolicy must ignore DisruptionTarget"
+
+
 def pod_security(manifests: Manifests):
     """Checks the Pod Security Standard `restricted`, and the project's own rules."""
     for namespace in manifests.of("Namespace"):

@@ -1,7 +1,8 @@
 //! Closes connections that send no complete request. The HTTP library has a deadline only for the first head of a
 //! connection. Its keep-alive timeout stops at the first byte of the next request.
 //!
-//! Rule of this file: an idle connection is closed after a timeout. A connection with an active request stays open.
+//! Rule of this file: an idle connection is closed after a timeout. A connection with an active request stays open. At the
+//! end of the process, each client is told that its connection closes.
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::Extensions;
@@ -17,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// How often all connections are checked.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a farewell looks whether it is over.
+const FAREWELL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// All open connections.
 pub(crate) struct Connections(Mutex<Vec<Weak<Connection>>>);
@@ -61,6 +65,12 @@ impl Connections {
         data.insert(connection);
     }
 
+    /// Whether an open connection has no active request.
+    fn any_idle(&self) -> bool {
+        let connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.iter().filter_map(Weak::upgrade).any(|connection| connection.state().active_requests == 0)
+    }
+
     fn sweep(&self, idle_timeout: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
@@ -71,6 +81,25 @@ impl Connections {
             }
             true
         });
+    }
+}
+
+/// The end of the API. A client that reuses its connection cannot know that the process stops. If the process closed the
+/// connection at once, a request on its way would fail. So each client first gets an answer with `Connection: close`.
+pub struct Farewell {
+    pub(crate) connections: Arc<Connections>,
+    /// How long clients without a request are waited for.
+    pub(crate) limit: Duration,
+}
+
+impl Farewell {
+    /// Waits until every connection without a request is closed, or until the limit. The answers must have
+    /// `Connection: close` already.
+    pub async fn wait(&self) {
+        let end = Instant::now() + self.limit;
+        while self.connections.any_idle() && Instant::now() < end {
+            tokio::time::sleep(FAREWELL_INTERVAL).await;
+        }
     }
 }
 

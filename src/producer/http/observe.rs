@@ -3,11 +3,12 @@
 use super::connections::{ActiveRequest, Connection, TrackedBody};
 use super::request_context::RequestContext;
 use super::request_metrics::{InFlight, RequestMetrics};
+use crate::stop::Stop;
 use crate::telemetry::spans::{self, Kind, Span, Value};
 use crate::telemetry::{TRAFFIC, is_request_logged};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use std::rc::Rc;
@@ -85,7 +86,13 @@ pub(crate) async fn observe(
     let (method, route) = (method(request.method()), route(request.path()));
     let context = Rc::new(RequestContext::from_headers(request.headers()));
     request.extensions_mut().insert(context.clone());
-    let result = next.call(request).await;
+    let stop = request.app_data::<web::Data<Stop>>().cloned();
+    let mut result = next.call(request).await;
+    if let Ok(response) = &mut result
+        && stop.is_some_and(|stop| stop.is_set())
+    {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let status = match &result {
         Ok(response) => response.status().as_u16(),
         Err(error) => error.as_response_error().status_code().as_u16(),
