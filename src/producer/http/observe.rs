@@ -86,10 +86,9 @@ pub(crate) async fn observe(
     let (method, route) = (method(request.method()), route(request.path()));
     let context = Rc::new(RequestContext::from_headers(request.headers()));
     request.extensions_mut().insert(context.clone());
-    let stop = request.app_data::<web::Data<Stop>>().cloned();
     let mut result = next.call(request).await;
     if let Ok(response) = &mut result
-        && stop.is_some_and(|stop| stop.is_set())
+        && response.request().app_data::<web::Data<Stop>>().is_some_and(|stop| stop.is_set())
     {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
