@@ -18,7 +18,7 @@ PLACES = [
     ("Cargo.lock", rf'^name = "contacts"\nversion = "{VERSION}"$'),
     ("Dockerfile", rf"^ARG VERSION={VERSION}$"),
     ("deploy/overlays/local/kustomization.yaml", rf"newTag: {VERSION} \}}"),
-    ("deploy/overlays/local/kustomization.yaml", rf"image contacts:{VERSION} "),
+    ("deploy/overlays/local/kustomization.yaml", rf"image docker.io/library/contacts:{VERSION}\. "),
     ("deploy/helm/contacts/Chart.yaml", rf"^version: {VERSION}$"),
     ("deploy/helm/contacts/Chart.yaml", rf"^appVersion: {VERSION}$"),
     ("docs/openapi.json", rf'^    "version": "{VERSION}"'),
