@@ -39,6 +39,7 @@ mod plans;
 mod poison;
 mod queues;
 mod recovery;
+mod rights;
 mod roles;
 mod rolling;
 mod scale;

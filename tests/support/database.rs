@@ -51,6 +51,10 @@ impl Database {
         Self::connect(url).batch_execute(sql).unwrap();
     }
 
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// Host and port.
     pub fn address(&self) -> String {
         host_and_port(&self.url, 5432)
