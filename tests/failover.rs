@@ -11,6 +11,7 @@ use contacts::store::postgres::Postgres;
 use contacts::store::{Direction, Store, StoreError};
 use contacts::telemetry::{Component, Health};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -129,6 +130,39 @@ fn a_database_that_freezes_holds_nobody() {
     proxy.close_connections();
     proxy.clear_faults();
     eventually("the database is used again", || apply(&store, update(contact, 3, "Caio")).ok());
+}
+
+/// A server that is slow to accept connections, as after a failover: several are being opened at the same time. Each of them
+/// needs its deadline.
+#[test]
+fn connections_that_were_opened_at_the_same_time_have_a_deadline() {
+    let database = Database::new();
+    Postgres::new(&database.settings()).unwrap().migrate(Direction::Up).unwrap();
+    let proxy = Proxy::to(database.address());
+    let url = proxy.rewrite_url(&database.url);
+    let read_on_all = |store: &Arc<Postgres>| {
+        let (sender, results) = std::sync::mpsc::channel();
+        for _ in 0..3 {
+            let (store, sender) = (store.clone(), sender.clone());
+            std::thread::spawn(move || sender.send(store.contact(new_contact())));
+        }
+        results
+    };
+    let store = Arc::new(Postgres::new(&settings(Url::from(url.as_str()))).unwrap());
+    proxy.stall(true);
+    let reads = read_on_all(&store);
+    // A connection waits a second for the one before it.
+    eventually("two connections are being opened", || (proxy.opened_connections() > 1).then_some(()));
+    proxy.stall(false);
+    for _ in 0..3 {
+        reads.recv_timeout(MAX_WAIT).unwrap().unwrap();
+    }
+    proxy.stall(true);
+    let reads = read_on_all(&store);
+    for _ in 0..3 {
+        let read = reads.recv_timeout(MAX_WAIT).expect("a read is not held");
+        assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The shortest connect timeout of libpq.
@@ -66,7 +66,7 @@ impl Manager {
         let (connection, socket) = establish(&self.url, &self.ports, &self.watchdog, self.open_timeout);
         let mut connection = connection.map_err(Error::ConnectionError)?;
         if socket.is_none() && !self.has_unknown_socket.swap(true, Ordering::Relaxed) {
-            tracing::debug!("the socket of a database connection is not known: its statements have no deadline here");
+            tracing::warn!("the socket of a database connection is not known: its statements have no deadline here");
         }
         connection.set_instrumentation(self.watchdog.watch(socket, self.statement_timeout));
         Ok(connection)
@@ -210,27 +210,49 @@ fn has_valid_percent_encoding(url: &str) -> bool {
     url.split('%').skip(1).all(digits)
 }
 
-/// Connects, and finds the socket of the connection. libpq does not show it, so it is the socket that is new.
+/// Connects, and finds the socket of the connection. libpq does not show it, so it is the socket that is new. If another one
+/// is new, too, the connection is opened again while no other is being opened.
 fn establish(
     url: &str,
     ports: &[u16],
     watchdog: &Watchdog,
     limit: Duration,
 ) -> (ConnectionResult<PgConnection>, Option<Socket>) {
-    let _turn = wait_for_turn();
+    let turn = wait_for_turn();
+    let together = OPENING.read().unwrap_or_else(PoisonError::into_inner);
+    let (connection, mut sockets) = open(url, ports, watchdog, limit);
+    drop((together, turn));
+    if sockets.len() < 2 {
+        return (connection, sockets.pop());
+    }
+    drop((connection, sockets));
+    let _alone = OPENING.write().unwrap_or_else(PoisonError::into_inner);
+    let (connection, mut sockets) = open(url, ports, watchdog, limit);
+    let socket = if sockets.len() == 1 { sockets.pop() } else { None };
+    (connection, socket)
+}
+
+/// Whoever opens a connection reads it. Whoever must be alone writes it.
+static OPENING: RwLock<()> = RwLock::new(());
+
+/// Connects, and returns the sockets that are new and can be its own.
+fn open(
+    url: &str,
+    ports: &[u16],
+    watchdog: &Watchdog,
+    limit: Duration,
+) -> (ConnectionResult<PgConnection>, Vec<Socket>) {
     let before: HashSet<PathBuf> = open_sockets().into_iter().map(|(_, name)| name).collect();
     let ports = ports.to_vec();
-    let find = move || {
+    let find = Arc::new(move || {
         let is_new = |(_, name): &(RawFd, PathBuf)| !before.contains(name);
         let mut new: Vec<Socket> =
             open_sockets().into_iter().filter(is_new).filter_map(|(number, _)| duplicate(number)).collect();
         if new.len() > 1 {
             new.retain(|socket| leads_to(socket, &ports));
         }
-        // Two are not one: another connection was opened at the same time.
-        if new.len() == 1 { new.pop() } else { None }
-    };
-    let find = Arc::new(find);
+        new
+    });
     let connection = watchdog.while_opening(
         limit,
         {
@@ -239,12 +261,12 @@ fn establish(
         },
         || PgConnection::establish(url),
     );
-    let socket = connection.is_ok().then(|| find()).flatten();
-    (connection, socket)
+    let sockets = if connection.is_ok() { find() } else { Vec::new() };
+    (connection, sockets)
 }
 
-/// One connection is opened at a time, so that no other is new, too. But a host that does not answer must not keep the other
-/// connections waiting.
+/// One connection is opened at a time, so that usually no other is new, too. But a host that does not answer must not keep the
+/// other connections waiting.
 fn wait_for_turn() -> Option<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::new(());
     let started = Instant::now();

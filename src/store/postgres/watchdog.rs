@@ -7,6 +7,7 @@
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use socket2::Socket;
+use std::collections::HashMap;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -29,14 +30,15 @@ struct Shared {
     sessions: Mutex<Vec<Weak<Session>>>,
     /// How often the server was found read-only. Connections of before are left.
     generation: AtomicU64,
-    /// The connection that is being opened.
-    opening: Mutex<Option<Opening>>,
+    /// The connections that are being opened, by a number.
+    opening: Mutex<HashMap<u64, Opening>>,
+    opened: AtomicU64,
 }
 
 /// A connection that is being opened. Its socket is not known yet.
 struct Opening {
     deadline: Instant,
-    find: Box<dyn Fn() -> Option<Socket> + Send>,
+    find: Box<dyn Fn() -> Vec<Socket> + Send>,
 }
 
 impl Watchdog {
@@ -46,6 +48,7 @@ impl Watchdog {
             sessions: Mutex::default(),
             generation: AtomicU64::new(0),
             opening: Mutex::default(),
+            opened: AtomicU64::new(0),
         });
         let watched = Arc::downgrade(&shared);
         std::thread::Builder::new().name("sql-watchdog".into()).spawn(move || {
@@ -59,18 +62,20 @@ impl Watchdog {
         Ok(Self { shared })
     }
 
-    /// Runs `open`, which opens a connection. After `limit`, closes the socket that `find` finds. libpq has a timeout for
-    /// the login, but a pooler may accept it and then let the first statement wait.
+    /// Runs `open`, which opens a connection. After `limit`, closes the sockets that `find` finds. libpq has a timeout for
+    /// the login, but a pooler may accept it and then let the first statement wait. If other connections are being opened,
+    /// too, theirs can be among the sockets: they lead to the same server and are opened again.
     pub(super) fn while_opening<T>(
         &self,
         limit: Duration,
-        find: impl Fn() -> Option<Socket> + Send + 'static,
+        find: impl Fn() -> Vec<Socket> + Send + 'static,
         open: impl FnOnce() -> T,
     ) -> T {
         let opening = Opening { deadline: Instant::now() + limit, find: Box::new(find) };
-        *self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner) = Some(opening);
+        let number = self.shared.opened.fetch_add(1, Ordering::Relaxed);
+        self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner).insert(number, opening);
         let result = open();
-        *self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         result
     }
 
@@ -132,17 +137,18 @@ impl Shared {
 
 impl Shared {
     fn close_opening(&self) {
-        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Opening { deadline, find }) = &*opening
-            && *deadline < Instant::now()
-        {
-            if let Some(socket) = find() {
+        let now = Instant::now();
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, opening| {
+            let in_time = now < opening.deadline;
+            if !in_time {
                 tracing::warn!("the database did not open a connection in time: it is closed");
-                // This fails if the socket is closed already.
-                let _ = socket.shutdown(Shutdown::Both);
+                for socket in (opening.find)() {
+                    // This fails if the socket is closed already.
+                    let _ = socket.shutdown(Shutdown::Both);
+                }
             }
-            *opening = None;
-        }
+            in_time
+        });
     }
 }
 
