@@ -20,6 +20,7 @@ use contacts::store::{
     Operation, Pruned, Store, StoreError,
 };
 use contacts::telemetry::Health;
+use std::collections::HashSet;
 use std::num::NonZeroU128;
 use std::process::{Command as ProcessCommand, Stdio};
 use std::sync::Arc;
@@ -62,6 +63,9 @@ impl Store for CrashingStore {
     }
     fn duplicates(&self, by: DuplicatesBy, from: Option<&str>, limit: u32) -> Result<DuplicatePage, StoreError> {
         self.store.duplicates(by, from, limit)
+    }
+    fn locked(&self, contacts: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
+        self.store.locked(contacts)
     }
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
         self.store.record_failure(failed)
@@ -407,23 +411,40 @@ fn a_database_that_cannot_write_dead_letters_no_message() {
 }
 
 #[test]
-fn a_locked_row_delays_only_its_own_commands() {
+fn locked_rows_delay_only_their_own_commands_and_are_no_outage() {
     let stack = Stack::new();
-    let settings = [("CONTACTS__CONSUMER__HOLD", "100ms"), ("CONTACTS__CONSUMER__WORKERS", "1")];
-    let consumer = stack.start_with("consumer", &settings);
-    let locked = create(new_contact(), "Ana");
-    stack.publish([Message::new(&locked)]);
-    eventually("the contact exists", || (stack.database.count("contacts") == 1).then_some(()));
+    let mut consumer = stack.start_with("consumer", &[("CONTACTS__CONSUMER__WORKERS", "1")]);
+    let admin = consumer.admin();
+    let metric = |name: &str| -> u32 {
+        let metrics = admin.get("/metrics").body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        value.trim().parse().unwrap()
+    };
+    let timeouts = || metric("contacts_consumer_apply_failures_total{class=\"locked\"}");
+    let deferrals = || metric("contacts_consumer_messages_total{outcome=\"postponed\"}");
+    let locked: Vec<Command> = (0..12).map(|_| create(new_contact(), "Ana")).collect();
+    stack.publish(locked.iter().map(Message::new));
+    eventually("the contacts exist", || (stack.database.count("contacts") == 12).then_some(()));
     let lock = stack.database.open_transaction("SELECT * FROM contacts FOR UPDATE");
-    let waiting = update(locked.contact_id, 5, "Bia");
-    let others: Vec<Command> = (0..20).map(|_| create(new_contact(), "Caio")).collect();
-    let mut messages: Vec<Message> = others.iter().map(Message::new).collect();
-    messages.insert(10, Message::new(&waiting));
-    stack.publish(messages);
-    eventually("the other commands are applied", || (stack.database.count("contacts") == 21).then_some(()));
+    stack.publish(locked.iter().map(|command| Message::new(&update(command.contact_id, 5, "Bia"))));
+    eventually("a batch waits for a lock in vain", || (timeouts() > 0).then_some(()));
+    // The commands of the locked rows return every 100 ms. No batch waits for them again.
+    for round in 1..=20 {
+        stack.publish([Message::new(&create(new_contact(), "Caio"))]);
+        let applied = || (stack.database.count("contacts WHERE name = 'Caio'") == round).then_some(());
+        eventually("another command is applied", applied);
+    }
+    // The first wave can be spread over some batches.
+    let (first_wave, before) = (timeouts(), deferrals());
+    assert!(first_wave <= 12, "batches wait for the same locks again and again: {first_wave}");
+    eventually("the commands are deferred again", || (deferrals() > before + 24).then_some(()));
+    assert_eq!(timeouts(), first_wave);
+    assert_eq!(admin.get("/readyz").status, 200);
+    assert!(!consumer.log().contains("the database cannot be used"), "{}", consumer.log());
+    assert_eq!(consumer.log_lines("another session has locked contacts in the database: their changes wait").len(), 1);
     assert_eq!(stack.database.count("contacts WHERE name = 'Bia'"), 0);
     drop(lock);
-    eventually("the update is applied", || (stack.database.count("contacts WHERE name = 'Bia'") == 1).then_some(()));
+    eventually("the updates are applied", || (stack.database.count("contacts WHERE name = 'Bia'") == 12).then_some(()));
     assert_eq!(stack.broker.depth(QueueKind::DeadLetter), 0);
     consumer.terminate();
 }

@@ -7,15 +7,16 @@ use super::disposition::Disposition;
 use super::observe::{ApplyErrorClass, MessageSpan, PausedWorker};
 use super::{REDELIVERY_LIMIT, REQUEUE_LIMIT, Shared, Unfinished};
 use crate::backoff::Backoff;
-use crate::domain::{Attempt, Command, FailedOperation, OperationId, Origin, Outcome, Reason};
+use crate::domain::{Attempt, Command, ContactId, FailedOperation, OperationId, Origin, Outcome, Reason};
 use crate::message::{Message, Undecodable};
 use crate::queue::Delivery;
 use crate::store::StoreError;
 use crate::telemetry::spans::{self, Kind, Span, Value};
 use crate::telemetry::trace::{TRACEPARENT, Trace};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU128;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
 
 pub(super) struct BatchApplier<'a> {
@@ -55,6 +56,14 @@ impl Failure {
             Self::Panicked => self.reason().sentence().to_owned(),
         }
     }
+}
+
+/// What became of a part of a batch.
+enum Applied {
+    All(Vec<Outcome>),
+    Failed(Failure),
+    /// Nothing is applied, because another session has locked these contacts.
+    Locked(HashSet<ContactId>),
 }
 
 /// Where the command of a message comes from, if this attempt finishes it.
@@ -127,7 +136,8 @@ impl<'a> BatchApplier<'a> {
                 }
             }
         }
-        let mut applied = if attempts.is_empty() { Vec::new() } else { self.bisect(&attempts)? }.into_iter();
+        let locked = self.still_locked(&attempts);
+        let mut applied = self.apply_unlocked(attempts, &locked)?.into_iter();
         Ok(dispositions.into_iter().filter_map(|disposition| disposition.or_else(|| applied.next())).collect())
     }
 
@@ -136,7 +146,7 @@ impl<'a> BatchApplier<'a> {
     fn record_failure(&mut self, failed: &FailedOperation) -> Result<(), Unfinished> {
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.shared.store.record_failure(failed))) {
-                Ok(Err(StoreError::Unavailable(why))) => {
+                Ok(Err(StoreError::Unavailable(why) | StoreError::Locked(why))) => {
                     self.shared.metrics.record_apply_error(ApplyErrorClass::Unavailable);
                     self.wait(&why)?;
                 }
@@ -153,11 +163,44 @@ impl<'a> BatchApplier<'a> {
         }
     }
 
+    /// The contacts of these attempts that were locked when a worker last tried, and still are. To find that out costs less
+    /// than to wait for the lock again.
+    fn still_locked(&self, attempts: &[Attempt]) -> HashSet<ContactId> {
+        let mut locked = self.shared.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        if locked.is_empty() {
+            return HashSet::new();
+        }
+        let known: Vec<ContactId> =
+            attempts.iter().map(|attempt| attempt.command.contact_id).filter(|id| locked.contains(id)).collect();
+        // If the store does not answer, applying the attempts finds out why.
+        let still = match known.as_slice() {
+            [] => HashSet::new(),
+            known => self.shared.store.locked(known).unwrap_or_default(),
+        };
+        locked.retain(|id| still.contains(id) || !known.contains(id));
+        still
+    }
+
+    /// Applies the attempts whose contacts are not locked, and defers the others.
+    fn apply_unlocked(
+        &mut self,
+        mut attempts: Vec<Attempt>,
+        locked: &HashSet<ContactId>,
+    ) -> Result<Vec<Disposition>, Unfinished> {
+        let is_locked: Vec<bool> =
+            attempts.iter().map(|attempt| locked.contains(&attempt.command.contact_id)).collect();
+        attempts.retain(|attempt| !locked.contains(&attempt.command.contact_id));
+        let mut applied = if attempts.is_empty() { Vec::new() } else { self.bisect(&attempts)? }.into_iter();
+        let disposition = |locked| if locked { Some(Disposition::Deferred) } else { applied.next() };
+        Ok(is_locked.into_iter().filter_map(disposition).collect())
+    }
+
     /// Applies the attempts. If the store cannot apply all of them together, applies each half separately.
     fn bisect(&mut self, attempts: &[Attempt]) -> Result<Vec<Disposition>, Unfinished> {
         let failure = match self.apply_with_retries(attempts) {
-            Ok(Ok(outcomes)) => return Ok(outcomes.into_iter().map(Disposition::from).collect()),
-            Ok(Err(failure)) => Some(failure),
+            Ok(Applied::All(outcomes)) => return Ok(outcomes.into_iter().map(Disposition::from).collect()),
+            Ok(Applied::Locked(contacts)) => return self.apply_unlocked(attempts.to_vec(), &contacts),
+            Ok(Applied::Failed(failure)) => Some(failure),
             // The store can apply another batch, so a command of this batch blocks it.
             Err(Unfinished::Deferred) if self.shared.store.probe().is_ok() => None,
             Err(unfinished) => return Err(unfinished),
@@ -170,16 +213,17 @@ impl<'a> BatchApplier<'a> {
                 "command cannot be applied"
             );
             let must_fail = Attempt { must_fail: Some(failure.reason()), ..attempt.clone() };
-            let recorded = self.apply_with_retries(std::slice::from_ref(&must_fail))?;
-            if recorded.is_err() {
-                // The store cannot even read what it needs to record the failure in the usual way.
-                self.record_failure(&failed_operation(attempt, failure.reason()))?;
-            }
-            // The dead letter has the reason even if the store could not record it.
-            let outcome = match recorded.ok().and_then(|outcomes| outcomes.first().copied()) {
-                Some(outcome) => outcome,
-                None => Outcome::Failed(failure.reason()),
+            let recorded = match self.apply_with_retries(std::slice::from_ref(&must_fail))? {
+                Applied::All(outcomes) => outcomes.first().copied(),
+                Applied::Locked(_) => return Ok(vec![Disposition::Deferred]),
+                Applied::Failed(_) => {
+                    // The store cannot even read what it needs to record the failure in the usual way.
+                    self.record_failure(&failed_operation(attempt, failure.reason()))?;
+                    None
+                }
             };
+            // The dead letter has the reason even if the store could not record it.
+            let outcome = recorded.unwrap_or(Outcome::Failed(failure.reason()));
             return Ok(vec![Disposition::Decided(outcome, failure.detail())]);
         }
         if attempts.len() == 1 {
@@ -196,7 +240,7 @@ impl<'a> BatchApplier<'a> {
     }
 
     /// Retries until the store applies the attempts or rejects them.
-    fn apply_with_retries(&mut self, attempts: &[Attempt]) -> Result<Result<Vec<Outcome>, Failure>, Unfinished> {
+    fn apply_with_retries(&mut self, attempts: &[Attempt]) -> Result<Applied, Unfinished> {
         loop {
             let (began, started) = (SystemTime::now(), Instant::now());
             match catch_unwind(AssertUnwindSafe(|| self.shared.store.apply(attempts))) {
@@ -206,10 +250,19 @@ impl<'a> BatchApplier<'a> {
                     self.record_spans(attempts, began);
                     self.end_wait();
                     self.shared.report_available();
-                    return Ok(Ok(outcomes));
+                    return Ok(Applied::All(outcomes));
                 }
                 Ok(Err(StoreError::Unavailable(why))) => {
                     self.shared.metrics.record_apply_error(ApplyErrorClass::Unavailable);
+                    self.wait(&why)?;
+                }
+                Ok(Err(StoreError::Locked(why))) => {
+                    self.shared.metrics.record_apply_error(ApplyErrorClass::Locked);
+                    if let Some(contacts) = self.find_locked(attempts) {
+                        self.end_wait();
+                        return Ok(Applied::Locked(contacts));
+                    }
+                    // No contact, but perhaps the whole table.
                     self.wait(&why)?;
                 }
                 Ok(Err(StoreError::Misconfigured(why))) => {
@@ -219,15 +272,30 @@ impl<'a> BatchApplier<'a> {
                 }
                 Ok(Err(StoreError::Rejected(why))) => {
                     self.shared.metrics.record_apply_error(ApplyErrorClass::Rejected);
-                    return Ok(Err(Failure::Rejected(why)));
+                    return Ok(Applied::Failed(Failure::Rejected(why)));
                 }
                 // A wrong number of outcomes is a bug of the store, like a panic.
                 Ok(Ok(_)) | Err(_) => {
                     self.shared.metrics.record_apply_error(ApplyErrorClass::Panicked);
-                    return Ok(Err(Failure::Panicked));
+                    return Ok(Applied::Failed(Failure::Panicked));
                 }
             }
         }
+    }
+
+    /// The contacts of these attempts that another session has locked.
+    fn find_locked(&self, attempts: &[Attempt]) -> Option<HashSet<ContactId>> {
+        let contacts: Vec<ContactId> = attempts.iter().map(|attempt| attempt.command.contact_id).collect();
+        let found = self.shared.store.locked(&contacts).ok().filter(|found| !found.is_empty())?;
+        let mut locked = self.shared.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        if locked.is_empty() {
+            tracing::warn!(
+                contacts = found.len(),
+                "another session has locked contacts in the database: their changes wait"
+            );
+        }
+        locked.extend(&found);
+        Some(found)
     }
 
     /// Waits before the next retry. Fails if the batch was held for too long or if the role stops.

@@ -12,12 +12,14 @@ mod settle;
 mod worker;
 
 use crate::config::{ConsumerSettings, RetrySettings};
+use crate::domain::ContactId;
 use crate::queue::{Publisher, Queue};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::{Component, Health};
 pub use lag::LagTracker;
 use observe::Metrics;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use worker::Worker;
@@ -49,6 +51,8 @@ struct Shared {
     lag: LagTracker,
     /// Locked by the one worker that takes redelivered messages.
     quarantine: Mutex<()>,
+    /// Contacts that another session had locked when a worker last tried.
+    locked: Mutex<HashSet<ContactId>>,
     metrics: Metrics,
     stop: Stop,
 }
@@ -83,6 +87,7 @@ pub fn start(
         database: health.component("database"),
         lag,
         quarantine: Mutex::new(()),
+        locked: Mutex::default(),
         metrics: Metrics::new(),
         stop: stop.clone(),
     });

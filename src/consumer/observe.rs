@@ -27,10 +27,11 @@ pub(super) enum ApplyErrorClass {
     Rejected,
     Misconfigured,
     Panicked,
+    Locked,
 }
 
 /// The values of the metrics' label `class`, in the order of [`ApplyErrorClass`].
-const CLASSES: [&str; 4] = ["unavailable", "rejected", "misconfigured", "panicked"];
+const CLASSES: [&str; 5] = ["unavailable", "rejected", "misconfigured", "panicked", "locked"];
 
 /// Counts one worker as paused until it is dropped.
 pub(super) struct PausedWorker(Gauge);

@@ -103,7 +103,7 @@ impl Worker {
                 self.shared.stop.misconfigured(why);
                 false
             }
-            Err(StoreError::Unavailable(why) | StoreError::Rejected(why)) => {
+            Err(StoreError::Unavailable(why) | StoreError::Locked(why) | StoreError::Rejected(why)) => {
                 self.shared.report_unavailable(&why);
                 false
             }

@@ -97,7 +97,9 @@ impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Misconfigured(reason) => Self::Misconfigured(reason),
-            StoreError::Unavailable(reason) | StoreError::Rejected(reason) => Self::Failed(reason),
+            StoreError::Unavailable(reason) | StoreError::Locked(reason) | StoreError::Rejected(reason) => {
+                Self::Failed(reason)
+            }
         }
     }
 }
@@ -443,7 +445,7 @@ fn export_lag(exporter: &MetricsExporter) -> LagTracker {
 fn require_schema(store: &dyn Store) -> Result<(), RunError> {
     match store.check() {
         Err(error @ StoreError::Misconfigured(_)) => Err(error.into()),
-        Err(StoreError::Unavailable(reason) | StoreError::Rejected(reason)) => {
+        Err(StoreError::Unavailable(reason) | StoreError::Locked(reason) | StoreError::Rejected(reason)) => {
             tracing::warn!(reason, "database is not available yet");
             Ok(())
         }

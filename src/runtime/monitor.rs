@@ -73,7 +73,7 @@ pub(super) fn start(
             let (is_up, is_current) = match checked {
                 Ok(()) => (1.0, 1.0),
                 Err(StoreError::Misconfigured(_)) => (1.0, 0.0),
-                Err(StoreError::Unavailable(_) | StoreError::Rejected(_)) => (0.0, f64::NAN),
+                Err(StoreError::Unavailable(_) | StoreError::Locked(_) | StoreError::Rejected(_)) => (0.0, f64::NAN),
             };
             database_error.set(checked.err().map(|error| error.to_string()));
             up.set(is_up);

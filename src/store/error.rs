@@ -12,6 +12,9 @@ pub enum StoreError {
     /// It may work later: the database is unreachable or overloaded, a deadlock, a full disk.
     #[error("{0}")]
     Unavailable(String),
+    /// Another session holds a lock for longer than a batch waits.
+    #[error("{0}")]
+    Locked(String),
     /// The data of a command in the batch violates a constraint of the schema.
     #[error("{0}")]
     Rejected(String),
@@ -50,6 +53,8 @@ impl From<DieselError> for StoreError {
                     | DatabaseErrorKind::ForeignKeyViolation
                     | DatabaseErrorKind::ExclusionViolation
                     | DatabaseErrorKind::RestrictViolation => Self::Rejected(message),
+                    // diesel does not show the code of this error.
+                    _ if message.starts_with("canceling statement due to lock timeout") => Self::Locked(message),
                     _ => Self::Unavailable(message),
                 }
             }

@@ -23,6 +23,7 @@ use crate::domain::{
     Attempt, ChangedMembers, Contact, ContactId, Erasure, FailedOperation, Fingerprint, NameKey, OperationId,
     OperationKind, Origin, Outcome, Patch, Phone, Status, Timestamp,
 };
+use std::collections::HashSet;
 use std::num::NonZeroU128;
 
 /// A finished operation.
@@ -89,6 +90,9 @@ pub trait Store: Send + Sync {
     /// Applies a batch in one transaction and commits it. Returns one outcome for each attempt, in order. On an error,
     /// nothing of the batch is written.
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Which of these contacts another session has locked. It does not wait for the locks.
+    fn locked(&self, contacts: &[ContactId]) -> Result<HashSet<ContactId>, StoreError>;
 
     /// Records an operation that failed before it could be applied. If it is finished already, nothing changes.
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError>;

@@ -452,7 +452,7 @@ fn retry<T, E: Into<SubjectError>>(
     loop {
         tries += 1;
         match work(sources).map_err(Into::into) {
-            Err(SubjectError::Store(StoreError::Unavailable(_))) if tries < MAX_TRIES => {
+            Err(SubjectError::Store(StoreError::Unavailable(_) | StoreError::Locked(_))) if tries < MAX_TRIES => {
                 if sources.stop.sleep(Duration::from_millis(50) * tries) {
                     return Err(interrupted().into());
                 }

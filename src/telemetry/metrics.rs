@@ -100,7 +100,7 @@ catalogue! {
     APPLY_DURATION = "contacts_consumer_apply_duration_seconds", Kind::Histogram(LATENCY_BUCKETS), [],
         "Duration of the SQL transaction of a batch, in seconds.";
     APPLY_FAILURES = "contacts_consumer_apply_failures_total", Kind::Counter, ["class"],
-        "Transactions that were not committed, by class: unavailable (the worker tries again), rejected (because of the data), misconfigured, panicked.";
+        "Transactions that were not committed, by class: unavailable (the worker tries again), rejected (because of the data), misconfigured, panicked, locked (another session held a lock).";
     MESSAGES = "contacts_consumer_messages_total", Kind::Counter, ["outcome"],
         "Messages that were settled, by outcome: applied, superseded, duplicate, retried, `postponed` (deferred: SQL is unavailable or a row is locked) or failed.";
     DEAD_LETTERS = "contacts_consumer_dead_letters_total", Kind::Counter, ["reason"],

@@ -38,7 +38,7 @@ impl Reader {
                 tracing::error!(why, "a read failed");
                 Err(Problem::new(Kind::Internal, "This version cannot read the data."))
             }
-            Ok(Err(StoreError::Unavailable(why))) => {
+            Ok(Err(StoreError::Unavailable(why) | StoreError::Locked(why))) => {
                 tracing::warn!(why, "a read failed");
                 Err(Problem::reads_unavailable())
             }

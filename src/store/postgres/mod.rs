@@ -33,6 +33,7 @@ use listing::{Estimate, Explain, ListContacts};
 use rows::{ContactRow, FinishedOperationRow, OperationRow};
 use schema::{contacts, erasure_key, erasures, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
+use std::collections::HashSet;
 use std::num::NonZeroU128;
 use uuid::Uuid;
 
@@ -287,6 +288,16 @@ fn expected_rows(plan: &[String]) -> Option<u64> {
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
         self.writes.get()?.transaction(|connection| apply_in(connection, batch, self.keep_old_values))
+    }
+
+    fn locked(&self, contacts: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
+        let statement = diesel::sql_query(
+            "SELECT id FROM contacts WHERE id = ANY($1) \
+             AND id NOT IN (SELECT id FROM contacts WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
+        );
+        let ids: Vec<Uuid> = contacts.iter().map(|id| id.uuid()).collect();
+        let rows: Vec<ExistingRow> = statement.bind::<Array<SqlUuid>, _>(ids).load(&mut *self.writes.get()?)?;
+        Ok(rows.into_iter().filter_map(|row| row.id.map(ContactId::new)).collect())
     }
 
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {

@@ -30,6 +30,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use listing::{CountContacts, ListContacts};
 use rows::{ContactRow, FinishedOperationRow, NewContact, NewOperation, OperationRow, blob, micros, timestamp, uuid};
 use schema::{contacts, erasure_key, erasures, operations, retention};
+use std::collections::HashSet;
 use std::num::NonZeroU128;
 use std::path::Path;
 use std::time::Duration;
@@ -234,6 +235,11 @@ fn read_page(
 impl Store for Sqlite {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
         self.writes.get()?.immediate_transaction(|connection| apply_in(connection, batch, self.keep_old_values))
+    }
+
+    fn locked(&self, _: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
+        // SQLite locks the whole database.
+        Ok(HashSet::new())
     }
 
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError> {
