@@ -709,10 +709,13 @@ fn a_migration_adds_missing_name_keys<D: TestDatabase>() {
     apply(store, &all.iter().collect::<Vec<_>>());
     apply(store, &[&delete(all[7].contact_id, 9)]);
     database.execute("UPDATE contacts SET name_key = NULL");
+    // A name that an older version accepted.
+    database.execute("UPDATE contacts SET name = 'João \u{202e} Velho' WHERE name = 'João 5'");
     assert!(names(store, &named("joao")).is_empty());
     assert_eq!(store.migrate(Direction::Up).unwrap().len(), 0);
     assert_eq!(store.contacts(&named("JOAO"), None, 5000).unwrap().len(), 2099);
     assert_eq!(names(store, &named("joão 1234")), ["João 1234"]);
+    assert_eq!(names(store, &named("velho")), ["João \u{202e} Velho"]);
     // Names in another order than the ids.
     let others: Vec<Command> = (0..2100).rev().map(|number| create_at(11, &format!("{number:04} Zé"))).collect();
     apply(store, &others.iter().collect::<Vec<_>>());
@@ -855,14 +858,15 @@ fn pruned_commands_take_no_effect_again<D: TestDatabase>() {
     let horizon = of_deleted[0].accepted_at + chrono::TimeDelta::days(1);
     // The operations were accepted long ago, but finished just now. So they are not old enough.
     store.set_pruned_before(horizon).unwrap();
-    assert_eq!(store.prune(100).unwrap(), Pruned { operations: 0, tombstones: 1 });
+    assert_eq!(store.prune(100).unwrap(), Pruned { operations: 0, tombstones: 1, digests: 0 });
     let now = Timestamp::from_timestamp_micros(chrono::Utc::now().timestamp_micros()).unwrap();
     let later = now + chrono::TimeDelta::days(1);
     store.set_pruned_before(later).unwrap();
     store.set_pruned_before(horizon).unwrap();
     assert_eq!(store.pruned_before().unwrap(), Some(later), "the horizon does not move back");
-    assert_eq!(store.prune(4).unwrap(), Pruned { operations: 4, tombstones: 0 });
-    assert_eq!(store.prune(4).unwrap(), Pruned { operations: 2, tombstones: 0 });
+    assert_eq!(store.prune(4).unwrap(), Pruned { operations: 4, tombstones: 0, digests: 0 });
+    assert_eq!(store.prune(4).unwrap(), Pruned { operations: 2, tombstones: 0, digests: 0 });
+    assert_eq!(store.prune(4).unwrap(), Pruned { operations: 0, tombstones: 0, digests: 1 });
     assert_eq!(store.prune(4).unwrap(), Pruned::default());
     assert_eq!(store.contact(deleted).unwrap(), None);
     assert_eq!(store.operation(of_deleted[0].operation_id).unwrap(), None);

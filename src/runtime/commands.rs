@@ -57,15 +57,20 @@ pub fn prune(settings: &Settings, older_than: Duration, batch: u32, data_dir: Op
     store.set_pruned_before(horizon)?;
     let (mut sum, mut last_report) = (Pruned::default(), Instant::now());
     let report = |sum: Pruned, done| {
-        let Pruned { operations, tombstones } = sum;
+        let Pruned { operations, tombstones, digests } = sum;
         let so_far = if done { "" } else { " so far" };
         // Standard output may be closed.
-        let _ = writeln!(std::io::stdout(), "pruned {operations} operations and {tombstones} deleted contacts{so_far}");
+        let _ = writeln!(
+            std::io::stdout(),
+            "pruned {operations} operations and {tombstones} deleted contacts, \
+             and the digests of {digests} failed operations{so_far}"
+        );
     };
     loop {
         let step = store.prune(batch)?;
         sum.operations += step.operations;
         sum.tombstones += step.tombstones;
+        sum.digests += step.digests;
         if step == Pruned::default() {
             report(sum, true);
             return Ok(());

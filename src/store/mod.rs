@@ -62,6 +62,8 @@ pub struct Pruned {
     pub operations: usize,
     /// Tombstones.
     pub tombstones: usize,
+    /// Digests of the requests of failed operations, which stay.
+    pub digests: usize,
 }
 
 /// The direction of a migration.

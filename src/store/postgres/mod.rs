@@ -203,7 +203,7 @@ fn add_name_keys_after(connection: &mut PgConnection, after: Uuid) -> QueryResul
         .select((contacts::id, contacts::name))
         .load(connection)?;
     let last = rows.last().map(|(id, _)| *id);
-    let key = |name: Option<String>| Name::parse(&name?).ok().map(|name| NameKey::of(&name));
+    let key = |name: Option<String>| Name::from_accepted(&name?).ok().map(|name| NameKey::of(&name));
     let (ids, keys): (Vec<Uuid>, Vec<Option<NameKey>>) = rows.into_iter().map(|(id, name)| (id, key(name))).unzip();
     let keys: Vec<Option<&str>> = keys.iter().map(|key| key.as_ref().map(NameKey::as_str)).collect();
     diesel::sql_query(
@@ -455,13 +455,17 @@ impl Store for Postgres {
         );
         let operations =
             operations.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
+        let mut digests = 0;
         if operations == 0 {
             // A failed operation stays, without the digest of its request.
-            let digests = diesel::sql_query(
+            let statement = diesel::sql_query(
                 "UPDATE operations SET fingerprint = NULL WHERE id IN (SELECT id FROM operations WHERE completed_at < $1 \
                  AND accepted_at < $1 AND status = 'failed' AND fingerprint IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED)",
             );
-            digests.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
+            digests = statement
+                .bind::<Timestamptz, _>(horizon)
+                .bind::<BigInt, _>(i64::from(limit))
+                .execute(&mut connection)?;
         }
         let tombstones = diesel::sql_query(
             "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE deleted_at < $1 AND created_at < $1 \
@@ -469,7 +473,7 @@ impl Store for Postgres {
         );
         let tombstones =
             tombstones.bind::<Timestamptz, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(&mut connection)?;
-        Ok(Pruned { operations, tombstones })
+        Ok(Pruned { operations, tombstones, digests })
     }
 
     fn now(&self) -> Result<Timestamp, StoreError> {

@@ -162,7 +162,7 @@ fn add_name_keys_after(connection: &mut SqliteConnection, after: Vec<u8>) -> Que
         .select((contacts::id, contacts::name))
         .load(connection)?;
     for (id, name) in &rows {
-        if let Ok(name) = Name::parse(name.as_deref().unwrap_or_default()) {
+        if let Ok(name) = Name::from_accepted(name.as_deref().unwrap_or_default()) {
             let row = diesel::update(contacts::table.find(id));
             let key = NameKey::of(&name);
             let words = words_with_spaces(key.as_str());
@@ -398,13 +398,15 @@ impl Store for Sqlite {
             );
             let operations =
                 operations.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
+            let mut digests = 0;
             if operations == 0 {
                 // A failed operation stays, without the digest of its request.
-                let digests = diesel::sql_query(
+                let statement = diesel::sql_query(
                     "UPDATE operations SET fingerprint = NULL WHERE id IN (SELECT id FROM operations WHERE completed_at < ?1 \
                      AND accepted_at < ?1 AND status = 'failed' AND fingerprint IS NOT NULL LIMIT ?2)",
                 );
-                digests.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
+                digests = statement
+.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
             }
             let tombstones = diesel::sql_query(
                 "DELETE FROM contacts WHERE id IN (SELECT id FROM contacts WHERE deleted_at < ?1 AND created_at < ?1 \
@@ -412,7 +414,7 @@ impl Store for Sqlite {
             );
             let tombstones =
                 tombstones.bind::<BigInt, _>(horizon).bind::<BigInt, _>(i64::from(limit)).execute(connection)?;
-            Ok(Pruned { operations, tombstones })
+            Ok(Pruned { operations, tombstones, digests })
         })
     }
 
