@@ -476,7 +476,9 @@ fn load_cursor_key(folder: &Path) -> Result<CursorKey, RunError> {
     let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
     let mut options = fs::OpenOptions::new();
     let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&path).map_err(failed)?;
-    file.write_all(secret.as_bytes()).map_err(failed)?;
+    // The ids of operations depend on it, so it must survive a power failure like them.
+    file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(CursorKey::new(&secret))
 }
 

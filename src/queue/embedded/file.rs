@@ -147,7 +147,10 @@ fn failed(error: impl std::fmt::Display) -> QueueError {
 impl QueueFile {
     pub(super) fn open(path: &Path) -> Result<Self, QueueError> {
         let cannot = |error: &dyn std::fmt::Display| {
-            QueueError::Misconfigured(format!("cannot open the queue file {}: {error}", path.display()))
+            let reason = error.to_string();
+            let text = format!("cannot open the queue file {}: {reason}", path.display());
+            // Another program, such as a backup, uses it.
+            if reason.contains("locked") { QueueError::Lost(text) } else { QueueError::Misconfigured(text) }
         };
         let path = path.to_str().ok_or_else(|| cannot(&"the path is not UTF-8"))?;
         let mut connection = SqliteConnection::establish(path).map_err(|error| cannot(&error))?;
