@@ -114,6 +114,10 @@ impl ApiKey {
                 Ok(Self { name: name.into(), scopes: scopes.parse()?, digest })
             }
             _ if text.contains(HASH_PREFIX) => Err("write it as NAME:SCOPES:sha256:HEX"),
+            // Anyone could guess it.
+            [name, scopes] if Self::check_name(name).is_ok() && begins_scopes(scopes) => {
+                Err("this is only the beginning of NAME:SCOPES:sha256:HEX")
+            }
             _ => Ok(Self { name: format!("key-{position}").into(), scopes: Scopes::CONTACTS, digest: digest(text) }),
         }
     }
@@ -177,6 +181,14 @@ pub(super) fn parse_operators(entries: &[Secret]) -> Result<Vec<ApiKey>, String>
         Some((position, _)) => Err(format!("entry {position}: scopes are read, or read+write")),
         None => Ok(keys),
     }
+}
+
+/// Whether a text is the beginning of a list of scopes: `read+wr`.
+fn begins_scopes(text: &str) -> bool {
+    let words = ["read", "write", "subjects"];
+    let (complete, last) = text.rsplit_once('+').unwrap_or(("", text));
+    (complete.is_empty() || complete.split('+').all(|word| words.contains(&word)))
+        && words.iter().any(|word| word.starts_with(last))
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -259,6 +271,11 @@ mod tests {
             (&format!(":read:sha256:{hex}"), "a name has"),
             (&format!("hunter2:read:sha256:+{}", &hex[1..]), "64 hexadecimal"),
             (&format!("hunter2:read:sha256:{hex}0"), "64 hexadecimal"),
+            ("hunter2:", "the beginning"),
+            ("hunter2:re", "the beginning"),
+            ("hunter2:read", "the beginning"),
+            ("hunter2:read+", "the beginning"),
+            ("hunter2:write+subj", "the beginning"),
         ] {
             let error = parsed(&["other", entry]).unwrap_err();
             assert!(error.contains("entry 2") && error.contains(part), "{entry}: {error}");
