@@ -196,7 +196,7 @@ fn a_hundred_thousand_records_have_exact_results_in_bounded_memory() {
     socket.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let mut write_half = socket.try_clone().unwrap();
     let head = format!(
-        "POST /contacts/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {}\r\nConnection: close\r\n\
+        "POST /contacts/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: {}\r\nConnection: close\r\n\
          Idempotency-Key: large\r\n\r\n",
         body.len()
     );
@@ -238,7 +238,7 @@ fn an_import_is_answered_while_it_arrives_and_ends_if_it_stalls() {
     let client = producer.client();
     let mut socket = TcpStream::connect(client.address()).unwrap();
     let first = "{\"name\":\"Ana\",\"phone\":\"11987654321\",\"email\":\"ana@example.com\"}\n";
-    let head = "POST /contacts/import HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
+    let head = "POST /contacts/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n\
                 Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
     write!(socket, "{head}{:x}\r\n{first}\r\n", first.len()).unwrap();
     socket.set_read_timeout(Some(MAX_WAIT)).unwrap();
@@ -281,7 +281,7 @@ impl StalledReader {
     fn connect(client: &Client) -> Self {
         let mut socket = TcpStream::connect(client.address()).unwrap();
         socket.set_read_timeout(Some(MAX_WAIT)).unwrap();
-        socket.write_all(b"GET /contacts/export HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        socket.write_all(b"GET /contacts/export HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         Self(socket)
     }
 
@@ -346,7 +346,7 @@ fn a_client_that_does_not_read_results_does_not_block_others() {
     // Short records with long results: much more than the buffers between service and client hold.
     let body = format!("name,phone,email\n{}", ",1,y\n".repeat(4_000_000));
     let head = format!(
-        "POST /contacts/import HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n",
+        "POST /contacts/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     let stalled: Vec<TcpStream> = (0..6)

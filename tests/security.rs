@@ -100,8 +100,9 @@ fn only_a_valid_key_is_accepted() {
     served.create_secret_contact();
     let hash = entry("reader", "read", READER);
     let hex = hash.rsplit(':').next().unwrap();
-    let get =
-        |headers: &str| served.raw(format!("GET /contacts HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n"));
+    let get = |headers: &str| {
+        served.raw(format!("GET /contacts HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"))
+    };
     assert_eq!(status(&get(&format!("authorization: Bearer {KEY}\r\n"))), 200);
     assert_eq!(status(&get(&format!("authorization: bEARER {KEY}\r\n"))), 200);
     assert_eq!(status(&get(&format!("x-api-key: {KEY}\r\n"))), 200);
@@ -155,7 +156,8 @@ fn only_a_valid_key_is_accepted() {
         assert!(name.starts_with("line") || matches!(status(&answer), 400 | 401), "{name}: {answer}");
     }
     for query in [format!("api_key={KEY}"), format!("access_token={KEY}"), format!("x-api-key={KEY}")] {
-        let answer = served.raw(format!("GET /contacts?{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        let answer =
+            served.raw(format!("GET /contacts?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
         assert_eq!(status(&answer), 401, "{query}");
     }
     for (method, path) in [("POST", "/contacts"), ("PUT", "/contacts/x"), ("DELETE", "/contacts/x"), ("PATCH", "/")] {
@@ -198,7 +200,8 @@ fn no_spelling_of_a_path_bypasses_authentication() {
         "*",
     ] {
         for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS"] {
-            let answer = served.raw(format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+            let answer =
+                served.raw(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
             assert!(matches!(status(&answer), 400 | 401 | 404), "{method} {path}: {answer}");
             assert!(!answer.contains("Zulmira"), "{method} {path}: {answer}");
         }
@@ -643,7 +646,7 @@ fn an_empty_list_of_keys_does_not_turn_authentication_off() {
 fn the_size_of_a_head_is_limited() {
     let served = serve(&[("CONTACTS__HTTP__API_KEYS", KEY), ("CONTACTS__HTTP__MAX_URI", "1000")]);
     let ask = |path: &str, headers: &str| {
-        served.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n"))
+        served.raw(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n"))
     };
     assert_eq!(status(&ask(&format!("/contacts?{}", "q".repeat(989)), "")), 401, "the request is handled");
     for path in
@@ -682,16 +685,17 @@ fn slow_clients_are_disconnected() {
     ]);
     // An incomplete head, then an incomplete body.
     let mut socket = served.connect();
-    socket.write_all(b"GET /contacts HTTP/1.1\r\nhost: x\r\nx-slow:").unwrap();
+    socket.write_all(b"GET /contacts HTTP/1.1\r\nhost: localhost\r\nx-slow:").unwrap();
     assert_eq!(status(&read_until_closed(socket)), 408);
     let mut socket = served.connect();
-    let head = "POST /contacts HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    let head =
+        "POST /contacts HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     socket.write_all(head.as_bytes()).unwrap();
     assert_eq!(status(&read_until_closed(socket)), 408);
     // An incomplete head after a complete request, then an idle connection.
     for next in ["GET /contacts HTTP/1.1\r\nhost:", "G", ""] {
         let mut socket = served.connect();
-        socket.write_all(b"GET /contacts HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        socket.write_all(b"GET /contacts HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         let mut answer = [0; 4_096];
         let length = socket.read(&mut answer).unwrap();
         assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
@@ -705,7 +709,7 @@ fn slow_clients_are_disconnected() {
     socket.connect(&address.into()).unwrap();
     let mut socket = TcpStream::from(socket);
     socket.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
-    let many = "GET /contacts/x HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let many = "GET /contacts/x HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
     eventually("the connection is closed", || match socket.write(many.as_bytes()) {
         Ok(_) => None,
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
@@ -764,4 +768,34 @@ fn cors_allows_only_the_configured_origins() {
     }
     assert_eq!(preflight(&served, page, "TRACE").status, 400);
     assert!(served.folder.path().exists());
+}
+
+/// A web page of another site can have a name that leads to this machine (DNS rebinding). The browser then sends its requests
+/// here, with that name in `Host`.
+#[test]
+fn without_keys_only_requests_for_this_machine_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start_standalone(folder.path(), &[]);
+    let client = process.client();
+    let with_host = |client: &Client, method: &str, path: &str, host: &str| {
+        let body = (method == "POST").then_some(br#"{"name":"Ana Souza","phone":"(11) 98765-4321"}"#.as_slice());
+        client.send(method, path, &[("host", host), ("content-type", "application/json")], body).unwrap()
+    };
+    for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1"] {
+        for (method, path) in [("GET", "/contacts"), ("POST", "/contacts"), ("GET", "/changes")] {
+            let answer = with_host(&client, method, path, host);
+            assert_eq!((answer.status, answer.text("type").as_str()), (401, "/problems/unauthorized"), "{host}");
+            assert!(answer.text("detail").contains("localhost"), "{}", answer.body);
+        }
+        assert_eq!(with_host(&client, "GET", "/openapi.json", host).status, 200, "documents are public");
+    }
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "::1"] {
+        assert_eq!(with_host(&client, "GET", "/contacts", host).status, 200, "{host}");
+    }
+    process.terminate();
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start_standalone(folder.path(), &[("CONTACTS__HTTP__ALLOW_ANONYMOUS", "true")]);
+    assert_eq!(with_host(&process.client(), "GET", "/contacts", "contacts.example").status, 200);
+    process.terminate();
 }

@@ -6,7 +6,7 @@
 use super::Console;
 use super::problem::Problem;
 use crate::config::{AdminSettings, ApiKeys};
-use crate::security_headers::SECURITY_HEADERS;
+use crate::security_headers::{SECURITY_HEADERS, is_loopback};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -18,7 +18,6 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde::Serialize;
 use std::future::{Ready, ready};
-use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -128,20 +127,6 @@ impl Access {
             }
         }
     }
-}
-
-/// Whether the header `Host` names this machine.
-fn is_loopback(host: &HeaderValue) -> bool {
-    let Ok(host) = host.to_str() else { return false };
-    let is_loopback_address = |address: IpAddr| address.is_loopback();
-    if let Ok(address) = host.parse::<SocketAddr>() {
-        return is_loopback_address(address.ip());
-    }
-    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
-        return is_loopback_address(address);
-    }
-    name.parse().is_ok_and(is_loopback_address) || name.eq_ignore_ascii_case("localhost")
 }
 
 /// Admits a request to the API, or answers 401, 403 or 429.

@@ -13,10 +13,11 @@ use crate::config::{HttpSettings, Network, Scopes};
 use crate::producer::http::head::check_head;
 use crate::producer::http::request_context::RequestContext;
 use crate::producer::problems::{Kind, Problem};
+use crate::security_headers::is_loopback;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use client_address::Client;
@@ -32,6 +33,8 @@ pub(crate) struct Auth {
     limits: RateLimits,
     max_uri: usize,
     trusted_proxies: Vec<Network>,
+    /// Whether only programs of this machine may call without a key.
+    is_local: bool,
 }
 
 impl Auth {
@@ -41,6 +44,7 @@ impl Auth {
             limits: RateLimits::new(settings),
             max_uri: settings.max_uri,
             trusted_proxies: settings.trusted_proxies.clone(),
+            is_local: settings.listen.ip().is_loopback() && !settings.allow_anonymous,
         }
     }
 }
@@ -83,6 +87,11 @@ pub(crate) fn is_public_path(path: &str) -> bool {
         || ["/assets/", "/docs/", "/problems/"].iter().any(|prefix| path.strip_prefix(prefix).is_some_and(plain))
 }
 
+/// Whether a browser may have sent the request for another site, whose name leads to this machine (DNS rebinding).
+fn has_foreign_host(request: &ServiceRequest) -> bool {
+    request.headers().get(HOST).is_some_and(|host| !is_loopback(host))
+}
+
 /// Admits a request, or answers 401, 403, 414, 429 or 431.
 pub(crate) async fn admit(
     request: ServiceRequest,
@@ -95,7 +104,10 @@ pub(crate) async fn admit(
     let address = client_address::client_of(request.peer_addr(), request.headers(), &auth.trusted_proxies);
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let credentials = auth.credentials.current();
-    let identity = if credentials.allows_anonymous() || is_read && is_public_path(request.path()) {
+    let is_public = is_read && is_public_path(request.path());
+    let identity = if credentials.allows_anonymous() && !is_public && auth.is_local && has_foreign_host(&request) {
+        Err(Problem::foreign_host())
+    } else if credentials.allows_anonymous() || is_public {
         Ok(Identity { caller: Caller([0; 32]), client: address.clone(), scopes: Scopes::CONTACTS, name: None })
     } else {
         authenticate(&credentials, &auth.limits, request.headers(), &address)

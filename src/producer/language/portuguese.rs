@@ -39,6 +39,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("cannot be read as contacts", "não pode ser lido como contatos"),
     ("Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.",
      "Envie uma chave como `Authorization: Bearer CHAVE` ou `X-API-Key: CHAVE`."),
+    ("Without API keys the service answers only requests for localhost. Set http.api_keys, or http.allow_anonymous if a \
+      proxy on this machine authenticates the callers.",
+     "Sem chaves de API, o serviço responde somente a requisições para localhost. Defina http.api_keys, ou \
+      http.allow_anonymous se um proxy nesta máquina autentica quem chama."),
     ("This path does not exist. The API begins at /contacts.", "Este caminho não existe. A API começa em /contacts."),
     ("There is no contact with this id. Perhaps it was deleted, or its create is not applied yet.",
      "Não há contato com este id. Talvez ele tenha sido excluído, ou a sua criação ainda não tenha sido aplicada."),

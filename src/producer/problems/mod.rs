@@ -106,6 +106,13 @@ impl Problem {
         Self::new(Kind::Unauthorized, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
+    /// A 401 for a request that names another host than this machine, while anyone on it may call.
+    pub(crate) fn foreign_host() -> Self {
+        let detail = "Without API keys the service answers only requests for localhost. Set http.api_keys, or \
+                      http.allow_anonymous if a proxy on this machine authenticates the callers.";
+        Self::new(Kind::Unauthorized, detail).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
