@@ -24,9 +24,9 @@ impl<'a> FewRights<'a> {
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md")).unwrap();
         let grants: Vec<String> = documentation
             .lines()
-            .filter(|line| line.starts_with("ALTER DEFAULT PRIVILEGES FOR ROLE contacts_owner GRANT "))
+            .filter(|line| line.starts_with("ALTER DEFAULT PRIVILEGES FOR ROLE schema_owner GRANT "))
             .map(|line| {
-                line.replace("FOR ROLE contacts_owner", "IN SCHEMA test_schema")
+                line.replace("FOR ROLE schema_owner", "IN SCHEMA test_schema")
                     .replace("TO contacts;", &format!("TO {name};"))
             })
             .collect();

@@ -44,6 +44,32 @@ fn a_process_that_stops_answers_on_open_connections_and_then_closes_them() {
     assert_eq!(process.wait().code(), Some(0), "{}", process.log());
 }
 
+/// Whoever starts first creates the queues. If a queue was deleted, its messages are lost, and somebody must know.
+#[test]
+fn a_role_says_which_queues_the_broker_did_not_have() {
+    let stack = Stack::new();
+    let start = |role: &str| {
+        let mut process = stack.start(role);
+        process.wait_until_ready();
+        let lines = process
+            .log_lines("the broker did not have these queues: if this is not the first start, their messages are lost");
+        let queues: Vec<String> = lines.iter().map(|line| line["queues"].as_str().unwrap().to_owned()).collect();
+        (process, queues)
+    };
+    let name = |queue| stack.broker.queue_name(queue);
+    let (producer, missing) = start("producer");
+    let all = QueueKind::ALL.map(name).join(", ");
+    assert!(missing.contains(&all), "{missing:?}");
+    let (consumer, missing) = start("consumer");
+    assert!(missing.is_empty(), "{missing:?}");
+    consumer.terminate();
+    stack.broker.delete_queue(QueueKind::Work);
+    let (consumer, missing) = start("consumer");
+    assert!(!missing.is_empty() && missing.iter().all(|queues| *queues == name(QueueKind::Work)), "{missing:?}");
+    consumer.terminate();
+    producer.terminate();
+}
+
 #[test]
 fn a_role_that_waits_for_its_broker_shuts_down_gracefully() {
     let stack = Stack::new();

@@ -1,6 +1,6 @@
 //! One connection with one channel. A timeout limits each call that waits for the broker.
 
-use super::super::QueueError;
+use super::super::{QueueError, QueueKind};
 use super::Broker;
 use super::endpoint::Endpoint;
 use amiquip::{Channel, Connection, ConnectionOptions, ConnectionTuning, Error};
@@ -30,6 +30,14 @@ pub(super) struct BrokerConnection {
     channel: Option<Channel>,
     connection: Option<Connection>,
     watchdog: Watchdog,
+}
+
+/// Says that queues did not exist. Only at the first start that is normal.
+pub(super) fn warn_of_missing(queues: &str) {
+    tracing::warn!(
+        queues,
+        "the broker did not have these queues: if this is not the first start, their messages are lost"
+    );
 }
 
 impl BrokerConnection {
@@ -80,15 +88,35 @@ impl BrokerConnection {
             }
             Err(error) => return Err(unreachable(&describe(&error))),
         };
-        let connection = Self { node, channel: Some(channel), connection: Some(connection), watchdog };
+        let mut connection = Self { node, channel: Some(channel), connection: Some(connection), watchdog };
+        let missing = connection.missing_queues(broker);
         let declared = connection.channel().and_then(|channel| {
             let timeout = broker.connect_timeout.max(MIN_DECLARE_TIMEOUT);
             connection.watchdog.run(timeout, || broker.topology.declare(channel))
         });
         match declared {
-            Ok(()) => Ok(connection),
+            Ok(()) => {
+                if !missing.is_empty() {
+                    warn_of_missing(&missing.join(", "));
+                }
+                Ok(connection)
+            }
             Err(error) => Err(connection.into_cause(error)),
         }
+    }
+
+    /// The queues that the broker does not have. Other errors are left to whoever declares them.
+    fn missing_queues(&mut self, broker: &Broker) -> Vec<String> {
+        let mut missing = Vec::new();
+        for queue in QueueKind::ALL {
+            let name = broker.topology.queue_name(queue);
+            // The broker closes a channel that names a queue which does not exist.
+            let asked = self.open_channel(|channel| channel.queue_declare_passive(name.as_str()).map(drop));
+            if matches!(asked, Err(Error::ServerClosedChannel { code: 404, .. })) {
+                missing.push(name);
+            }
+        }
+        missing
     }
 
     /// The node that it is connected to.

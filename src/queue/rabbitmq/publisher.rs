@@ -2,7 +2,7 @@
 //! message. After a lost connection it publishes the unconfirmed messages again.
 
 use super::super::{Mailbox, Publication, PublishError, QueueError, QueueKind};
-use super::connection::{BrokerConnection, describe, lost};
+use super::connection::{BrokerConnection, describe, lost, warn_of_missing};
 use super::in_flight::InFlight;
 use super::{Broker, pack, properties};
 use crate::backoff::Backoff;
@@ -13,7 +13,7 @@ use crate::telemetry::metrics::QUEUE_CONNECTIONS;
 use amiquip::{Channel, Confirm, ConnectionBlockedNotification, Publish, Return};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, TryRecvError};
 use metrics::counter;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -325,14 +325,15 @@ impl PublisherThread {
         in_flight: &mut InFlight,
         confirm: Confirm,
     ) -> Result<(), QueueError> {
-        let mut unroutable = false;
+        let mut deleted = BTreeSet::new();
         while let Ok(returned) = notifications.returns.try_recv() {
             in_flight.handle_return(&returned, &self.broker.topology);
-            unroutable = true;
+            deleted.insert(returned.routing_key);
         }
         in_flight.handle_confirm(confirm, &self.mailbox.connection_state);
-        if unroutable {
-            // A queue was deleted. Create it again for the retries of the callers.
+        if !deleted.is_empty() {
+            // Create them again for the retries of the callers.
+            warn_of_missing(&deleted.into_iter().collect::<Vec<_>>().join(", "));
             connection.call(|channel| self.broker.topology.declare(channel))?;
         }
         Ok(())
