@@ -111,7 +111,7 @@ impl Results {
     }
 
     /// Finds the operations that are in the dead letter queue again. SQL does not know all of them: a message that
-    /// cannot be decoded fails without a row.
+    /// cannot be decoded has a row only if [`Message::failed_operation`] finds its operation and SQL takes the row.
     fn find_failed_again(&mut self, run: &Run<'_>) -> Result<(), QueueError> {
         let mut found: BTreeMap<OperationId, (u32, String)> = BTreeMap::new();
         run.queue.browse(&mut |browser| {
