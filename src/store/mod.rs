@@ -96,7 +96,8 @@ pub trait Store: Send + Sync {
     /// Which of these contacts another session has locked. It does not wait for the locks.
     fn locked(&self, contacts: &[ContactId]) -> Result<HashSet<ContactId>, StoreError>;
 
-    /// Records an operation that failed before it could be applied. If it is finished already, nothing changes.
+    /// Records an operation that failed before it could be applied. If it is finished already, nothing changes, except
+    /// that the record of an earlier failure is replaced if the message was replayed since then.
     fn record_failure(&self, failed: &FailedOperation) -> Result<(), StoreError>;
 
     /// Reads a contact, live or deleted.
