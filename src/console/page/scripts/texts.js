@@ -60,6 +60,7 @@ export const TEXTS = {
         short: 'a queue is full', title: 'A queue is full: RabbitMQ refuses its messages[, {count} in the last minute].',
         effect: 'Writes are answered 503, and clients must repeat them. What was accepted is safe.',
         do: 'if no consumer runs, or they have paused, treat that first. Otherwise raise the limit of the policy that limits the queue. Do not remove the policy, and never purge the queue.',
+        standalone: { title: 'The queue file takes no more messages.', do: 'look at the space on the disk of the data folder. The reason is in the part “Queue file” below.' },
       },
       no_consumers: {
         short: 'no consumer takes messages', title: 'No consumer takes messages from the work queue[: {messages} wait].',
@@ -356,6 +357,7 @@ export const TEXTS = {
         short: 'uma fila está cheia', title: 'Uma fila está cheia: o RabbitMQ recusa as mensagens dela[, {count} no último minuto].',
         effect: 'As escritas recebem 503, e os clientes devem repeti-las. O que foi aceito está seguro.',
         do: 'se nenhum consumer está rodando, ou se estão em pausa, trate isso primeiro. Senão, aumente o limite da policy que limita a fila. Não remova a policy, e nunca esvazie a fila.',
+        standalone: { title: 'O arquivo da fila não aceita mais mensagens.', do: 'veja o espaço no disco da pasta de dados. O motivo está abaixo, na parte “Arquivo da fila”.' },
       },
       no_consumers: {
         short: 'nenhum consumer recebe mensagens', title: 'Nenhum consumer recebe mensagens da fila de trabalho[: {messages} esperam].',
