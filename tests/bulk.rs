@@ -57,6 +57,20 @@ fn each_record_has_its_result() {
         json!({ "records": 3, "accepted": 0, "valid": 2, "invalid": 1, "not_accepted": 0, "complete": true,
             "encoding": "UTF-8", "delimiter": "semicolon" })
     );
+    for charset in ["macintosh", "iso-8859-2", "klingon", "\"\""] {
+        let headers = [("content-type", &*format!("text/csv; charset={charset}"))];
+        let answer = client.send("POST", "/contacts/import", &headers, Some(csv.as_bytes())).unwrap();
+        assert_eq!(
+            (answer.status, answer.text("type").as_str()),
+            (415, "/problems/unsupported-media-type"),
+            "{charset}"
+        );
+    }
+    for charset in ["iso-8859-1", "UTF-8", "windows-1252", "utf-16le"] {
+        import(&client, "?dry_run=true", &format!("text/csv; charset={charset}"), csv, &[]);
+    }
+    let latin = [("content-type", "application/x-ndjson; charset=iso-8859-1")];
+    assert_eq!(client.send("POST", "/contacts/import", &latin, Some(b"{}")).unwrap().status, 415);
     let errors = &checked[1]["errors"];
     assert_eq!((&errors[0]["field"], &errors[0]["code"]), (&json!("phone"), &json!("malformed")));
     assert_eq!((&errors[1]["field"], &errors[1]["code"]), (&json!("email"), &json!("malformed")));

@@ -21,6 +21,7 @@ use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, mime};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::poll_fn;
@@ -209,11 +210,20 @@ pub(crate) async fn import(
     check_content_encoding(&request)?;
     let content_type = media_type(&request);
     let format = content_type.as_ref().and_then(|mime| Format::of_media_type(mime.essence_str()));
-    let declared_utf8 = content_type.is_some_and(|mime| mime.get_param(mime::CHARSET) == Some(mime::UTF_8));
+    let charset = content_type.as_ref().and_then(|mime| mime.get_param(mime::CHARSET));
+    // Labels such as `iso-8859-1` mean Windows-1252 (WHATWG Encoding Standard).
+    let declared = charset.map(|label| Encoding::for_label(label.as_str().as_bytes()));
     let format = format.ok_or_else(|| {
         let detail = "Send `Content-Type: application/x-ndjson`, `text/csv` or `text/vcard`.";
         Problem::new(Kind::UnsupportedMediaType, detail)
     })?;
+    let can_be_read = |encoding| {
+        [UTF_8, UTF_16LE, UTF_16BE].contains(&encoding) || encoding == WINDOWS_1252 && format != Format::Ndjson
+    };
+    if declared.is_some_and(|encoding| !encoding.is_some_and(can_be_read)) {
+        let detail = "Send the file in UTF-8, or a CSV or vCard also in Windows-1252.";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
     let caller = request.extensions().get::<Caller>().copied().ok_or_else(write::missing_caller)?;
     let key = idempotency_key(&request)?.map(str::to_owned);
     let content_length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -234,7 +244,7 @@ pub(crate) async fn import(
         trace: context.map(|context| Trace { sampled: false, ..context.trace }),
     };
     let reader = Reader::new(format, columns);
-    let reader = if declared_utf8 { reader.declared_utf8() } else { reader };
+    let reader = if declared == Some(Some(UTF_8)) { reader.declared_utf8() } else { reader };
     actix_web::rt::spawn(run(api, import, reader, payload, sender));
     // The producer waits for the first results. If the file cannot be read at all, no record was accepted, and it can
     // still answer 422.

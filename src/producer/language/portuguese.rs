@@ -59,6 +59,8 @@ const TEXTS: &[(&str, &str)] = &[
      "O banco de dados não responde. O serviço ainda pode aceitar alterações."),
     ("Send `Content-Type: application/x-ndjson`, `text/csv` or `text/vcard`.",
      "Envie `Content-Type: application/x-ndjson`, `text/csv` ou `text/vcard`."),
+    ("Send the file in UTF-8, or a CSV or vCard also in Windows-1252.",
+     "Envie o arquivo em UTF-8, ou um CSV ou vCard também em Windows-1252."),
     ("Accept application/x-ndjson, text/csv or text/vcard.", "Aceite application/x-ndjson, text/csv ou text/vcard."),
     ("Two exports are already running. Try again later.",
      "Já há duas exportações em andamento. Tente de novo mais tarde."),
