@@ -5,7 +5,8 @@ use super::trace::Trace;
 use crate::config::{LogFormat, LogSettings};
 use std::error::Error;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::sleep;
 use std::time::Duration;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -44,6 +45,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 #[must_use = "without it, waiting lines are lost"]
 pub struct Logs {
     dropped: Vec<ErrorCounter>,
+    /// Lines that could not be written, for example to a full disk.
+    failed: Arc<AtomicU64>,
     writers: Vec<WorkerGuard>,
 }
 
@@ -65,15 +68,19 @@ impl Drop for Logs {
 impl Logs {
     /// Returns a function that counts the lines that were dropped so far.
     pub fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
-        let counters = self.dropped.clone();
-        move || counters.iter().map(|counter| counter.dropped_lines() as u64).sum()
+        let (counters, failed) = (self.dropped.clone(), self.failed.clone());
+        move || {
+            let dropped: u64 = counters.iter().map(|counter| counter.dropped_lines() as u64).sum();
+            dropped + failed.load(Ordering::Relaxed)
+        }
     }
 
     /// A writer that never blocks. A thread writes the lines.
     fn non_blocking(&mut self, writer: impl Write + Send + 'static) -> NonBlocking {
         let builder =
             NonBlockingBuilder::default().thread_name("log").buffered_lines_limit(MAX_PENDING_LINES).lossy(true);
-        let (writer, guard) = builder.finish(BatchingWriter { writer: BufWriter::new(writer), lines: 0 });
+        let (writer, guard) =
+            builder.finish(BatchingWriter { writer: BufWriter::new(writer), lines: 0, failed: self.failed.clone() });
         self.dropped.push(writer.error_counter());
         self.writers.push(guard);
         writer
@@ -85,12 +92,16 @@ impl Logs {
 struct BatchingWriter<W: Write> {
     writer: BufWriter<W>,
     lines: usize,
+    failed: Arc<AtomicU64>,
 }
 
 impl<W: Write> Write for BatchingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.lines += 1;
-        self.writer.write(line)
+        // After an error the rest of the line is not written.
+        self.writer.write(line).inspect_err(|_error| {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -116,7 +127,7 @@ impl From<InitError> for LogError {
 
 /// Starts logging to standard error, and to files if `log.dir` is set. The names of the files contain `process`.
 pub fn init(settings: &LogSettings, process: &str) -> Result<Logs, LogError> {
-    let mut logs = Logs { dropped: Vec::new(), writers: Vec::new() };
+    let mut logs = Logs { dropped: Vec::new(), failed: Arc::default(), writers: Vec::new() };
     let level = match settings.level.as_str() {
         "error" => LevelFilter::ERROR,
         "warn" => LevelFilter::WARN,
@@ -178,5 +189,20 @@ mod tests {
         assert!((500..1_500).contains(&logged(0.1)));
         // The time in the high half of some trace ids has no influence.
         assert!(is_in_share(u128::from(u64::MAX) << 64, 0.1) && !is_in_share(u128::from(u64::MAX), 0.1));
+    }
+
+    #[test]
+    fn lines_for_a_full_disk_are_counted() {
+        let mut logs = Logs { dropped: Vec::new(), failed: Arc::default(), writers: Vec::new() };
+        let dropped = logs.dropped();
+        let mut writer = logs.non_blocking(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        for _ in 0..100 {
+            writer.write_all(&[b'x'; 1_000]).unwrap();
+        }
+        let started = std::time::Instant::now();
+        while dropped() == 0 {
+            assert!(started.elapsed() < Duration::from_secs(60), "no line is counted");
+            sleep(BATCH_DELAY);
+        }
     }
 }

@@ -130,7 +130,7 @@ catalogue! {
     CONNECTION_TIMEOUTS = "contacts_database_connection_timeouts_total", Kind::Counter, ["pool"],
         "How often a thread got no database connection within database.connect_timeout.";
     LOG_LINES_DROPPED = "contacts_log_lines_dropped_total", Kind::Counter, [],
-        "Log lines that were dropped because too many lines waited to be written.";
+        "Log lines that were dropped because too many waited to be written, or that could not be written, for example to a full disk.";
     PROCESS_CPU = "process_cpu_seconds_total", Kind::Counter, [],
         "CPU time used, in whole seconds.";
     PROCESS_MEMORY = "process_resident_memory_bytes", Kind::Gauge, [],

@@ -41,7 +41,7 @@ impl EventStream {
         socket.connect_timeout(&address.into(), timeout)?;
         let mut socket: TcpStream = socket.into();
         socket.set_read_timeout(Some(timeout))?;
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: contacts\r\nAccept: text/event-stream\r\n{headers}\r\n")?;
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{headers}\r\n")?;
         let mut stream = Self { reader: BufReader::new(socket), received: Vec::new() };
         let head = stream.head()?;
         let is_stream = head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream");
