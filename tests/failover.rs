@@ -144,7 +144,7 @@ fn connections_that_were_opened_at_the_same_time_have_a_deadline() {
         let (sender, results) = std::sync::mpsc::channel();
         for _ in 0..3 {
             let (store, sender) = (store.clone(), sender.clone());
-            std::thread::spawn(move || sender.send(store.contact(new_contact())));
+            std::thread::spawn(move || drop(sender.send(store.contact(new_contact()))));
         }
         results
     };
