@@ -1,6 +1,7 @@
 //! Connects to PostgreSQL: to one of several hosts, with a deadline for each statement.
 
 use super::super::error::{StoreError, TRANSACTION_POOLING};
+use super::sockets::{NewSockets, OwnSocket};
 use super::watchdog::{Statements, Watchdog};
 use crate::config::{DatabaseSettings, Url};
 use diesel::connection::{Connection, SimpleConnection};
@@ -8,20 +9,18 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{Error, ManageConnection, R2D2Connection};
 use diesel::sql_types::{Nullable, Text};
-use socket2::Socket;
-use std::collections::HashSet;
-use std::os::fd::{BorrowedFd, RawFd};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The shortest connect timeout of libpq.
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait until another connection of this process is open.
 const MAX_TURN: Duration = Duration::from_secs(1);
+/// How often a connection is opened whose socket cannot be found.
+const MAX_TRIES: u32 = 2;
 /// How long a batch waits for a locked row. Workers hold a lock for milliseconds.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Opens, checks and discards the connections of a pool.
 pub(super) struct Manager {
@@ -210,59 +209,41 @@ fn has_valid_percent_encoding(url: &str) -> bool {
     url.split('%').skip(1).all(digits)
 }
 
-/// Connects, and finds the socket of the connection. libpq does not show it, so it is the socket that is new. If another one
-/// is new, too, the connection is opened again while no other is being opened.
+/// Connects, and finds the socket of the connection. libpq does not show it, so it is the socket that is new. If another
+/// connection is being opened at the same time, there are two, until the other one is identified. If that does not happen, the
+/// connection is opened again.
 fn establish(
     url: &str,
     ports: &[u16],
     watchdog: &Watchdog,
     limit: Duration,
-) -> (ConnectionResult<PgConnection>, Option<Socket>) {
-    let turn = wait_for_turn();
-    let together = OPENING.read().unwrap_or_else(PoisonError::into_inner);
-    let (connection, mut sockets) = open(url, ports, watchdog, limit);
-    drop((together, turn));
-    if sockets.len() < 2 {
-        return (connection, sockets.pop());
-    }
-    drop((connection, sockets));
-    let _alone = OPENING.write().unwrap_or_else(PoisonError::into_inner);
-    let (connection, mut sockets) = open(url, ports, watchdog, limit);
-    let socket = if sockets.len() == 1 { sockets.pop() } else { None };
-    (connection, socket)
-}
-
-/// Whoever opens a connection reads it. Whoever must be alone writes it.
-static OPENING: RwLock<()> = RwLock::new(());
-
-/// Connects, and returns the sockets that are new and can be its own.
-fn open(
-    url: &str,
-    ports: &[u16],
-    watchdog: &Watchdog,
-    limit: Duration,
-) -> (ConnectionResult<PgConnection>, Vec<Socket>) {
-    let before: HashSet<PathBuf> = open_sockets().into_iter().map(|(_, name)| name).collect();
-    let ports = ports.to_vec();
-    let find = Arc::new(move || {
-        let is_new = |(_, name): &(RawFd, PathBuf)| !before.contains(name);
-        let mut new: Vec<Socket> =
-            open_sockets().into_iter().filter(is_new).filter_map(|(number, _)| duplicate(number)).collect();
-        if new.len() > 1 {
-            new.retain(|socket| leads_to(socket, &ports));
+) -> (ConnectionResult<PgConnection>, Option<OwnSocket>) {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let turn = wait_for_turn();
+        let new = NewSockets::from_now(ports);
+        let connection = watchdog.while_opening(limit, new.clone(), || PgConnection::establish(url));
+        drop(turn);
+        if connection.is_err() {
+            return (connection, None);
         }
-        new
-    });
-    let connection = watchdog.while_opening(
-        limit,
-        {
-            let find = find.clone();
-            move || find()
-        },
-        || PgConnection::establish(url),
-    );
-    let sockets = if connection.is_ok() { find() } else { Vec::new() };
-    (connection, sockets)
+        let started = Instant::now();
+        loop {
+            let mut sockets = new.find();
+            if sockets.len() < 2 {
+                return (connection, sockets.pop().map(OwnSocket::claim));
+            }
+            if started.elapsed() > MAX_TURN {
+                break;
+            }
+            drop(sockets);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if tries == MAX_TRIES {
+            return (connection, None);
+        }
+    }
 }
 
 /// One connection is opened at a time, so that usually no other is new, too. But a host that does not answer must not keep the
@@ -278,35 +259,4 @@ fn wait_for_turn() -> Option<MutexGuard<'static, ()>> {
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
-}
-
-/// The numbers and names of the sockets of this process. Linux names a socket after its inode: `socket:[12345]`. Empty on
-/// other systems.
-fn open_sockets() -> Vec<(RawFd, PathBuf)> {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
-    let socket = |entry: std::fs::DirEntry| {
-        let name = std::fs::read_link(entry.path()).ok()?;
-        let is_socket = name.to_str()?.starts_with("socket:");
-        is_socket.then(|| Some((entry.file_name().to_str()?.parse().ok()?, name)))?
-    };
-    entries.flatten().filter_map(socket).collect()
-}
-
-/// A second descriptor of an open file of this process.
-fn duplicate(number: RawFd) -> Option<Socket> {
-    if number < 0 {
-        return None;
-    }
-    // SAFETY: the number is not -1, and the borrow ends in this statement. If another thread closes the file before, the
-    // system call fails or duplicates another file; the caller checks what it is.
-    #[expect(unsafe_code, reason = "no library shows the socket of a connection")]
-    let descriptor = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned();
-    descriptor.ok().map(Socket::from)
-}
-
-/// Whether the other end of a socket is a PostgreSQL server.
-fn leads_to(socket: &Socket, ports: &[u16]) -> bool {
-    let Ok(peer) = socket.peer_addr() else { return false };
-    let is_server = |path: &std::path::Path| path.to_string_lossy().contains(".s.PGSQL.");
-    peer.as_socket().is_some_and(|peer| ports.contains(&peer.port())) || peer.as_pathname().is_some_and(is_server)
 }

@@ -4,11 +4,10 @@
 //! at all. So a thread closes the socket of a connection whose statement is overdue. libpq then reports a lost
 //! connection. Neither libpq nor diesel has such a deadline.
 
+use super::sockets::{NewSockets, OwnSocket};
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use socket2::Socket;
 use std::collections::HashMap;
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -38,7 +37,7 @@ struct Shared {
 /// A connection that is being opened. Its socket is not known yet.
 struct Opening {
     deadline: Instant,
-    find: Box<dyn Fn() -> Vec<Socket> + Send>,
+    sockets: NewSockets,
 }
 
 impl Watchdog {
@@ -62,16 +61,10 @@ impl Watchdog {
         Ok(Self { shared })
     }
 
-    /// Runs `open`, which opens a connection. After `limit`, closes the sockets that `find` finds. libpq has a timeout for
-    /// the login, but a pooler may accept it and then let the first statement wait. If other connections are being opened,
-    /// too, theirs can be among the sockets: they lead to the same server and are opened again.
-    pub(super) fn while_opening<T>(
-        &self,
-        limit: Duration,
-        find: impl Fn() -> Vec<Socket> + Send + 'static,
-        open: impl FnOnce() -> T,
-    ) -> T {
-        let opening = Opening { deadline: Instant::now() + limit, find: Box::new(find) };
+    /// Runs `open`, which opens a connection. After `limit`, closes its socket, which is one of `sockets`. libpq has a timeout
+    /// for the login, but a pooler may accept it and then let the first statement wait.
+    pub(super) fn while_opening<T>(&self, limit: Duration, sockets: NewSockets, open: impl FnOnce() -> T) -> T {
+        let opening = Opening { deadline: Instant::now() + limit, sockets };
         let number = self.shared.opened.fetch_add(1, Ordering::Relaxed);
         self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner).insert(number, opening);
         let result = open();
@@ -80,7 +73,7 @@ impl Watchdog {
     }
 
     /// Watches the statements of a new connection. Without its socket nothing can be closed.
-    pub(super) fn watch(&self, socket: Option<Socket>, statement_timeout: Duration) -> Statements {
+    pub(super) fn watch(&self, socket: Option<OwnSocket>, statement_timeout: Duration) -> Statements {
         let session = Arc::new(Session {
             started: self.shared.started,
             socket,
@@ -142,10 +135,7 @@ impl Shared {
             let in_time = now < opening.deadline;
             if !in_time {
                 tracing::warn!("the database did not open a connection in time: it is closed");
-                for socket in (opening.find)() {
-                    // This fails if the socket is closed already.
-                    let _ = socket.shutdown(Shutdown::Both);
-                }
+                opening.sockets.shut_down();
             }
             in_time
         });
@@ -155,7 +145,7 @@ impl Shared {
 /// One connection.
 struct Session {
     started: Instant,
-    socket: Option<Socket>,
+    socket: Option<OwnSocket>,
     /// How long a statement may take, in milliseconds; [`IDLE`] for no limit.
     limit: AtomicU64,
     /// When the running statement is overdue, in milliseconds since `started`; [`IDLE`] if none runs.
@@ -169,8 +159,7 @@ struct Session {
 impl Session {
     fn close(&self) {
         if let Some(socket) = &self.socket {
-            // This fails if the socket is closed already.
-            let _ = socket.shutdown(Shutdown::Both);
+            socket.shut_down();
         }
         // Closed once.
         self.deadline.store(IDLE, Ordering::Relaxed);
