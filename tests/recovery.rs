@@ -1,7 +1,7 @@
 //! What is lost with a disk, and how it comes back: the recipes of docs/OPERATIONS.md, "Backup and restore". Also what needs
 //! a PostgreSQL server of its own: a standby that is gone, a replica that is behind.
 
-use crate::support::{Broker, Client, Database, Process, Stack, create, eventually, new_contact, person};
+use crate::support::{Broker, Client, Database, Process, Stack, create, eventually, new_contact, person, update};
 use contacts::config::{DatabaseSettings, Url};
 use contacts::domain::Attempt;
 use contacts::queue::QueueKind;
@@ -339,6 +339,8 @@ fn a_probe_fails_while_commits_wait_for_the_standby() {
     let store = Postgres::new(&settings).unwrap();
     store.migrate(Direction::Up).unwrap();
     store.probe().unwrap();
+    let existing = new_contact();
+    store.apply(&[Attempt::new(create(existing, "Bia"))]).unwrap();
     // Nobody has this name, so every commit waits.
     server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     server.sql("SELECT pg_reload_conf()");
@@ -349,12 +351,17 @@ fn a_probe_fails_while_commits_wait_for_the_standby() {
     assert!(matches!(applied, Err(StoreError::Unavailable(_))), "the result is unknown: {applied:?}");
     let probed = store.probe();
     assert!(matches!(&probed, Err(StoreError::Unavailable(why)) if why.contains("standby")), "{probed:?}");
+    // Its session holds the lock of the contact. That is an outage, and no lock of somebody else.
+    let updated = store.apply(&[Attempt::new(update(existing, 5, "Caio"))]);
+    assert!(matches!(updated, Err(StoreError::Unavailable(_))), "the result is unknown: {updated:?}");
+    let locked = store.locked(&[existing]);
+    assert!(matches!(&locked, Err(StoreError::Unavailable(why)) if why.contains("standby")), "{locked:?}");
 
     server.sql("ALTER SYSTEM RESET synchronous_standby_names");
     server.sql("SELECT pg_reload_conf()");
     eventually("commits work again", || store.probe().ok());
     store.apply(&[attempt]).unwrap();
-    assert_eq!(database.count("operations"), 1, "the change took effect once");
+    assert_eq!(database.count(&format!("operations WHERE contact_id = '{contact}'")), 1, "the change took effect once");
 }
 
 /// A reader of the change feed gets a cursor and then exports. An export that is older than the cursor would miss changes.

@@ -16,7 +16,6 @@ use crate::telemetry::trace::{TRACEPARENT, Trace};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU128;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
 
 pub(super) struct BatchApplier<'a> {
@@ -166,18 +165,13 @@ impl<'a> BatchApplier<'a> {
     /// The contacts of these attempts that were locked when a worker last tried, and still are. To find that out costs less
     /// than to wait for the lock again.
     fn still_locked(&self, attempts: &[Attempt]) -> HashSet<ContactId> {
-        let mut locked = self.shared.locked.lock().unwrap_or_else(PoisonError::into_inner);
-        if locked.is_empty() {
+        let known = self.shared.locked.known(attempts.iter().map(|attempt| attempt.command.contact_id));
+        if known.is_empty() {
             return HashSet::new();
         }
-        let known: Vec<ContactId> =
-            attempts.iter().map(|attempt| attempt.command.contact_id).filter(|id| locked.contains(id)).collect();
         // If the store does not answer, applying the attempts finds out why.
-        let still = match known.as_slice() {
-            [] => HashSet::new(),
-            known => self.shared.store.locked(known).unwrap_or_default(),
-        };
-        locked.retain(|id| still.contains(id) || !known.contains(id));
+        let still = self.shared.store.locked(&known).unwrap_or_default();
+        self.shared.locked.update(&known, &still);
         still
     }
 
@@ -287,14 +281,7 @@ impl<'a> BatchApplier<'a> {
     fn find_locked(&self, attempts: &[Attempt]) -> Option<HashSet<ContactId>> {
         let contacts: Vec<ContactId> = attempts.iter().map(|attempt| attempt.command.contact_id).collect();
         let found = self.shared.store.locked(&contacts).ok().filter(|found| !found.is_empty())?;
-        let mut locked = self.shared.locked.lock().unwrap_or_else(PoisonError::into_inner);
-        if locked.is_empty() {
-            tracing::warn!(
-                contacts = found.len(),
-                "another session has locked contacts in the database: their changes wait"
-            );
-        }
-        locked.extend(&found);
+        self.shared.locked.update(&contacts, &found);
         Some(found)
     }
 

@@ -7,19 +7,19 @@
 mod apply;
 mod disposition;
 mod lag;
+mod locked;
 mod observe;
 mod settle;
 mod worker;
 
 use crate::config::{ConsumerSettings, RetrySettings};
-use crate::domain::ContactId;
 use crate::queue::{Publisher, Queue};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::{Component, Health};
 pub use lag::LagTracker;
+use locked::LockedContacts;
 use observe::Metrics;
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use worker::Worker;
@@ -51,8 +51,7 @@ struct Shared {
     lag: LagTracker,
     /// Locked by the one worker that takes redelivered messages.
     quarantine: Mutex<()>,
-    /// Contacts that another session had locked when a worker last tried.
-    locked: Mutex<HashSet<ContactId>>,
+    locked: LockedContacts,
     metrics: Metrics,
     stop: Stop,
 }
@@ -87,7 +86,7 @@ pub fn start(
         database: health.component("database"),
         lag,
         quarantine: Mutex::new(()),
-        locked: Mutex::default(),
+        locked: LockedContacts::new(retry.delay),
         metrics: Metrics::new(),
         stop: stop.clone(),
     });

@@ -7,6 +7,7 @@ mod history;
 mod listing;
 mod rows;
 mod schema;
+mod sockets;
 mod statements;
 mod watchdog;
 
@@ -22,7 +23,7 @@ use crate::domain::{
     Attempt, Batch, Contact, ContactId, Erasure, Erasures, FailedOperation, Name, NameKey, OperationId, Outcome, Phone,
     Timestamp,
 };
-use connect::{Manager, statements};
+use connect::{LOCK_TIMEOUT, Manager, statements};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -35,6 +36,7 @@ use schema::{contacts, erasure_key, erasures, operations, retention};
 use statements::{InsertContacts, RecordOperations, UpdateContacts};
 use std::collections::HashSet;
 use std::num::NonZeroU128;
+use std::time::Instant;
 use uuid::Uuid;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -287,7 +289,16 @@ fn expected_rows(plan: &[String]) -> Option<u64> {
 
 impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
-        self.writes.get()?.transaction(|connection| apply_in(connection, batch, self.keep_old_values))
+        let mut connection = self.writes.get()?;
+        let started = Instant::now();
+        let applied = connection.transaction(|connection| apply_in(connection, batch, self.keep_old_values));
+        match applied {
+            // The text of the error can be in another language, and diesel does not show the code.
+            Err(StoreError::Unavailable(why)) if why.starts_with("Unknown;") && started.elapsed() >= LOCK_TIMEOUT => {
+                Err(StoreError::Locked(why))
+            }
+            applied => applied,
+        }
     }
 
     fn locked(&self, contacts: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
@@ -296,7 +307,19 @@ impl Store for Postgres {
              AND id NOT IN (SELECT id FROM contacts WHERE id = ANY($1) FOR UPDATE SKIP LOCKED)",
         );
         let ids: Vec<Uuid> = contacts.iter().map(|id| id.uuid()).collect();
-        let rows: Vec<ExistingRow> = statement.bind::<Array<SqlUuid>, _>(ids).load(&mut *self.writes.get()?)?;
+        let mut connection = self.writes.get()?;
+        // Their sessions hold locks, too, but they are no reason to go on.
+        require_no_waiting_commits(&mut connection)?;
+        let mut rows: Vec<ExistingRow> = Vec::new();
+        let rolled_back: QueryResult<()> = connection.transaction(|connection| {
+            rows = statement.bind::<Array<SqlUuid>, _>(ids).load(connection)?;
+            // The locks are in the log, and a commit would wait for the disk and the standby.
+            Err(diesel::result::Error::RollbackTransaction)
+        });
+        match rolled_back {
+            Ok(()) | Err(diesel::result::Error::RollbackTransaction) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(rows.into_iter().filter_map(|row| row.id.map(ContactId::new)).collect())
     }
 
