@@ -89,11 +89,11 @@ impl BrokerConnection {
             Err(error) => return Err(unreachable(&describe(&error))),
         };
         let mut connection = Self { node, channel: Some(channel), connection: Some(connection), watchdog };
-        let missing = connection.missing_queues(broker);
-        let declared = connection.channel().and_then(|channel| {
-            let timeout = broker.connect_timeout.max(MIN_DECLARE_TIMEOUT);
-            connection.watchdog.run(timeout, || broker.topology.declare(channel))
-        });
+        let timeout = broker.connect_timeout.max(MIN_DECLARE_TIMEOUT);
+        let missing = connection.missing_queues(broker, timeout);
+        let declared = connection
+            .channel()
+            .and_then(|channel| connection.watchdog.run(timeout, || broker.topology.declare(channel)));
         match declared {
             Ok(()) => {
                 if !missing.is_empty() {
@@ -106,16 +106,22 @@ impl BrokerConnection {
     }
 
     /// The queues that the broker does not have. Other errors are left to whoever declares them.
-    fn missing_queues(&mut self, broker: &Broker) -> Vec<String> {
+    fn missing_queues(&mut self, broker: &Broker, timeout: Duration) -> Vec<String> {
         let mut missing = Vec::new();
-        for queue in QueueKind::ALL {
-            let name = broker.topology.queue_name(queue);
-            // The broker closes a channel that names a queue which does not exist.
-            let asked = self.open_channel(|channel| channel.queue_declare_passive(name.as_str()).map(drop));
-            if matches!(asked, Err(Error::ServerClosedChannel { code: 404, .. })) {
-                missing.push(name);
+        let Some(connection) = self.connection.as_mut() else { return missing };
+        self.watchdog.run(timeout, || {
+            let mut channel = None;
+            for queue in QueueKind::ALL {
+                let name = broker.topology.queue_name(queue);
+                let Ok(open) = channel.take().map_or_else(|| connection.open_channel(None), Ok) else { return };
+                match open.queue_declare_passive(name.as_str()) {
+                    Ok(_) => channel = Some(open),
+                    // The broker closes a channel that names a queue which does not exist.
+                    Err(Error::ServerClosedChannel { code: 404, .. }) => missing.push(name),
+                    Err(_) => return,
+                }
             }
-        }
+        });
         missing
     }
 
