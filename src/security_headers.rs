@@ -21,7 +21,7 @@ pub(crate) const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
 /// Whether the header `Host` names this machine.
 pub(crate) fn is_loopback(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else { return false };
-    let is_loopback_address = |address: IpAddr| address.is_loopback();
+    let is_loopback_address = |address: IpAddr| address.to_canonical().is_loopback();
     if let Ok(address) = host.parse::<SocketAddr>() {
         return is_loopback_address(address.ip());
     }
@@ -29,5 +29,7 @@ pub(crate) fn is_loopback(host: &HeaderValue) -> bool {
     if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
         return is_loopback_address(address);
     }
-    name.parse().is_ok_and(is_loopback_address) || name.eq_ignore_ascii_case("localhost")
+    // Names below localhost lead to this machine, too (RFC 6761, section 6.3).
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name.parse().is_ok_and(is_loopback_address) || name == "localhost" || name.ends_with(".localhost")
 }

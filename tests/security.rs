@@ -789,7 +789,9 @@ fn without_keys_only_requests_for_this_machine_are_answered() {
         }
         assert_eq!(with_host(&client, "GET", "/openapi.json", host).status, 200, "documents are public");
     }
-    for host in ["localhost", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "::1"] {
+    for host in
+        ["localhost", "LOCALHOST:1", "contacts.localhost.", "127.0.0.1:8080", "[::1]:8080", "::1", "[::ffff:127.0.0.1]"]
+    {
         assert_eq!(with_host(&client, "GET", "/contacts", host).status, 200, "{host}");
     }
     process.terminate();

@@ -212,7 +212,11 @@ pub(crate) async fn import(
     let format = content_type.as_ref().and_then(|mime| Format::of_media_type(mime.essence_str()));
     let charset = content_type.as_ref().and_then(|mime| mime.get_param(mime::CHARSET));
     // Labels such as `iso-8859-1` mean Windows-1252 (WHATWG Encoding Standard).
-    let declared = charset.map(|label| Encoding::for_label(label.as_str().as_bytes()));
+    let declared = charset.map(|label| match label.as_str() {
+        // UTF-8 contains it.
+        ascii if ascii.eq_ignore_ascii_case("us-ascii") => Some(UTF_8),
+        label => Encoding::for_label(label.as_bytes()),
+    });
     let format = format.ok_or_else(|| {
         let detail = "Send `Content-Type: application/x-ndjson`, `text/csv` or `text/vcard`.";
         Problem::new(Kind::UnsupportedMediaType, detail)
