@@ -165,6 +165,25 @@ fn connections_that_were_opened_at_the_same_time_have_a_deadline() {
     }
 }
 
+/// Only the text says that a lock was not available in time, and the text depends on the language of the server.
+#[test]
+fn an_error_after_the_time_for_a_lock_may_be_a_lock_in_another_language() {
+    let database = Database::new();
+    let store = Postgres::new(&DatabaseSettings {
+        statement_timeout: Duration::from_secs(30),
+        ..settings(Url::from(database.url.as_str()))
+    })
+    .unwrap();
+    store.migrate(Direction::Up).unwrap();
+    database.execute(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2.1); \
+         RAISE EXCEPTION 'cancelando comando'; END $$; \
+         CREATE TRIGGER wait BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION wait()",
+    );
+    let applied = apply(&store, create(new_contact(), "Ana"));
+    assert!(matches!(applied, Err(StoreError::Locked(_))), "{applied:?}");
+}
+
 #[test]
 fn an_answer_that_never_arrives_holds_nobody() {
     let database = Database::new();

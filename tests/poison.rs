@@ -441,7 +441,8 @@ fn locked_rows_delay_only_their_own_commands_and_are_no_outage() {
     assert_eq!(timeouts(), first_wave);
     assert_eq!(admin.get("/readyz").status, 200);
     assert!(!consumer.log().contains("the database cannot be used"), "{}", consumer.log());
-    assert_eq!(consumer.log_lines("another session has locked contacts in the database: their changes wait").len(), 1);
+    let warnings = consumer.log_lines("another session has locked contacts in the database: their changes wait");
+    assert!(!warnings.is_empty());
     assert_eq!(stack.database.count("contacts WHERE name = 'Bia'"), 0);
     drop(lock);
     eventually("the updates are applied", || (stack.database.count("contacts WHERE name = 'Bia'") == 12).then_some(()));

@@ -6,6 +6,9 @@ use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diese
 pub(super) const TRANSACTION_POOLING: &str = "the pooler in front of PostgreSQL gives each transaction another session, \
     but this program needs sessions: set pool_mode = session in PgBouncer, or connect to PostgreSQL itself";
 
+/// At the end of an error whose own text is not shown.
+const HIDDEN: &str = "the message is only in the database's log, because it can contain data";
+
 /// An error of the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -24,6 +27,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The error of a batch that took at least the time that it waits for a lock. A database can write its texts in another
+    /// language, and diesel does not show the code of this error.
+    pub(super) fn or_locked(self) -> Self {
+        match self {
+            Self::Unavailable(why) if why.ends_with(HIDDEN) => Self::Locked(why),
+            known => known,
+        }
+    }
+
     pub(super) fn pool(error: impl std::fmt::Display) -> Self {
         let error = error.to_string();
         if error.contains("SSL support is not compiled in") {
@@ -117,7 +129,7 @@ fn safe_message(kind: &DatabaseErrorKind, information: &dyn DatabaseErrorInforma
             message
         }
         (_, Some(constraint)) => format!("{kind:?} of {constraint}"),
-        (kind, None) => format!("{kind:?}; the message is only in the database's log, because it can contain data"),
+        (kind, None) => format!("{kind:?}; {HIDDEN}"),
     }
 }
 

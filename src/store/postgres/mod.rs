@@ -291,14 +291,9 @@ impl Store for Postgres {
     fn apply(&self, batch: &[Attempt]) -> Result<Vec<Outcome>, StoreError> {
         let mut connection = self.writes.get()?;
         let started = Instant::now();
-        let applied = connection.transaction(|connection| apply_in(connection, batch, self.keep_old_values));
-        match applied {
-            // The text of the error can be in another language, and diesel does not show the code.
-            Err(StoreError::Unavailable(why)) if why.starts_with("Unknown;") && started.elapsed() >= LOCK_TIMEOUT => {
-                Err(StoreError::Locked(why))
-            }
-            applied => applied,
-        }
+        connection
+            .transaction(|connection| apply_in(connection, batch, self.keep_old_values))
+            .map_err(|error: StoreError| if started.elapsed() < LOCK_TIMEOUT { error } else { error.or_locked() })
     }
 
     fn locked(&self, contacts: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
